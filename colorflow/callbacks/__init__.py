@@ -1,0 +1,1 @@
+"""Everything around the training step: averaging, pictures, guards, export, records."""

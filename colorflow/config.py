@@ -1,0 +1,124 @@
+"""The one door to Hydra and OmegaConf: build objects, check keys, save what a run was made of."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from colorflow.utils.files import write_text_atomic
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+_LAYERED = ("experiment", "debug")  # groups that only change values of the others
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used: what, expected, got, remedy."""
+
+
+def register_resolvers() -> None:
+    """Make the resolvers of our configs known; called once, before Hydra composes."""
+    OmegaConf.register_new_resolver("asset", _asset, replace=True)
+    OmegaConf.register_new_resolver("frozen_dtype", _frozen_dtype, replace=True)
+    OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
+
+
+def build(node: Any, **arguments: Any) -> Any:
+    """Instantiate a node's ``_target_`` (nested ones too); plain containers inside."""
+    return instantiate(node, _convert_="all", **arguments)
+
+
+def compose_config(name: str, overrides: list[str]) -> DictConfig:
+    """Compose ``configs/<name>.yaml`` with command-line style overrides (tests and notebooks)."""
+    register_resolvers()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = compose(name, overrides, return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        check_keys(cfg)
+    OmegaConf.set_struct(cfg, False)
+    cfg.pop("hydra")
+    return cfg
+
+
+def check_keys(cfg: DictConfig) -> None:
+    """Fail on a key that an experiment or debug file invents.
+
+    Hydra rejects unknown keys on the command line, but merges those of a config file silently, so that a
+    mistyped learning rate would train with the default.
+
+    Raises:
+        ConfigError: Naming the key and the nearest known one.
+    """
+    runtime = HydraConfig.get()
+    groups = {name: choice for name, choice in runtime.runtime.choices.items() if not name.startswith("hydra/")}
+    plain = [f"{name}={choice}" for name, choice in groups.items() if choice is not None and name not in _LAYERED]
+    known = compose(runtime.job.config_name, [item for item in plain if not item.startswith("hydra=")])
+    for path, owner in _paths(cfg):
+        if path.split(".")[0] == "hydra" or OmegaConf.select(known, path, default=_ABSENT) is not _ABSENT:
+            continue
+        if _accepted(owner, path.rsplit(".", 1)[-1]):
+            continue
+        near = difflib.get_close_matches(path, [item for item, _ in _paths(known)], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"unknown key {path!r} in the composed configuration{hint} (see configs/ for the keys)")
+
+
+def save_config(cfg: DictConfig, path: Path) -> None:
+    """Write the resolved configuration."""
+    write_text_atomic(OmegaConf.to_yaml(cfg, resolve=True), path)
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """Read a saved configuration as plain containers."""
+    return to_dict(OmegaConf.load(path))
+
+
+def to_dict(cfg: Any) -> Any:
+    """Plain, resolved containers of a node."""
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
+_ABSENT = object()
+
+
+def _paths(cfg: DictConfig, prefix: str = "", owner: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
+    """Every dotted key with the raw (unresolved) node that holds it."""
+    for key in cfg:
+        raw = cfg._get_node(key)
+        path = f"{prefix}{key}"
+        yield path, cfg
+        if isinstance(raw, DictConfig) and not raw._is_interpolation() and not raw._is_none():
+            yield from _paths(raw, f"{path}.")
+
+
+def _accepted(owner: DictConfig, name: str) -> bool:
+    """Whether the owner's ``_target_`` has a parameter of that name (an option that the base file leaves out)."""
+    target = owner.get("_target_")
+    return target is not None and name in inspect.signature(get_object(target)).parameters
+
+
+def _asset(name: str) -> str:
+    """Path of a file or folder that ships with the package."""
+    return str(Path(__file__).resolve().parent / "assets" / name)
+
+
+def _frozen_dtype(precision: str) -> str:
+    """Frozen networks are kept in the precision that they are computed in."""
+    return {"bf16-mixed": "bfloat16", "16-mixed": "float16"}.get(str(precision), "float32")
+
+
+def _run_dir(resume: str | None, fresh: str) -> str:
+    """A resumed run goes on in its own folder."""
+    return str(resume) if resume else fresh
+
+
+__all__ = ["CONFIGS", "ConfigError", "build", "check_keys", "compose_config", "load_config", "register_resolvers"]
+__all__ += ["GlobalHydra", "save_config", "to_dict"]

@@ -1,0 +1,1 @@
+"""Comic data: chapter folders, generated chapters, shards, transforms, the data module."""

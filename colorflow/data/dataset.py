@@ -1,0 +1,172 @@
+"""Map-style datasets of pages with their recorded references, from folders or from shards.
+
+Both sources answer ``dataset[i]`` in any order. That is what makes the order of training a matter of
+arithmetic (``colorflow.data.sampler``) and resuming exact by construction: a streaming reader with
+shuffle buffers has to replay or lose its buffers, and under several ranks it hangs or repeats where
+shards are uneven. webdataset writes our shards; its stream reader is not used, and version 1.0 no longer
+ships the indexed ``wids`` reader, so ``ShardDataset`` reads by an index of byte offsets.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from colorflow.canvas import Size, fit_page, reference_patches
+from colorflow.data.chapters import DataError
+from colorflow.data.recording import RecordedChapter, RecordedPage, patches_from_json
+from colorflow.data.shard_index import ShardIndex, locate, read_members, reference_member
+from colorflow.data.transforms import CanvasTransform
+from colorflow.schema import ColorizationBatch, ColorizationSample, RetrievedPatch
+from colorflow.utils.hashing import digest_json
+from colorflow.utils.images import load_image
+
+
+class SampleDataset(Protocol):
+    """A finite, ordered set of samples. ``fingerprint`` changes with any sample or their order."""
+
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def __getitem__(self, index: int) -> ColorizationSample:
+        """Return a sample, decoded."""
+        ...
+
+
+class PageCache:
+    """Decoded pages at canvas size, least recently used out first; each worker has its own."""
+
+    def __init__(self, size: Size, megabytes: int = 256) -> None:
+        """Fix the page size and the memory a worker may hold."""
+        self.size = size
+        self.capacity = max(1, megabytes * 2**20 // (3 * size[0] * size[1]))
+        self._pages: OrderedDict[Path, Image.Image] = OrderedDict()
+
+    def __call__(self, path: Path) -> Image.Image:
+        """Return a page fitted to the size, decoded at most once while it stays in the cache.
+
+        Raises:
+            ImageError: For a file that was damaged after it was recorded.
+        """
+        if path in self._pages:
+            self._pages.move_to_end(path)
+            return self._pages[path]
+        page = fit_page(load_image(path), self.size)
+        self._pages[path] = page
+        if len(self._pages) > self.capacity:
+            self._pages.popitem(last=False)
+        return page
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the pages behind when a worker process is started."""
+        return self.__dict__ | {"_pages": OrderedDict()}
+
+
+class ChapterDataset:
+    """Pages of recorded chapters, decoded from their files.
+
+    Pages are fitted to the page size as they are loaded, so that page and references share one cache.
+    """
+
+    def __init__(self, chapters: Sequence[RecordedChapter], page_size: Size, cache_mb: int = 256) -> None:
+        """Take the recorded pages of some chapters, in order.
+
+        Args:
+            chapters: Recorded chapters.
+            page_size: Page size (W, H) they were recorded at.
+            cache_mb: Megabytes of decoded pages each worker may keep.
+        """
+        self.chapters = tuple(chapter.name for chapter in chapters)
+        self.recorded: tuple[RecordedPage, ...] = tuple(page for chapter in chapters for page in chapter.pages)
+        self.fingerprint = digest_json([[chapter.name, chapter.key] for chapter in chapters])
+        self._files = {recorded.page.id: recorded.page.path for recorded in self.recorded}
+        self._load = PageCache(page_size, cache_mb)
+
+    def __len__(self) -> int:
+        """Number of pages."""
+        return len(self.recorded)
+
+    def __getitem__(self, index: int) -> ColorizationSample:
+        """Return a page of the page size with its recorded patches, cut as the retriever saw them."""
+        recorded = self.recorded[index]
+        patches = tuple((patch, self._cut(patch)) for patch in recorded.patches)
+        return ColorizationSample(recorded.page.id, self._load(recorded.page.path), patches)
+
+    def _cut(self, patch: RetrievedPatch) -> Image.Image:
+        return reference_patches(self._load(self._files[patch.reference]))[patch.patch]
+
+
+class ShardDataset:
+    """Samples of one split of a shard folder, read by byte offsets."""
+
+    def __init__(self, index: ShardIndex, split: str) -> None:
+        """Take the samples of a split, shard after shard.
+
+        Args:
+            index: The folder's index.
+            split: Name of the split, the shards' names before the number.
+
+        Raises:
+            DataError: If there is no such split.
+        """
+        self.shards = index.split(split)
+        self.chapters = tuple(sorted({name for shard in self.shards for name in shard.chapters}))
+        self.fingerprint = digest_json([shard.sha256 for shard in self.shards])
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return sum(shard.samples for shard in self.shards)
+
+    def __getitem__(self, index: int) -> ColorizationSample:
+        """Return a sample.
+
+        Raises:
+            DataError: For a sample that lacks a member or holds a damaged picture: the shard, the sample and what.
+        """
+        shard, place = locate(self.shards, index)
+        members = read_members(shard, place)
+        try:
+            meta = json.loads(members["meta.json"])
+            patches = patches_from_json(meta["references"])
+            pictures = tuple((patch, _decode(members[reference_member(patch)])) for patch in patches)
+            return ColorizationSample(f"{meta['chapter']}/{meta['page']}", _decode(members["page.jpg"]), pictures)
+        except (KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
+            raise DataError(
+                f"{shard.path}, sample {place}: expected page.jpg, meta.json and the ref.*.jpg it names, got "
+                f"{type(error).__name__}: {error}; build the shards again"
+            ) from error
+
+
+class PositionDataset:
+    """A dataset seen through a transform: what the loader's workers run.
+
+    Indexed by the sampler's (position, index) pairs, it returns batches of one sample.
+    """
+
+    def __init__(self, dataset: SampleDataset, transform: CanvasTransform, seed: int) -> None:
+        """Join a dataset with the transform and the seed its positions count for."""
+        self.dataset = dataset
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.dataset)
+
+    def __getitem__(self, pair: tuple[int, int]) -> ColorizationBatch:
+        """Return the sample ``index`` as it looks at ``position``."""
+        position, index = pair
+        return self.transform(self.dataset[index], self.seed, position)
+
+
+def _decode(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data)).convert("RGB")

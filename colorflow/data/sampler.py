@@ -1,0 +1,123 @@
+"""Which sample comes when: an endless sequence of positions that every rank can compute alone.
+
+Position p of the endless training sequence names its sample, and with it all randomness of the sample
+(style, window, noise), by (seed, p) alone. The global batch t holds the positions [t G, (t + 1) G),
+on any number of ranks and workers; starting at batch t is arithmetic and skips nothing, which makes
+resuming in the middle of an epoch exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+
+from colorflow.utils.seeding import generator
+
+Positions = list[tuple[int, int]]
+"""A rank's part of a batch: pairs of (position in the sequence, index into the dataset)."""
+
+
+class StepSampler:
+    """Batch sampler of one rank: endless, each epoch a fresh permutation.
+
+    Rank r takes the r-th contiguous part of every global batch, so the ranks' parts in rank order
+    are the global batch. It has no length: the trainer counts steps, not epochs.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        global_batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start_batch: int = 0,
+    ) -> None:
+        """Fix the sequence and this rank's part of it.
+
+        Args:
+            length: Number of samples in the dataset.
+            global_batch_size: Samples a batch over all ranks; a multiple of ``world_size``.
+            seed: Seed of the order.
+            rank: This process, from 0.
+            world_size: Number of processes.
+            start_batch: First global batch to yield; a resumed run passes the number already consumed.
+
+        Raises:
+            ValueError: For sizes that do not fit together.
+        """
+        if length < 1:
+            raise ValueError("StepSampler: expected at least one sample, got an empty dataset; check data.root")
+        if global_batch_size < 1 or world_size < 1 or global_batch_size % world_size:
+            raise ValueError(
+                f"StepSampler: expected global_batch_size to be a multiple of the {world_size} devices, "
+                f"got {global_batch_size}; change data.global_batch_size or trainer.devices"
+            )
+        if not 0 <= rank < world_size or start_batch < 0:
+            raise ValueError(
+                f"StepSampler: expected 0 <= rank < {world_size} and start_batch >= 0, got {rank} and {start_batch}"
+            )
+        self.length = length
+        self.global_batch_size = global_batch_size
+        self.seed = seed
+        self.start_batch = start_batch
+        self._local = global_batch_size // world_size
+        self._offset = rank * self._local
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def index(self, position: int) -> int:
+        """Return the dataset index at a position, a function of (seed, position) alone."""
+        epoch, place = divmod(position, self.length)
+        if epoch != self._epoch:
+            self._order = torch.randperm(self.length, generator=generator(self.seed, "order", epoch))
+            self._epoch = epoch
+        return int(self._order[place])
+
+    def batch(self, number: int) -> Positions:
+        """Return this rank's part of a global batch."""
+        first = number * self.global_batch_size + self._offset
+        return [(position, self.index(position)) for position in range(first, first + self._local)]
+
+    def __iter__(self) -> Iterator[Positions]:
+        """Yield this rank's parts of the batches ``start_batch``, ``start_batch + 1``, ... without end."""
+        number = self.start_batch
+        while True:
+            yield self.batch(number)
+            number += 1
+
+
+def validation_batches(length: int, batch_size: int, rank: int = 0, world_size: int = 1) -> list[Positions]:
+    """Divide the validation samples over ranks: each exactly once, none repeated, none padded.
+
+    Position equals index, so a sample's randomness never changes. Every rank gets the same number of
+    batches (their sizes differ by at most one), since collective calls inside a step would hang
+    otherwise. Where ``batch_size`` is 1 and the ranks do not divide the samples, the ranks with one
+    sample more hold it in a batch of two.
+
+    Args:
+        length: Number of validation samples.
+        batch_size: Largest number of samples a rank takes at once.
+        rank: This process.
+        world_size: Number of processes.
+
+    Returns:
+        This rank's batches; none at all for no samples.
+
+    Raises:
+        ValueError: For fewer samples than ranks.
+    """
+    if not length:
+        return []
+    if length < world_size or batch_size < 1:
+        raise ValueError(
+            f"validation: expected at least one page for each of {world_size} devices and a batch size of at least 1, "
+            f"got {length} pages and {batch_size}; hold out more chapters (data.source.val_chapters)"
+        )
+    fewest, most = length // world_size, -(-length // world_size)
+    count = min(-(-most // batch_size), fewest)
+    mine = list(range(rank, length, world_size))
+    bounds = [len(mine) * number // count for number in range(count + 1)]
+    return [[(index, index) for index in mine[low:high]] for low, high in pairwise(bounds)]

@@ -1,0 +1,251 @@
+"""Where training pages come from: chapter folders, generated chapters or shards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from colorflow.canvas import Size
+from colorflow.data.chapters import DataError, HeldOut, read_chapters, split_chapters
+from colorflow.data.dataset import ChapterDataset, SampleDataset, ShardDataset
+from colorflow.data.recording import Recorder, record_chapters
+from colorflow.data.shard_index import read_index, verify_shards
+from colorflow.data.toon import ToonSpec, draw_chapter, write_chapters
+from colorflow.retrieval import Retriever
+from colorflow.utils.hashing import digest_image, digest_json
+from colorflow.utils.log import get_logger
+
+_log = get_logger(__name__)
+
+
+DatasetT = TypeVar("DatasetT", bound=SampleDataset, covariant=True)
+
+
+@dataclass(frozen=True)
+class Splits(Generic[DatasetT]):
+    """Training and validation samples; ``val`` is None where no chapter is held out."""
+
+    train: DatasetT
+    val: DatasetT | None
+
+
+class Source(Protocol):
+    """Anything with pages of one size. ``splits`` may be asked again: the work is done once."""
+
+    page_size: Size
+
+    def splits(self) -> Splits[Any]:
+        """Return the samples; the first call may take long (decoding, retrieval)."""
+        ...
+
+
+class ChapterSource:
+    """Chapter folders; references are retrieved once and their record is cached."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        page_size: Sequence[int],
+        retriever: Retriever,
+        cache_dir: str | Path,
+        val_chapters: HeldOut = 0.1,
+        pool_size: int = 20,
+        seed: int = 0,
+        allow_no_references: bool = False,
+        max_skip_fraction: float = 0.05,
+        cache_mb: int = 256,
+    ) -> None:
+        """Describe the source; nothing is read yet.
+
+        Args:
+            root: Folder of chapter folders.
+            page_size: Page size (W, H).
+            retriever: Finds the patches. It is let go of after the first ``splits``, with its encoder's memory.
+            cache_dir: Folder for the records and ``skipped.json``; stale records are never used.
+            val_chapters: Held-out chapters: names, a count, or a fraction.
+            pool_size: Pages a page's references are looked for in.
+            seed: Seed of the split, the pools and of random retrieval.
+            allow_no_references: Whether the only page of a chapter is used, without references.
+            max_skip_fraction: Largest fraction of damaged pages.
+            cache_mb: Megabytes of decoded pages each worker may keep.
+        """
+        self.root = Path(root)
+        self.page_size = size_pair(page_size)
+        self.val_chapters = val_chapters
+        self.seed = seed
+        self.max_skip_fraction = max_skip_fraction
+        self.cache_mb = cache_mb
+        self._recorder: Recorder | None = Recorder(
+            retriever, self.page_size, Path(cache_dir), pool_size, seed, allow_no_references
+        )
+        self._splits: Splits[ChapterDataset] | None = None
+
+    def splits(self) -> Splits[ChapterDataset]:
+        """Read, split by chapter and record.
+
+        Raises:
+            DataError: For folders, splits or pages that cannot be used.
+        """
+        if self._splits is None:
+            self._splits = self._make()
+            self._recorder = None
+        return self._splits
+
+    def _make(self) -> Splits[ChapterDataset]:
+        assert self._recorder is not None
+        chapters, found = read_chapters(self.root)
+        train, val = split_chapters([chapter.name for chapter in chapters], self.val_chapters, self.seed)
+        recorded, report = record_chapters(chapters, self._recorder, found, self.max_skip_fraction)
+        sets = [
+            ChapterDataset([item for item in recorded if item.name in names], self.page_size, self.cache_mb)
+            for names in (set(train), set(val))
+        ]
+        if not len(sets[0]) or (val and not len(sets[1])):
+            raise DataError(
+                f"{self.root}: no usable page is left in the {'validation' if len(sets[0]) else 'training'} chapters; "
+                f"left out: {report.counts()}; choose other val_chapters"
+            )
+        _warn_copies(sets[0], sets[1])
+        _log.info("%s: %d training and %d validation pages", self.root, len(sets[0]), len(sets[1]))
+        return Splits(sets[0], sets[1] if val else None)
+
+
+class ToonSource(ChapterSource):
+    """Toon chapters, generated on the first use and read like any others."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        page_size: Sequence[int],
+        retriever: Retriever,
+        cache_dir: str | Path,
+        val_chapters: HeldOut = 0.1,
+        pool_size: int = 20,
+        seed: int = 0,
+        chapters: int = 48,
+        pages: int = 8,
+        spec: ToonSpec | None = None,
+    ) -> None:
+        """Describe the source; nothing is drawn yet.
+
+        Args:
+            root: Folder that the sets of chapters lie in, each under a name made of what it holds.
+            page_size: Page size (W, H).
+            retriever: See ``ChapterSource``.
+            cache_dir: See ``ChapterSource``.
+            val_chapters: See ``ChapterSource``.
+            pool_size: See ``ChapterSource``.
+            seed: Seed of the chapters and of everything in ``ChapterSource``.
+            chapters: Number of chapters.
+            pages: Pages a chapter.
+            spec: How to draw; default: at page size.
+        """
+        super().__init__(root, page_size, retriever, cache_dir, val_chapters, pool_size, seed)
+        self.toon_root = Path(root)
+        self.chapters = chapters
+        self.pages = pages
+        self.spec = spec or ToonSpec(size=self.page_size)
+
+    def _make(self) -> Splits[ChapterDataset]:
+        self.root = self._generate()
+        return super()._make()
+
+    def _generate(self) -> Path:
+        """Return the folder of the chapters; its name holds a drawn page's digest, so old drawings are not used."""
+        sample = draw_chapter(self.seed, 1, self.spec)[0].color
+        key = digest_json([self.chapters, self.pages, self.seed, repr(self.spec), digest_image(sample)])
+        folder = self.toon_root / f"{self.chapters}x{self.pages}-seed{self.seed}-{key[:12]}"
+        if folder.is_dir():
+            return folder
+        partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
+        write_chapters(partial, self.chapters, self.pages, self.seed, self.spec, progress=sys.stderr.isatty())
+        try:
+            os.replace(partial, folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+            shutil.rmtree(partial)  # another process drew the same pages first
+        return folder
+
+
+class ShardSource:
+    """A folder of shards; which chapters are held out was decided when they were built."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        page_size: Sequence[int],
+        train_split: str = "train",
+        val_split: str | None = "val",
+        verify: bool = False,
+    ) -> None:
+        """Describe the source; nothing is read yet.
+
+        Args:
+            root: Folder made by ``data/build_shards.py``, or of shards of the same format.
+            page_size: Page size (W, H), which must be the one the shards were built for.
+            train_split: Name of the training shards.
+            val_split: Name of the validation shards; None for none.
+            verify: Whether to compare every shard with its digest first (reads everything).
+        """
+        self.root = Path(root)
+        self.page_size = size_pair(page_size)
+        self.train_split = train_split
+        self.val_split = val_split
+        self.verify = verify
+        self._splits: Splits[ShardDataset] | None = None
+
+    def splits(self) -> Splits[ShardDataset]:
+        """Read the index.
+
+        Raises:
+            DataError: For shards that are missing, changed or of another page size, and for a chapter in both splits.
+        """
+        if self._splits is None:
+            self._splits = self._make()
+        return self._splits
+
+    def _make(self) -> Splits[ShardDataset]:
+        index = read_index(self.root)
+        if index.page_size != self.page_size:
+            raise DataError(
+                f"{self.root}: expected shards of page size {self.page_size}, got {index.page_size}; set page_size to "
+                "that, or build them again"
+            )
+        if self.verify:
+            verify_shards(index)
+        train = ShardDataset(index, self.train_split)
+        val = None if self.val_split is None else ShardDataset(index, self.val_split)
+        shared = set(train.chapters) & set(val.chapters if val else ())
+        if shared:
+            raise DataError(
+                f"{self.root}: chapters {sorted(shared)[:5]} are in {self.train_split} and {self.val_split}; "
+                "validation must be of chapters that are not trained on; build the shards again"
+            )
+        _log.info("%s: %d training samples, found by %s", self.root, len(train), index.retriever)
+        return Splits(train, val)
+
+
+def size_pair(size: Sequence[int]) -> Size:
+    """Return a size as a tuple of two integers.
+
+    Raises:
+        ValueError: For anything but two positive integers.
+    """
+    pair = tuple(size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ValueError(f"expected a size [width, height] of two positive integers, got {list(pair)}")
+    return pair[0], pair[1]
+
+
+def _warn_copies(train: ChapterDataset, val: ChapterDataset) -> None:
+    """Tell of validation pages whose very file is also in a training chapter."""
+    known = {recorded.digest for recorded in train.recorded}
+    copies = [recorded.page.id for recorded in val.recorded if recorded.digest in known]
+    if copies:
+        _log.warning("%d validation pages are also in training chapters, among them %s", len(copies), copies[:5])

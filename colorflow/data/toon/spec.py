@@ -1,0 +1,101 @@
+"""What a toon chapter is asked for, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+PARTS = ("hair", "skin", "top", "bottom", "prop")
+"""Colour-carrying parts of a character, in the order of the label map."""
+
+MAX_CAST = 6
+MIN_SIDE = 48
+
+Box = tuple[int, int, int, int]
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ToonSpec:
+    """Options of the generator; together with the seed they fix every pixel.
+
+    Attributes:
+        size: Page (width, height) in pixels, each at least 48.
+        equal_luminance: Parts and scenery take their ITU-601 luma from a few levels drawn
+            independently of the hue, so that a gray page says nothing about its colours. False
+            lets the luma follow the hue, as in an ordinary comic.
+        min_cast: Fewest characters in a chapter.
+        max_cast: Most characters in a chapter, at most 6.
+        bubbles: Draw speech bubbles and caption boxes.
+        supersample: Pixels are drawn this many times finer in both directions, then averaged.
+
+    Raises:
+        ValueError: An option is out of its range.
+    """
+
+    size: tuple[int, int] = (256, 400)
+    equal_luminance: bool = True
+    min_cast: int = 4
+    max_cast: int = 6
+    bubbles: bool = True
+    supersample: int = 3
+
+    def __post_init__(self) -> None:
+        """Check every option."""
+        sides = tuple(self.size)
+        if len(sides) != 2 or any(isinstance(s, bool) or int(s) != s or s < MIN_SIDE for s in sides):
+            raise ValueError(
+                f"toon size: expected (width, height), each a whole number of at least {MIN_SIDE} pixels, "
+                f"got {self.size}; set e.g. size=[256,400]"
+            )
+        object.__setattr__(self, "size", (int(sides[0]), int(sides[1])))
+        if not 1 <= self.min_cast <= self.max_cast <= MAX_CAST:
+            raise ValueError(
+                f"toon cast: expected 1 <= min_cast <= max_cast <= {MAX_CAST}, "
+                f"got min_cast={self.min_cast}, max_cast={self.max_cast}; change one of them"
+            )
+        if not 1 <= self.supersample <= 8:
+            raise ValueError(f"toon supersample: expected 1 to 8, got {self.supersample}; 3 is a good value")
+
+
+@dataclass(frozen=True)
+class ToonCharacter:
+    """One character drawn in one panel.
+
+    Attributes:
+        id: Number of the character in the cast of its chapter.
+        panel: Number of its panel on the page.
+        box: (left, top, right, bottom) of what was drawn, clipped to the panel's box, page pixels.
+        head: The same for the head without hair and hat.
+    """
+
+    id: int
+    panel: int
+    box: Box
+    head: Box
+
+
+@dataclass(frozen=True)
+class ToonPage:
+    """A drawn page with its ground truth.
+
+    Attributes:
+        color: RGB page.
+        lines: L image of the same size, black lines on white.
+        labels: (H, W) uint8; 0 elsewhere, ``1 + character * len(PARTS) + part`` on a part's colour.
+        panels: Boxes of the panels in reading order, an inset last.
+        characters: Every character in every panel.
+        colors: ``colors[character][part]``, the RGB colour of a part all through the chapter.
+        index: Number of the page in its chapter, from 0.
+    """
+
+    color: Image.Image
+    lines: Image.Image
+    labels: NDArray[np.uint8]
+    panels: tuple[Box, ...]
+    characters: tuple[ToonCharacter, ...]
+    colors: tuple[tuple[Color, ...], ...]
+    index: int

@@ -1,0 +1,52 @@
+"""Training pages from generated chapters: written once, then read like any other chapters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from colorflow.data.dataset import ChapterDataset
+from colorflow.data.sources import ChapterSource, Splits
+from colorflow.data.toon import ToonSpec, write_chapters
+from colorflow.retrieval import Retriever
+from colorflow.utils.hashing import digest_json
+
+
+class ToonSource(ChapterSource):
+    """Toon chapters at exactly the page size, generated on the first use.
+
+    Args:
+        root: Parent folder; a set of given size and seed has its own subfolder.
+        page_size: Page size (W, H).
+        retriever: Finds the patches.
+        cache_dir: Folder for the retrieval records.
+        chapters: How many chapters.
+        pages: Pages a chapter.
+        val_chapters: How many of them are held out.
+        pool_size: Pages a page's references are looked for in.
+        seed: Seed of the chapters, the split and the pools.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        page_size: Sequence[int],
+        retriever: Retriever,
+        cache_dir: str | Path,
+        chapters: int = 48,
+        pages: int = 8,
+        val_chapters: int = 2,
+        pool_size: int = 20,
+        seed: int = 0,
+    ) -> None:
+        self.chapters, self.pages = chapters, pages
+        self.spec = ToonSpec(size=(page_size[0], page_size[1]))
+        name = f"{chapters}x{pages}_{page_size[0]}x{page_size[1]}_seed{seed}_{digest_json(repr(self.spec))[:8]}"
+        super().__init__(Path(root) / name, page_size, retriever, cache_dir, val_chapters, pool_size, seed)
+
+    def _make(self) -> Splits[ChapterDataset]:
+        marker = self.root.with_name(f"{self.root.name}.complete")
+        if not marker.exists():
+            write_chapters(self.root, self.chapters, self.pages, self.seed, self.spec)
+            marker.touch()
+        return super()._make()

@@ -1,0 +1,130 @@
+"""From a decoded sample to the tensors of a training step: style, canvas, window, downsampling.
+
+Patch-wise training (paper section 3.2, Fig. 3): a random window of the stitched canvas that always
+holds the whole query is cut from target, condition and mask alike and downsampled to the training
+resolution. Validation sees the whole canvas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from colorflow.canvas import Box, Size, canvas_size, fit_page, query_box, query_mask, stitch, training_window
+from colorflow.schema import ColorizationBatch, ColorizationSample, Style
+from colorflow.utils.images import to_tensor
+from colorflow.utils.seeding import generator, stable_seed
+
+WHOLE_CANVAS = (2.0, 2.0)
+
+
+class Canvases(NamedTuple):
+    """Target and condition canvas of a sample, 2W x 2H; they differ on the query only."""
+
+    target: Image.Image
+    condition: Image.Image
+
+
+@dataclass(frozen=True)
+class CanvasTransform:
+    """Turns a sample at a position into a batch of one.
+
+    Attributes:
+        page_size: Page size (W, H) on the canvas; the canvas is 2W x 2H.
+        train_size: Size (w, h) of the tensors, with the page's aspect (default run: 512 x 800).
+        style: Makes the query from the colour page.
+        window: Smallest and largest scale of the random window against the page; (2, 2) is the whole
+            canvas. The paper gives no numbers: (1.25, 2) is our choice.
+    """
+
+    page_size: Size
+    train_size: Size
+    style: Style
+    window: tuple[float, float] = (1.25, 2.0)
+
+    def __post_init__(self) -> None:
+        """Check the sizes; lists, as configs hold them, become tuples.
+
+        Raises:
+            ValueError: For an impossible page size or window, or aspects that differ by over 1 %.
+        """
+        for name in ("page_size", "train_size", "window"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        canvas_size(self.page_size)
+        training_window(self.page_size, generator("check"), *self.window)
+        aspect, expected = (size[0] / size[1] for size in (self.train_size, self.page_size))
+        if abs(aspect / expected - 1) > 0.01:
+            raise ValueError(
+                f"CanvasTransform: expected train_size with the aspect of page_size {self.page_size}, got "
+                f"{self.train_size}; the canvas would be distorted"
+            )
+
+    def whole_canvas(self) -> CanvasTransform:
+        """Return the transform for validation: the same, with the whole canvas as its window."""
+        return replace(self, window=WHOLE_CANVAS)
+
+    def canvases(self, sample: ColorizationSample, seed: int, position: int) -> Canvases:
+        """Stitch target and condition; the references are in colour in both."""
+        page = fit_page(sample.page, self.page_size)
+        query = self.style(page, generator(seed, "style", position))
+        if query.size != page.size:
+            raise ValueError(f"style {self.style.name!r}: expected the page's size {page.size}, got {query.size}")
+        patches = {(patch.quadrant, patch.rank): image for patch, image in sample.patches}
+        target = stitch(page, patches)
+        condition = target.copy()
+        condition.paste(query.convert("RGB"), query_box(self.page_size))
+        return Canvases(target, condition)
+
+    def __call__(self, sample: ColorizationSample, seed: int, position: int) -> ColorizationBatch:
+        """Return the training tensors of a sample at a position of the sequence.
+
+        Args:
+            sample: Page and patches, decoded.
+            seed: Seed of the run (validation passes another one).
+            position: Place in the endless sequence; with ``seed`` it fixes style, window and noise seed.
+
+        Returns:
+            A batch of one sample of ``train_size``.
+        """
+        canvases = self.canvases(sample, seed, position)
+        window = training_window(self.page_size, generator(seed, "window", position), *self.window)
+        return ColorizationBatch(
+            target=self._view(canvases.target, window)[None],
+            condition=self._view(canvases.condition, window)[None],
+            mask=self._mask_view(window)[None],
+            page_ids=(sample.page_id,),
+            seeds=(stable_seed(seed, "noise", position),),
+        )
+
+    def _view(self, canvas: Image.Image, window: Box) -> Tensor:
+        """Cut and downsample a canvas: bicubic with antialiasing, the filter of every other resize here."""
+        return to_tensor(canvas.resize(self.train_size, Image.Resampling.BICUBIC, box=window))
+
+    def _mask_view(self, window: Box) -> Tensor:
+        """Cut and downsample the mask by area: a pixel holds the share of reference under it, ringing-free."""
+        view = _mask_canvas(self.page_size).resize(self.train_size, Image.Resampling.BOX, box=window)
+        return torch.from_numpy(np.array(view))[None].clamp(0, 1)
+
+
+def collate(batches: Sequence[ColorizationBatch]) -> ColorizationBatch:
+    """Join batches into one, in order."""
+    return ColorizationBatch(
+        target=torch.cat([batch.target for batch in batches]),
+        condition=torch.cat([batch.condition for batch in batches]),
+        mask=torch.cat([batch.mask for batch in batches]),
+        page_ids=tuple(page_id for batch in batches for page_id in batch.page_ids),
+        seeds=tuple(seed for batch in batches for seed in batch.seeds),
+    )
+
+
+@lru_cache(maxsize=4)
+def _mask_canvas(page_size: Size) -> Image.Image:
+    """The mask of the whole canvas as a float image, 0 on the query and 1 elsewhere."""
+    return Image.fromarray(query_mask(page_size)[0].numpy())

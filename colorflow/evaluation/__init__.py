@@ -1,0 +1,1 @@
+"""The benchmark harness: generate, score, report (``run.evaluate`` chains them)."""

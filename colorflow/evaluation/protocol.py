@@ -1,0 +1,117 @@
+"""The rules that make two numbers comparable: sizes, the resize rule, metric definitions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
+
+from colorflow.canvas import STRETCH_LIMIT, fit_page
+from colorflow.evaluation.benchmark import PROTOCOL_VERSION, Benchmark
+from colorflow.metrics import SSIM_WINDOWS, SsimWindow, page_metrics
+from colorflow.utils.hashing import digest_json
+
+MetricSize = tuple[int, int] | Literal["native"]
+
+RESIZE_RULE = (
+    "prediction and truth go through one rule on 8-bit RGB: stretched to the metric size where their aspect is within "
+    f"{STRETCH_LIMIT:.0%} of it, else centre-cropped to it first; Pillow bicubic (antialiased)"
+)
+
+DEFINITIONS = {
+    "psnr": "RGB / 255, MSE over all pixels and channels of a page, dB; mean over pages; inf for identical pages",
+    "ssim": "scikit-image structural_similarity on RGB, data range 1; mean over pages",
+    "chroma_psnr": "PSNR of CIE Lab a and b (D65), peak 255, dB; mean over pages",
+    "ciede2000": "mean CIEDE2000 over the pixels of a page; mean over pages",
+}
+
+_CROPPED_ASPECT_TOLERANCE = 0.02
+"""How far a cropped prediction's aspect may be from the metric size's (rounding to multiples of 8 or so)."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a prediction and its truth become numbers.
+
+    Attributes:
+        metric_size: (width, height) both are brought to, or ``native``: the truth's own size.
+            512 x 800 is the Cobra paper's protocol and ColorFlow's default page.
+        ssim_window: As for ``colorflow.metrics.ssim``.
+    """
+
+    metric_size: MetricSize = (512, 800)
+    ssim_window: SsimWindow = "uniform7"
+
+    def __post_init__(self) -> None:
+        """Check both."""
+        size = self.metric_size
+        if size != "native" and (len(size) != 2 or min(size) < 16):
+            raise ValueError(f"metric_size: expected (width, height) of at least 16 pixels or 'native', got {size!r}")
+        if self.ssim_window not in SSIM_WINDOWS:
+            raise ValueError(f"ssim_window: expected one of {', '.join(SSIM_WINDOWS)}, got {self.ssim_window!r}")
+
+    def describe(self) -> dict[str, Any]:
+        """The rules as JSON, without versions."""
+        return {
+            "version": PROTOCOL_VERSION,
+            "metric_size": self.metric_size if self.metric_size == "native" else list(self.metric_size),
+            "resize": RESIZE_RULE,
+            "ssim_window": self.ssim_window,
+            "definitions": DEFINITIONS,
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of ``describe``: numbers of equal digests are comparable on one benchmark."""
+        return digest_json(self.describe())
+
+    def page_scores(self, prediction: Image.Image, truth: Image.Image) -> dict[str, float]:
+        """Score one page.
+
+        Args:
+            prediction: RGB, any size of the truth's aspect or of the metric size's.
+            truth: RGB, native size.
+
+        Raises:
+            ValueError: For a prediction of another aspect: it does not show the page.
+        """
+        self._check_aspect(prediction.size, truth.size)
+        size = truth.size if self.metric_size == "native" else self.metric_size
+        values = page_metrics(_batch(fit_page(prediction, size)), _batch(fit_page(truth, size)), self.ssim_window)
+        return {name: float(value) for name, value in values.items()}
+
+    def _check_aspect(self, size: tuple[int, int], truth: tuple[int, int]) -> None:
+        got = size[0] / size[1]
+        limits = [(truth, STRETCH_LIMIT)]
+        if self.metric_size != "native":
+            limits.append((self.metric_size, _CROPPED_ASPECT_TOLERANCE))
+        if not any(abs(got * height / width - 1) < limit for (width, height), limit in limits):
+            allowed = " or ".join(f"{width} x {height}" for (width, height), _ in limits)
+            raise ValueError(
+                f"expected a picture of the aspect of {allowed}, got {size[0]} x {size[1]}; is it this page, whole?"
+            )
+
+
+def describe_run(protocol: Protocol, benchmark: Benchmark, bootstrap: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``protocol`` part of ``results.json``: rules, benchmark, interval and versions."""
+    packages = ("torch", "scikit-image", "pillow", "numpy")
+    return {
+        **protocol.describe(),
+        "sha256": protocol.digest,
+        "benchmark": {"name": benchmark.name, "sha256": benchmark.digest, "pages": len(benchmark.pages)},
+        "intervals": dict(bootstrap),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
+def _batch(image: Image.Image) -> Tensor:
+    """``(1, 3, H, W)`` float64 in [0, 1]: 8-bit levels / 255."""
+    pixels: Tensor = pil_to_tensor(image)
+    return pixels.to(torch.float64).div(255).unsqueeze(0)

@@ -1,0 +1,164 @@
+"""results.json: means and intervals over per-page rows, written and read.
+
+``{"protocol": {...}, "rows": [{"method", "style", "n", "metrics", "intervals"}], "pages": [...]}``.
+JSON has no infinity: in the file it is the string ``"inf"``, in Python a float.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from colorflow.metrics import HIGHER_IS_BETTER
+from colorflow.utils.files import write_json_atomic
+from colorflow.utils.images import natural_key
+from colorflow.utils.seeding import stable_seed
+
+Results = dict[str, Any]
+Row = dict[str, Any]
+
+GRAY_COPY = "gray_copy"
+
+
+class ResultsError(ValueError):
+    """A results.json that cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Percentile intervals of the mean over pages, whole chapters drawn with replacement.
+
+    Chapters and not pages: pages of one chapter are alike. Every row is drawn by the same seed.
+
+    Attributes:
+        samples: Draws (our choice: 2,000 leave about 0.5 % of the interval's width as noise).
+        confidence: Probability the interval covers.
+        seed: Seed of the draws.
+    """
+
+    samples: int = 2000
+    confidence: float = 0.95
+    seed: int = 0
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON, for the protocol."""
+        return {"method": "bootstrap over chapters, percentile", **self.__dict__}
+
+    def interval(self, values: Mapping[str, Sequence[float]]) -> list[float] | None:
+        """Return [low, high] of the mean over pages.
+
+        Args:
+            values: The pages' values by chapter; ``inf`` is legal.
+
+        Returns:
+            None for fewer than two chapters: one says nothing of the spread over chapters.
+        """
+        if len(values) < 2:
+            return None
+        chapters = [np.asarray(values[name], dtype=np.float64) for name in sorted(values, key=natural_key)]
+        random = np.random.default_rng(stable_seed("bootstrap", self.seed))
+        counts = random.multinomial(len(chapters), np.full(len(chapters), 1 / len(chapters)), size=self.samples)
+        finite = np.array([math.fsum(pages[np.isfinite(pages)]) for pages in chapters])
+        infinite = np.array([np.isinf(pages).any() for pages in chapters])
+        means = (counts @ finite) / (counts @ np.array([len(pages) for pages in chapters]))
+        means[(counts @ infinite) > 0] = math.inf
+        tail = (1 - self.confidence) / 2
+        low, high = np.quantile(means, [tail, 1 - tail], method="inverted_cdf")
+        return [float(low), float(high)]
+
+
+def build_results(pages: Iterable[Row], protocol: Mapping[str, Any], bootstrap: Bootstrap) -> Results:
+    """Reduce per-page rows to one row a method and style.
+
+    The outcome does not depend on the order of pages within a row; rows come in the order of first
+    appearance, the gray copy first.
+
+    Args:
+        pages: Rows of ``score``.
+        protocol: As ``describe_run`` gives it.
+        bootstrap: How the intervals are made.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for page in pages:
+        groups.setdefault((page["method"], page["style"]), []).append(page)
+    ordered = sorted(groups, key=lambda key: key[0] != GRAY_COPY)
+    for group in groups.values():
+        group.sort(key=lambda page: (natural_key(page["chapter"]), natural_key(page["page"])))
+    rows = [_row(method, style, groups[method, style], bootstrap) for method, style in ordered]
+    return {"protocol": dict(protocol), "rows": rows, "pages": [page for key in ordered for page in groups[key]]}
+
+
+def find_row(results: Results, method: str, style: str = "gray") -> Row:
+    """Return one row of the table.
+
+    Raises:
+        KeyError: With the rows there are.
+    """
+    for row in results["rows"]:
+        if (row["method"], row["style"]) == (method, style):
+            return dict(row)
+    there = ", ".join(f"{row['method']} ({row['style']})" for row in results["rows"])
+    raise KeyError(f"expected a row {method} ({style}), got {there}")
+
+
+def write_results(results: Results, path: Path) -> None:
+    """Write results.json atomically, strict JSON."""
+    write_json_atomic(_encode(results), path)
+
+
+def read_results(path: Path) -> Results:
+    """Read results.json.
+
+    Raises:
+        ResultsError: For a file that is missing or of another form.
+    """
+    if not path.is_file():
+        raise ResultsError(f"expected {path}, found none; run stage=score first")
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+        if not {"protocol", "rows", "pages"} <= set(loaded):
+            raise ValueError(f"keys {sorted(loaded)}")
+    except (ValueError, TypeError) as error:
+        raise ResultsError(f"{path}: expected protocol, rows and pages, got {error}; run stage=score again") from error
+    return dict(_decode(loaded))
+
+
+def _row(method: str, style: str, pages: Sequence[Row], bootstrap: Bootstrap) -> Row:
+    names = [name for name in HIGHER_IS_BETTER if name in pages[0]]
+    by_chapter: dict[str, list[Row]] = {}
+    for page in pages:
+        by_chapter.setdefault(page["chapter"], []).append(page)
+    return {
+        "method": method,
+        "style": style,
+        "n": len(pages),
+        "metrics": {name: math.fsum(page[name] for page in pages) / len(pages) for name in names},
+        "intervals": {
+            name: bootstrap.interval({key: [page[name] for page in group] for key, group in by_chapter.items()})
+            for name in names
+        },
+    }
+
+
+def _encode(value: Any) -> Any:
+    """Replace infinite floats by "inf"."""
+    if isinstance(value, dict):
+        return {key: _encode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode(item) for item in value]
+    return "inf" if isinstance(value, float) and math.isinf(value) else value
+
+
+def _decode(value: Any, *, metric: bool = False) -> Any:
+    """Turn "inf" back into a float under the keys of metrics, and nowhere else."""
+    if isinstance(value, dict):
+        return {key: _decode(item, metric=key in HIGHER_IS_BETTER) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_decode(item, metric=metric) for item in value]
+    return math.inf if metric and value == "inf" else value

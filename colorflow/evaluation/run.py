@@ -1,0 +1,210 @@
+"""generate -> score -> report in one call; each stage can be run again alone.
+
+``<output>/predictions/<row name>/<style>/...`` (generate), ``<output>/scores/<style>/<row name>.jsonl`` and
+``<output>/results.json`` (score), the tables, ``index.html`` and ``strip.png`` (report).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from colorflow.baselines import GrayCopy, PredictionsFolder
+from colorflow.evaluation.benchmark import Benchmark, References, read_benchmark
+from colorflow.evaluation.generate import generate
+from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
+from colorflow.evaluation.report import write_report
+from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, build_results, read_results, write_results
+from colorflow.evaluation.score import check_pages, score
+from colorflow.evaluation.tables import print_table
+from colorflow.metrics import SsimWindow
+from colorflow.schema import Colorizer
+from colorflow.utils.log import get_logger
+
+Stage = Literal["all", "generate", "score", "report"]
+
+logger = get_logger(__name__)
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot be run as asked; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """One row of the table.
+
+    Attributes:
+        build: Makes the method; called once, only where pages are to be generated. Rows that share a
+            model may share a cached ``build``. None for a folder of predictions.
+        references: Which pool the row gets.
+        fingerprint: Tells the method from others of its row name (digest of weights and options);
+            pages made under another one are not reused.
+        predictions: Folder ``<style>/<chapter>/NNN.png`` that another system made, in place of ``build``.
+    """
+
+    build: Callable[[], Colorizer] | None = None
+    references: References = "own"
+    fingerprint: str = ""
+    predictions: Path | None = None
+
+    def __post_init__(self) -> None:
+        """A row comes from a method or from a folder."""
+        if (self.build is None) == (self.predictions is None):
+            raise EvaluationError("MethodSpec: expected either build or predictions, got both or neither")
+
+
+def evaluate(
+    methods: Mapping[str, MethodSpec],
+    benchmark_root: str | Path,
+    output: str | Path,
+    *,
+    stage: Stage = "all",
+    styles: Sequence[str] = ("gray",),
+    metric_size: MetricSize = (512, 800),
+    ssim_window: SsimWindow = "uniform7",
+    base_seed: int = 0,
+    max_failures: float = 0.05,
+    bootstrap: Bootstrap | None = None,
+    progress: bool = True,
+) -> Results:
+    """Run the stages of an evaluation; the gray copy is always a row, the first.
+
+    Everything that scoring needs is checked before a method is built: the benchmark's digests, the
+    styles and pools that rows ask for, the names in folders of predictions.
+
+    Args:
+        methods: Row name -> how its pages come about, in table order.
+        benchmark_root: A benchmark folder.
+        output: Folder for all results; may hold those of a run that was stopped.
+        stage: ``all``, or one stage alone. ``score`` loads no model; ``report`` reads results.json.
+        styles: Input styles, each a row of every method.
+        metric_size: (width, height) at which pages are scored, or ``native``.
+        ssim_window: As for ``colorflow.metrics.ssim``.
+        base_seed: Seed of the benchmark's first page.
+        max_failures: Fraction of pages that a method may fail on.
+        bootstrap: How intervals are made.
+        progress: Show bars, and the table at the end.
+
+    Returns:
+        The contents of results.json (``protocol``, ``rows``, ``pages``), infinite values as floats;
+        rows and pages are empty after ``generate`` alone.
+
+    Raises:
+        BenchmarkError, PredictionsError, GenerationError, ResultsError: By stage, each with a remedy.
+        EvaluationError: For an unknown stage or row names that cannot be folders.
+        ValueError: For an impossible metric size or window.
+    """
+    if stage not in get_args(Stage):
+        raise EvaluationError(f"stage: expected one of {', '.join(get_args(Stage))}, got {stage!r}")
+    specs = _with_gray_copy(methods)
+    protocol = Protocol(_size(metric_size), ssim_window)
+    benchmark = read_benchmark(benchmark_root)
+    output = Path(output)
+    folders = {(name, style): _folder(name, spec, output, style) for style in styles for name, spec in specs.items()}
+    _check_inputs(specs, folders, benchmark, styles)
+    draws = bootstrap or Bootstrap()
+    run = describe_run(protocol, benchmark, draws.describe())
+    results: Results = {"protocol": run, "rows": [], "pages": []}
+    _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress)
+    if stage in ("all", "score"):
+        rows = []
+        for (name, style), folder in folders.items():
+            missing = 0.0 if specs[name].predictions else max_failures
+            cache = output / "scores" / style / f"{name}.jsonl"
+            rows += score(folder, benchmark, protocol, method=name, max_missing=missing, cache=cache, progress=progress)
+        results = build_results(rows, run, draws)
+        write_results(results, output / "results.json")
+    if stage in ("all", "report"):
+        results = _report(benchmark, folders, output)
+    if results["rows"] and progress:
+        print_table(results)
+    return results
+
+
+def _with_gray_copy(methods: Mapping[str, MethodSpec]) -> dict[str, MethodSpec]:
+    """Check row names and put the gray copy first."""
+    for name in methods:
+        if not re.fullmatch(r"[\w][\w.+-]*", name):
+            raise EvaluationError(f"row name: expected letters, digits and any of _ . + -, got {name!r}")
+    gray = methods.get(GRAY_COPY, MethodSpec(build=GrayCopy))
+    return {GRAY_COPY: gray, **{name: spec for name, spec in methods.items() if name != GRAY_COPY}}
+
+
+def _size(size: Any) -> MetricSize:
+    """Accept lists, as configs give them."""
+    return "native" if size == "native" else (int(size[0]), int(size[1]))
+
+
+def _folder(name: str, spec: MethodSpec, output: Path, style: str) -> PredictionsFolder:
+    return PredictionsFolder(spec.predictions or output / "predictions" / name, style)
+
+
+def _check_inputs(
+    specs: Mapping[str, MethodSpec],
+    folders: Mapping[tuple[str, str], PredictionsFolder],
+    benchmark: Benchmark,
+    styles: Sequence[str],
+) -> None:
+    """Fail now on what would fail after hours."""
+    if not styles:
+        raise EvaluationError(f"styles: expected at least one of {', '.join(benchmark.styles)}, got none")
+    for style in styles:
+        benchmark.check_style(style)
+    for name, spec in specs.items():
+        benchmark.check_references(spec.references)
+        for style in styles:
+            if spec.predictions:
+                check_pages(folders[name, style], benchmark, method=name)
+
+
+def _generate(
+    specs: Mapping[str, MethodSpec],
+    benchmark: Benchmark,
+    output: Path,
+    stage: Stage,
+    styles: Sequence[str],
+    base_seed: int,
+    max_failures: float,
+    progress: bool,
+) -> None:
+    """Colour what the stage asks for; ``score`` alone still copies the gray pages, which needs no model."""
+    for name, spec in specs.items():
+        if spec.build is None or not (stage in ("all", "generate") or (stage == "score" and name == GRAY_COPY)):
+            continue
+        method = spec.build()
+        for style in styles:
+            report = generate(
+                method,
+                benchmark,
+                output / "predictions",
+                name=name,
+                style=style,
+                references=spec.references,
+                base_seed=base_seed,
+                fingerprint=spec.fingerprint,
+                max_failures=max_failures,
+                progress=progress,
+            )
+            logger.info("%s (%s): %d pages coloured, %d kept", name, style, report.written, report.reused)
+
+
+def _report(benchmark: Benchmark, folders: Mapping[tuple[str, str], PredictionsFolder], output: Path) -> Results:
+    """Write the report of results.json, for the rows that it has."""
+    results = read_results(output / "results.json")
+    if results["protocol"]["benchmark"]["sha256"] != benchmark.digest:
+        raise EvaluationError(
+            f"{output / 'results.json'}: scored on benchmark {results['protocol']['benchmark']['name']} of other "
+            "pages; run stage=score again"
+        )
+    there = {(row["method"], row["style"]): folders.get((row["method"], row["style"])) for row in results["rows"]}
+    absent = [f"{name} ({style})" for (name, style), folder in there.items() if folder is None]
+    if absent:
+        logger.warning(
+            "results.json has rows without a method given now, shown without pictures: %s", ", ".join(absent)
+        )
+    write_report(results, benchmark, {key: folder for key, folder in there.items() if folder is not None}, output)
+    return results

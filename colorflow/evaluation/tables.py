@@ -1,0 +1,240 @@
+"""The results as tables: one reading of the rows, written as Markdown, LaTeX, CSV and to the console."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from colorflow.evaluation.paper import SOURCE, paper_rows
+
+Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a metric is shown.
+
+    Attributes:
+        label: Heading.
+        decimals: Digits after the point.
+        higher_is_better: Direction.
+    """
+
+    label: str
+    decimals: int
+    higher_is_better: bool
+
+    @property
+    def arrow(self) -> str:
+        """Up where more is better."""
+        return "↑" if self.higher_is_better else "↓"
+
+    def format(self, value: float) -> str:
+        """The number with the metric's digits."""
+        return "inf" if math.isinf(value) else f"{value:.{self.decimals}f}"
+
+
+COLUMNS = {
+    "clip_is": Column("CLIP-IS", 4, True),
+    "fid": Column("FID", 2, False),
+    "kid": Column("KID", 4, False),
+    "psnr": Column("PSNR", 2, True),
+    "ssim": Column("SSIM", 4, True),
+    "aesthetic": Column("AS", 3, True),
+    "chroma_psnr": Column("chroma PSNR", 2, True),
+    "ciede2000": Column("CIEDE2000", 2, False),
+    "lpips": Column("LPIPS", 4, False),
+}
+"""Every metric key in table order, the paper's five first where they are there."""
+
+_WIDE = 140
+"""Console columns from which the intervals fit."""
+
+LABELS = {
+    "gray_copy": "Gray copy",
+    "colorflow": "ColorFlow",
+    "colorflow_wrong_references": "ColorFlow, wrong references",
+    "colorflow_no_references": "ColorFlow, no references",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table; ``value`` is None where there is none."""
+
+    value: float | None
+    text: str
+    interval: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table. ``paper`` marks the paper's printed numbers; they have no n."""
+
+    method: str
+    label: str
+    style: str
+    n: int | None
+    cells: tuple[Cell, ...]
+    paper: bool
+
+
+def label(method: str) -> str:
+    """What a row name is called in tables and pictures."""
+    return LABELS.get(method, method)
+
+
+def columns(results: Results) -> list[str]:
+    """Metric keys of the table, in order: all that a row, ours or the paper's, has."""
+    there = {name for row in _all_rows(results) for name in row["metrics"]}
+    return [name for name in COLUMNS if name in there]
+
+
+def lines(results: Results) -> list[Line]:
+    """The rows to print: ours in order, then the paper's where the benchmark has its shape."""
+    names = columns(results)
+    return [
+        Line(
+            method=row["method"],
+            label=label(row["method"]) if "n" in row else f"{row['method']} (paper)",
+            style=row["style"],
+            n=row.get("n"),
+            cells=tuple(_cell(row, name, results["rows"]) for name in names),
+            paper="n" not in row,
+        )
+        for row in _all_rows(results)
+    ]
+
+
+def markdown_table(results: Results) -> str:
+    """A Markdown table, best of our rows in bold, 95 % intervals in brackets."""
+    names = columns(results)
+    head = ["method", "input", "pages", *(f"{COLUMNS[name].label} {COLUMNS[name].arrow}" for name in names)]
+    rows = [head, ["---", "---", "---:", *("---:" for _ in names)]]
+    for line in lines(results):
+        cells = [f"**{cell.text}**" if cell.best else cell.text for cell in line.cells]
+        cells = [f"{text} {cell.interval}".strip() for text, cell in zip(cells, line.cells, strict=True)]
+        rows.append([line.label.replace("|", "\\|"), line.style, str(line.n or "-"), *cells])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"{table}\n\n{caption(results)}\n"
+
+
+def latex_table(results: Results) -> str:
+    """A LaTeX table for booktabs, best of our rows in bold."""
+    names = columns(results)
+    arrows = {"↑": "$\\uparrow$", "↓": "$\\downarrow$"}
+    head = ["Method", "Input", *(f"{COLUMNS[name].label} {arrows[COLUMNS[name].arrow]}" for name in names)]
+    rows = [
+        [_escape(line.label), _escape(line.style)]
+        + [f"\\textbf{{{cell.text}}}" if cell.best else cell.text for cell in line.cells]
+        for line in lines(results)
+    ]
+    body = [" & ".join(row) + r" \\" for row in rows]
+    return "\n".join(
+        [
+            f"% {caption(results)}",
+            f"\\begin{{tabular}}{{ll{'r' * len(names)}}}",
+            "\\toprule",
+            " & ".join(head) + r" \\",
+            "\\midrule",
+            *body,
+            "\\bottomrule",
+            "\\end{tabular}",
+            "",
+        ]
+    )
+
+
+def csv_table(results: Results) -> str:
+    """Our rows as CSV, full precision, with the ends of the intervals."""
+    names = [name for name in columns(results) if any(name in row["metrics"] for row in results["rows"])]
+    head = ["method", "style", "n", *(f"{name}{end}" for name in names for end in ("", "_low", "_high"))]
+    rows = []
+    for row in results["rows"]:
+        values: list[Any] = []
+        for name in names:
+            values += [row["metrics"].get(name, ""), *(row["intervals"].get(name) or ("", ""))]
+        rows.append([row["method"], row["style"], row["n"], *values])
+    return _csv([head, *rows])
+
+
+def csv_pages(results: Results) -> str:
+    """The per-page rows as CSV."""
+    head = list(results["pages"][0]) if results["pages"] else []
+    return _csv([head, *([page[name] for name in head] for page in results["pages"])])
+
+
+def print_table(results: Results, console: Console | None = None) -> None:
+    """Print the table to the console: the best of our rows in bold green, intervals where there is room."""
+    console = console or Console()
+    wide = console.width >= _WIDE
+    table = Table(box=SIMPLE_HEAD, caption=caption(results), caption_justify="left")
+    table.add_column("method", no_wrap=True)
+    table.add_column("input", no_wrap=True)
+    table.add_column("pages", justify="right")
+    for name in columns(results):
+        table.add_column(f"{COLUMNS[name].label} {COLUMNS[name].arrow}", justify="right", no_wrap=wide)
+    for line in lines(results):
+        cells = [_console_cell(cell, wide) for cell in line.cells]
+        table.add_row(line.label, line.style, str(line.n or "-"), *cells, style="dim" if line.paper else None)
+    console.print(table)
+
+
+def _console_cell(cell: Cell, wide: bool) -> Text:
+    text = Text(cell.text, style="bold green" if cell.best else "")
+    return text.append(f" {cell.interval}", style="not bold dim") if wide and cell.interval else text
+
+
+def caption(results: Results) -> str:
+    """One sentence on how the numbers were made."""
+    protocol = results["protocol"]
+    size = protocol["metric_size"]
+    at = "the pages' own size" if size == "native" else f"{size[0]} x {size[1]}"
+    benchmark = protocol["benchmark"]
+    text = (
+        f"Benchmark {benchmark['name']}, {benchmark['pages']} pages, scored at {at}; means over pages, in "
+        f"brackets {protocol['intervals']['confidence']:.0%} intervals by bootstrap over chapters."
+    )
+    if any(row["intervals"] and None in row["intervals"].values() for row in results["rows"]):
+        text += " No interval from a single chapter."
+    if any("n" not in row for row in _all_rows(results)):
+        text += f" Rows marked (paper) are as printed in {SOURCE}, on pages that were never released."
+    return text
+
+
+def _all_rows(results: Results) -> list[Mapping[str, Any]]:
+    styles = {row["style"] for row in results["rows"]}
+    return [*results["rows"], *paper_rows(results["protocol"]["benchmark"]["name"], styles)]
+
+
+def _cell(row: Mapping[str, Any], name: str, ours: Sequence[Mapping[str, Any]]) -> Cell:
+    column, value = COLUMNS[name], row["metrics"].get(name)
+    if value is None:
+        return Cell(None, "-", "", False)
+    interval = row.get("intervals", {}).get(name)
+    text = f"[{', '.join(column.format(end) for end in interval)}]" if interval else ""
+    rivals = [other["metrics"][name] for other in ours if other["style"] == row["style"] and name in other["metrics"]]
+    best = (max if column.higher_is_better else min)(rivals, default=None)
+    return Cell(value, column.format(value), text, "n" in row and len(rivals) > 1 and value == best)
+
+
+def _escape(text: str) -> str:
+    for character in "&%$#_{}":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def _csv(rows: Sequence[Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()

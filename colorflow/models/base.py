@@ -1,0 +1,131 @@
+"""The frozen base: VAE, U-Net, noise schedule and the embedding of one fixed prompt.
+
+The text encoder is needed for two embeddings only (the prompt and the empty negative), so it is loaded,
+asked once and dropped; folders that carry ``prompt_embeds.safetensors`` never load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+PROMPT = "manga"
+"""The released pipeline's prompt (released code 3.4)."""
+
+_EMBEDS = "prompt_embeds.safetensors"
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A frozen base, whatever family.
+
+    Attributes:
+        vae: Autoencoder with a ``scaling_factor``.
+        unet: Base U-Net, before LoRA.
+        scheduler: Training noise schedule.
+        prompt_embeds: ``(1, L, D)``, the prompt.
+        negative_prompt_embeds: ``(1, L, D)``, the empty prompt of classifier-free guidance.
+        source: Hub id or folder it came from, "random" for random weights.
+        revision: Hub revision, if any.
+    """
+
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    scheduler: DDPMScheduler
+    prompt_embeds: Tensor
+    negative_prompt_embeds: Tensor
+    source: str
+    revision: str | None = None
+
+
+def load_base(
+    source: str, revision: str | None = None, prompt: str = PROMPT, dtype: torch.dtype = torch.float32
+) -> BaseModel:
+    """Load a base in diffusers layout (``vae/``, ``unet/``, ``scheduler/``, text side or prompt embeddings).
+
+    Args:
+        source: Folder or hub id.
+        revision: Hub revision.
+        prompt: The fixed prompt; "" is allowed.
+        dtype: Kept in memory as this; the frozen base may be bfloat16 on a GPU.
+
+    Raises:
+        FileNotFoundError: With the remedy, if folder, hub id or a part of it cannot be had.
+    """
+    try:
+        parts = {
+            name: cls.from_pretrained(source, subfolder=name, revision=revision, torch_dtype=dtype)
+            for name, cls in {"vae": AutoencoderKL, "unet": UNet2DConditionModel}.items()
+        }
+        scheduler = DDPMScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
+        embeds = _prompt_embeds(source, revision, prompt)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FileNotFoundError(
+            f"base weights: expected a diffusers folder or hub id with vae/, unet/ and scheduler/, got {source!r} "
+            f"({reason}); download it on a machine with a network and set weights=FOLDER, or use weights=random for a "
+            "dry run"
+        ) from error
+    return BaseModel(**parts, scheduler=scheduler, source=source, revision=revision, **embeds)
+
+
+def random_base(
+    vae: Mapping[str, Any], unet: Mapping[str, Any], scheduler: Mapping[str, Any], tokens: int = 77, seed: int = 0
+) -> BaseModel:
+    """Build a base from its configuration alone, for dry runs, speed measurements and tests.
+
+    Args:
+        vae: Arguments of ``AutoencoderKL``.
+        unet: Arguments of ``UNet2DConditionModel``.
+        scheduler: Arguments of ``DDPMScheduler``.
+        tokens: Length of the (random) prompt embedding.
+        seed: Of weights and embeddings.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        embeds = torch.randn(2, 1, tokens, unet["cross_attention_dim"], device="cpu")
+        return BaseModel(
+            vae=AutoencoderKL(**vae),
+            unet=UNet2DConditionModel(**unet),
+            scheduler=DDPMScheduler(**scheduler),
+            prompt_embeds=embeds[0],
+            negative_prompt_embeds=embeds[1],
+            source="random",
+        )
+
+
+def save_base(base: BaseModel, folder: Path) -> None:
+    """Write a base in full, in the layout that `load_base` reads without a text encoder."""
+    base.vae.save_pretrained(folder / "vae")
+    base.unet.save_pretrained(folder / "unet")
+    base.scheduler.save_pretrained(folder / "scheduler")
+    save_file(
+        {"prompt": base.prompt_embeds.contiguous(), "negative": base.negative_prompt_embeds.contiguous()},
+        folder / _EMBEDS,
+        metadata={"prompt": PROMPT},
+    )
+
+
+def _prompt_embeds(source: str, revision: str | None, prompt: str) -> dict[str, Tensor]:
+    stored = Path(source) / _EMBEDS
+    if stored.is_file():
+        tensors = load_file(stored)
+        prompt_embeds = tensors["prompt"] if prompt else tensors["negative"]
+        return {"prompt_embeds": prompt_embeds.float(), "negative_prompt_embeds": tensors["negative"].float()}
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", revision=revision)
+    encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", revision=revision).eval()
+    tokens = tokenizer(
+        [prompt, ""], padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        embeds = encoder(tokens.input_ids)[0].float()
+    return {"prompt_embeds": embeds[:1], "negative_prompt_embeds": embeds[1:]}

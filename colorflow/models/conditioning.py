@@ -1,0 +1,78 @@
+"""Canvas images to latents and to the guider's condition (released code 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+
+def latent_size(vae: AutoencoderKL, height: int, width: int) -> tuple[int, int]:
+    """Latent (height, width) of a canvas; both sides must be multiples of the VAE's factor (8 for SD1.5)."""
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    if height % factor or width % factor:
+        raise ValueError(
+            f"canvas sides must be multiples of {factor}, got {width} x {height}; choose a page size (width, height) "
+            f"whose doubled sides are"
+        )
+    return height // factor, width // factor
+
+
+def encode_latents(vae: AutoencoderKL, images: Tensor, noise: Tensor) -> Tensor:
+    """Scaled posterior sample of the VAE.
+
+    Args:
+        vae: Its configuration holds the scaling factor.
+        images: ``(B, 3, H, W)`` in [-1, 1].
+        noise: ``(B, C, h, w)`` standard normal draw of the posterior (zeros give the mode).
+
+    Returns:
+        ``(B, C, h, w)`` latents, in the VAE's dtype.
+    """
+    posterior = vae.encode(images.to(vae.dtype)).latent_dist
+    return (posterior.mean + posterior.std * noise.to(posterior.mean)) * vae.config.scaling_factor
+
+
+def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """``(B, 3, H, W)`` image in about [-1, 1] (not clamped) of scaled latents."""
+    return vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
+
+
+def split_canvas(canvas: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The canvas with the query painted black, and black with only the query (9-channel conditioning).
+
+    Args:
+        canvas: ``(B, 3, H, W)`` in [-1, 1]; black is -1.
+        mask: ``(B, 1, H, W)``, 0 on the query; a pixel counts as query below 0.5.
+    """
+    query, black = mask < 0.5, torch.full_like(canvas, -1.0)
+    return torch.where(query, black, canvas), torch.where(query, canvas, black)
+
+
+def encode_condition(
+    vae: AutoencoderKL, canvas: Tensor, mask: Tensor, channels: int, noises: tuple[Tensor, Tensor]
+) -> Tensor:
+    """The guider's condition.
+
+    Args:
+        vae: With C latent channels.
+        canvas: ``(B, 3, H, W)`` in [-1, 1], query in black and white.
+        mask: ``(B, 1, H, W)`` in [0, 1], 0 on the query.
+        channels: ``C + 1``: canvas latents, mask. ``2 C + 1``: latents of the references, mask, of the query.
+        noises: Posterior draws of the (first, second) encoding; the second serves ``2 C + 1`` only.
+
+    Returns:
+        ``(B, channels, h, w)``.
+    """
+    width = vae.config.latent_channels
+    size = latent_size(vae, *canvas.shape[-2:])
+    small_mask = interpolate(mask.float(), size=size, mode="bilinear", align_corners=False)
+    if channels == width + 1:
+        latents = encode_latents(vae, canvas, noises[0])
+        return torch.cat([latents, small_mask.to(latents)], dim=1)
+    if channels != 2 * width + 1:
+        raise ValueError(f"conditioning_channels: expected {width + 1} or {2 * width + 1}, got {channels}")
+    references, query = split_canvas(canvas, mask)
+    first, second = encode_latents(vae, references, noises[0]), encode_latents(vae, query, noises[1])
+    return torch.cat([first, small_mask.to(first), second], dim=1)

@@ -1,0 +1,238 @@
+"""Image encoders for retrieval: CLIP by open_clip or transformers, and HOG, which needs no download.
+
+All satisfy ``colorflow.schema.PatchEncoder``: images in, ``(N, D)`` float32 on the CPU out. Both CLIP
+encoders resize the shortest edge bicubically with Pillow and crop the centre, as the released code does,
+so that the outer edges of a page that is not square are not seen (released-code facts, 2.3 and 6.5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from skimage.feature import hog
+from torch import Tensor, nn
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_REMEDY = "use retrieval=hog, which needs no download, or a local folder or Hugging Face cache that holds the weights"
+# What else a folder of a complete CLIP model may hold besides the vision tower.
+_OTHER_CLIP_KEYS = ("text_model.", "text_projection.", "logit_scale")
+
+
+class MissingWeightsError(FileNotFoundError):
+    """Encoder weights that are neither on this machine nor to be had from it."""
+
+
+class OpenClipEncoder:
+    """The image tower of any open_clip model, with that model's own preprocessing.
+
+    Args:
+        model: An open_clip model name; the default is the paper's (supplement).
+        pretrained: A tag of that model or a checkpoint file; None for random weights.
+        device: Where the tower runs.
+        dtype: "float32", "bfloat16" or "float16", of weights and pixels.
+        batch_size: Images a forward pass.
+
+    Raises:
+        ValueError: For a model, tag or dtype that does not exist.
+        MissingWeightsError: Where the weights cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: str = "ViT-H-14",
+        pretrained: str | None = "laion2b_s32b_b79k",
+        device: str = "cpu",
+        dtype: str = "float32",
+        batch_size: int = 64,
+    ) -> None:
+        from open_clip.transform import PreprocessCfg, image_transform_v2  # seconds to import: only where it is used
+
+        tower = _open_clip_tower(model, pretrained)
+        preprocess = image_transform_v2(PreprocessCfg(**tower.preprocess_cfg), is_train=False)
+        self._runner = _TowerRunner(tower, preprocess, device, dtype, batch_size)
+        weights = pretrained if pretrained in _open_clip_tags(model) else self._runner.digest
+        self.name = f"open_clip-{model}-{weights}{self._runner.suffix}"
+
+    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
+        """Return ``(N, D)`` float32 embeddings, not normalized."""
+        return self._runner(images)
+
+
+class ClipVisionEncoder:
+    """A transformers ``CLIPVisionModelWithProjection`` folder, the form of the released weights.
+
+    Args:
+        path: Folder with ``config.json`` and weights (of the vision model, or of a whole CLIP model).
+        device: Where the model runs.
+        dtype: "float32", "bfloat16" or "float16", of weights and pixels.
+        batch_size: Images a forward pass.
+
+    Raises:
+        MissingWeightsError: Where the folder or its weights are missing.
+        ValueError: For weights that do not fill the model, and for a dtype that does not exist.
+    """
+
+    def __init__(self, path: str | Path, device: str = "cpu", dtype: str = "float32", batch_size: int = 64) -> None:
+        model = _load_clip_vision(Path(path))
+        preprocess = _clip_preprocess(model.config.image_size)
+        self._runner = _TowerRunner(_ImageEmbeds(model), preprocess, device, dtype, batch_size)
+        self.name = f"clip_vision-{self._runner.digest}{self._runner.suffix}"
+
+    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
+        """Return ``(N, D)`` float32 ``image_embeds``, not normalized."""
+        return self._runner(images)
+
+
+class HogEncoder:
+    """Histograms of oriented gradients of the luminance: sees outlines, not colours; no weights.
+
+    Args:
+        size: Side in pixels that every image is resized to, a multiple of 8; the cells stay 8 x 8.
+
+    Raises:
+        ValueError: For a size that is not a multiple of 8, or under 16.
+    """
+
+    def __init__(self, size: int = 64) -> None:
+        if size < 16 or size % 8:
+            raise ValueError(f"HogEncoder: expected a size that is a multiple of 8 and at least 16, got {size}")
+        self.size = size
+        self.name = f"hog-{size}"
+
+    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
+        """Return ``(N, D)`` float32 features."""
+        if not images:
+            raise ValueError("HogEncoder: expected at least one image, got none")
+        return torch.from_numpy(np.stack([self._features(image) for image in images]))
+
+    def _features(self, image: Image.Image) -> np.ndarray:
+        gray = image.convert("L").resize((self.size, self.size), Image.Resampling.BICUBIC)
+        features = hog(np.asarray(gray), orientations=9, pixels_per_cell=(8, 8), cells_per_block=(2, 2))
+        return features.astype(np.float32)
+
+
+class _TowerRunner:
+    """Runs a frozen image tower over any number of images, a batch at a time.
+
+    Attributes:
+        digest: First 16 hex digits of the SHA-256 of the loaded weights.
+        suffix: Empty, or the dtype where it is not float32: such embeddings differ.
+    """
+
+    def __init__(
+        self, tower: nn.Module, preprocess: Callable[[Image.Image], Tensor], device: str, dtype: str, batch_size: int
+    ) -> None:
+        if dtype not in _DTYPES:
+            raise ValueError(f"image encoder: expected a dtype of {sorted(_DTYPES)}, got {dtype!r}")
+        if batch_size < 1:
+            raise ValueError(f"image encoder: expected a batch_size of at least 1, got {batch_size}")
+        self.digest = _digest_weights(tower)
+        self.suffix = "" if dtype == "float32" else f"-{dtype}"
+        self.tower = tower.to(device=device, dtype=_DTYPES[dtype]).eval().requires_grad_(False)
+        self.preprocess = preprocess
+        self.device, self.dtype, self.batch_size = torch.device(device), _DTYPES[dtype], batch_size
+
+    @torch.inference_mode()
+    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
+        if not images:
+            raise ValueError("image encoder: expected at least one image, got none")
+        starts = range(0, len(images), self.batch_size)
+        return torch.cat([self._forward(images[start : start + self.batch_size]) for start in starts])
+
+    def _forward(self, images: Sequence[Image.Image]) -> Tensor:
+        pixels = torch.stack([self.preprocess(image.convert("RGB")) for image in images])
+        output = self.tower(pixels.to(self.device, self.dtype))
+        pooled = output[0] if isinstance(output, tuple) else output  # CoCa towers return their tokens too
+        return pooled.float().cpu()
+
+
+class _ImageEmbeds(nn.Module):
+    """A transformers vision model that returns its embeddings alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return ``(B, D)`` of ``(B, 3, H, W)``."""
+        return self.model(pixel_values=pixels).image_embeds
+
+
+def _open_clip_tags(model: str) -> list[str]:
+    import open_clip
+
+    return open_clip.list_pretrained_tags_by_model(model)
+
+
+def _open_clip_tower(model: str, pretrained: str | None) -> Any:
+    """Build a model, load its weights, keep the image tower."""
+    import open_clip
+
+    if ":" not in model:  # a name, not one of open_clip's "hf-hub:" and "local-dir:" schemas
+        if model not in open_clip.list_models():
+            raise ValueError(
+                f"retrieval encoder: expected an open_clip model name, got {model!r}; "
+                "`open_clip.list_models()` lists them, the paper's is ViT-H-14"
+            )
+        tags = _open_clip_tags(model)
+        if pretrained is not None and pretrained not in tags and not Path(pretrained).is_file():
+            raise ValueError(
+                f"retrieval encoder: expected a tag of {model} ({', '.join(tags) or 'it has none'}) "
+                f"or a checkpoint file, got {pretrained!r}"
+            )
+    try:
+        return open_clip.create_model(model, pretrained=pretrained).visual
+    except (OSError, RuntimeError) as error:
+        raise _missing(f"weights {pretrained} of open_clip model {model}", error) from error
+
+
+def _load_clip_vision(path: Path) -> Any:
+    from transformers import CLIPVisionModelWithProjection
+
+    if not (path / "config.json").is_file():
+        raise _missing("a CLIPVisionModelWithProjection folder with config.json and weights", f"nothing at {path}")
+    try:
+        # Typed loosely: the stubs know one return value, output_loading_info makes it two.
+        loader: Any = CLIPVisionModelWithProjection.from_pretrained
+        model, loaded = loader(path, local_files_only=True, output_loading_info=True)
+    except OSError as error:
+        raise _missing(f"weights in {path}", error) from error
+    unexpected = [key for key in loaded["unexpected_keys"] if not key.startswith(_OTHER_CLIP_KEYS)]
+    if loaded["missing_keys"] or loaded["mismatched_keys"] or unexpected:
+        raise ValueError(
+            f"{path}: expected exactly the weights of a CLIPVisionModelWithProjection, got "
+            f"{len(loaded['missing_keys'])} missing, {len(loaded['mismatched_keys'])} of another shape, "
+            f"{len(unexpected)} unknown; check that config.json belongs to them"
+        )
+    return model.float()
+
+
+def _clip_preprocess(size: int) -> Callable[[Image.Image], Tensor]:
+    """Return CLIP's default preprocessing by Pillow for a model of size x size pixels.
+
+    In transformers 5 ``CLIPImageProcessor`` is torchvision's, and its pixels differ.
+    """
+    from transformers import CLIPImageProcessorPil
+
+    processor = CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
+    return lambda image: processor(image, return_tensors="pt").pixel_values[0]
+
+
+def _digest_weights(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)} ".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _missing(what: str, got: object) -> MissingWeightsError:
+    """Say in one line what is missing and what to do."""
+    reason = " ".join(str(got).split())
+    return MissingWeightsError(f"retrieval encoder: expected {what}, got: {reason[:300]}; {_REMEDY}")

@@ -1,0 +1,1 @@
+"""Inference: no Lightning, no Hydra."""

@@ -1,0 +1,123 @@
+"""The whole way from a page and its references to a coloured page: RAP, then ICP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from colorflow.canvas import fit_page, query_box, query_mask, stitch
+from colorflow.pipelines.export import load_export
+from colorflow.pipelines.icp import ICPPipeline, Sampling
+from colorflow.pipelines.rap import RetrievalSettings, build_retriever
+from colorflow.retrieval import IndexedPool, Retriever, reference_pool
+from colorflow.schema import ReferencePool, RetrievedPatch
+from colorflow.utils.images import to_image, to_tensor
+from colorflow.utils.seeding import generator
+
+
+@dataclass(frozen=True)
+class ColorFlowOutput:
+    """A coloured page and how it came about.
+
+    Attributes:
+        image: The coloured page, W x H.
+        canvas: What the model was shown, 2W x 2H.
+        result_canvas: What it answered, 2W x 2H.
+        retrieved: The patches on the canvas, with their similarities.
+    """
+
+    image: Image.Image
+    canvas: Image.Image
+    result_canvas: Image.Image
+    retrieved: tuple[RetrievedPatch, ...]
+
+
+class ColorFlowPipeline:
+    """Colours pages of a sequence from a pool of coloured pages.
+
+    Args:
+        icp: In-context colorizer.
+        retriever: Finds the reference patches.
+        page_size: Page size (W, H) on the canvas.
+        sampling: Steps and scales.
+        name: Row name in a benchmark.
+    """
+
+    def __init__(
+        self,
+        icp: ICPPipeline,
+        retriever: Retriever,
+        page_size: tuple[int, int] = (512, 800),
+        sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+        name: str = "colorflow",
+    ) -> None:
+        self.icp, self.retriever = icp, retriever
+        self.page_size, self.sampling, self.name = page_size, sampling, name
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        torch_dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        retrieval: RetrievalSettings | None = None,
+    ) -> ColorFlowPipeline:
+        """Load an export folder.
+
+        Args:
+            folder: Written by training (``runs/<experiment>/<time>/export``).
+            torch_dtype: Networks are cast to this.
+            device: Networks are moved there.
+            retrieval: Other than what the folder names.
+        """
+        export = load_export(Path(folder), torch_dtype)
+        icp = ICPPipeline.from_model(export.model).to(device)
+        icp.set_progress_bar_config(disable=True)
+        return cls(icp, build_retriever(retrieval or export.retrieval), export.page_size)
+
+    def index(self, references: ReferencePool | Sequence[Image.Image]) -> IndexedPool:
+        """Fit, cut and embed references once; the result can be passed wherever references can."""
+        if not isinstance(references, ReferencePool):
+            references = reference_pool([f"reference{number}" for number in range(len(references))], references)
+        return self.retriever.index(references, self.page_size)
+
+    def __call__(
+        self,
+        page: Image.Image,
+        references: IndexedPool | ReferencePool | Sequence[Image.Image],
+        *,
+        seed: int = 0,
+        sampling: Sampling | None = None,
+    ) -> ColorFlowOutput:
+        """Colour one page.
+
+        Args:
+            page: The page; only its luminance is used.
+            references: Coloured pages, or what `index` made of them; may be empty.
+            seed: Of noise (and of random retrieval).
+            sampling: Other than the pipeline's.
+
+        Returns:
+            The page in colour, the canvases, and what was retrieved.
+        """
+        pool = references if isinstance(references, IndexedPool) else self.index(references)
+        query = fit_page(page.convert("L"), self.page_size)
+        retrieved = self.retriever.select(query, pool, seed=seed)
+        patches = {(item.quadrant, item.rank): pool.patch_image(item.reference, item.patch) for item in retrieved}
+        canvas = stitch(query, patches)
+        result = self.icp(
+            to_tensor(canvas)[None],
+            query_mask(self.page_size)[None],
+            sampling or self.sampling,
+            generator=[generator(seed, "icp")],
+        )
+        result_canvas = to_image(result[0].cpu())
+        return ColorFlowOutput(result_canvas.crop(query_box(self.page_size)), canvas, result_canvas, retrieved)
+
+    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
+        """The `Colorizer` protocol: just the coloured page."""
+        return self(page, references, seed=seed).image

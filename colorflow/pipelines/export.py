@@ -1,0 +1,111 @@
+"""The export folder: what training hands to everything else, in diffusers' and peft's layouts.
+
+``model_index.json``, ``guider/``, ``lora/``, ``scheduler/`` and the base: by hub id and revision where it has
+one, in full under ``base/`` where it is small or exists nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+
+from colorflow import __version__
+from colorflow.models.base import PROMPT, BaseModel, load_base, save_base
+from colorflow.models.guider import ColorizationGuider
+from colorflow.models.icp_model import ICPModel
+from colorflow.models.lora import load_lora, save_lora
+from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.utils.files import write_json_atomic
+
+SMALL_BASE = 50_000_000
+"""Bases of fewer parameters are exported in full (our choice: 200 MB at most)."""
+
+_INDEX = "model_index.json"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an export folder holds."""
+
+    model: ICPModel
+    page_size: tuple[int, int]
+    retrieval: RetrievalSettings
+
+
+def save_export(model: ICPModel, folder: Path, page_size: tuple[int, int], retrieval: RetrievalSettings) -> None:
+    """Write an export folder; an existing one is replaced only when the new one is complete."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        fresh = Path(temporary) / folder.name
+        fresh.mkdir()
+        model.guider.save_pretrained(fresh / "guider")
+        save_lora(model.unet, fresh / "lora")
+        model.noise_scheduler.save_pretrained(fresh / "scheduler")
+        index = {
+            "_class_name": "ColorFlowPipeline",
+            "_colorflow_version": __version__,
+            "base": _save_base(model, fresh),
+            "page_size": list(page_size),
+            "retrieval": asdict(replace(retrieval, device="cpu")),
+        }
+        write_json_atomic(index, fresh / _INDEX)
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+
+
+def load_export(folder: Path, dtype: torch.dtype = torch.float32) -> Export:
+    """Read an export folder.
+
+    Raises:
+        FileNotFoundError: If it is not one, or the base it names cannot be had.
+        ValueError: If a weight is missing, unexpected or of another shape.
+    """
+    if not (folder / _INDEX).is_file():
+        raise FileNotFoundError(
+            f"weights: expected an export folder with {_INDEX}, got {folder}; training writes one to "
+            "runs/<experiment>/<time>/export"
+        )
+    index = json.loads((folder / _INDEX).read_text())
+    base = _load_base(index["base"], folder, dtype)
+    guider = ColorizationGuider.from_pretrained(folder / "guider", torch_dtype=dtype)
+    load_lora(base.unet, folder / "lora")
+    model = ICPModel(base, guider).eval().requires_grad_(False).to(dtype)
+    return Export(model, (index["page_size"][0], index["page_size"][1]), RetrievalSettings(**index["retrieval"]))
+
+
+def _save_base(model: ICPModel, folder: Path) -> dict[str, Any]:
+    size = sum(parameter.numel() for module in (model.unet, model.vae) for parameter in module.parameters())
+    if size >= SMALL_BASE and model.source != "random":
+        return {"source": model.source, "revision": model.revision, "prompt": PROMPT}
+    base = BaseModel(
+        vae=model.vae,
+        unet=_without_lora(model.unet),
+        scheduler=DDPMScheduler.from_config(model.noise_scheduler.config),
+        prompt_embeds=model.prompt_embeds.cpu(),
+        negative_prompt_embeds=model.negative_prompt_embeds.cpu(),
+        source=model.source,
+    )
+    save_base(base, folder / "base")
+    return {"source": "base", "revision": None, "prompt": PROMPT}
+
+
+def _load_base(entry: dict[str, Any], folder: Path, dtype: torch.dtype) -> BaseModel:
+    inside = folder / "base"
+    source = str(inside) if entry["source"] == "base" and inside.is_dir() else entry["source"]
+    return load_base(source, entry["revision"], entry["prompt"], dtype)
+
+
+def _without_lora(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """The base U-Net under its own names, sharing the tensors of the one with LoRA."""
+    with torch.device("meta"):
+        plain = UNet2DConditionModel.from_config(unet.config)
+    tensors = {key.replace(".base_layer.", "."): value for key, value in unet.state_dict().items() if "lora_" not in key}
+    plain.load_state_dict(tensors, assign=True)
+    return plain

@@ -1,0 +1,156 @@
+"""In-context colorization of stitched canvases (paper section 3.2; released code 3.1 to 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel, UniPCMultistepScheduler
+from diffusers.schedulers import SchedulerMixin
+from torch import Tensor
+
+from colorflow.models.conditioning import decode_latents, encode_condition, latent_size
+from colorflow.models.guider import ColorizationGuider
+from colorflow.models.icp_model import ICPModel
+from colorflow.models.unet_trunk import unet_with_residuals
+
+StepCallback = Callable[[int, int, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a canvas is sampled.
+
+    Attributes:
+        num_inference_steps: UniPC steps (released demo: 10).
+        guidance_scale: 1 runs the networks once a step; above 1, classifier-free guidance with the empty
+            prompt, as released (7.5 there).
+        conditioning_scale: Factor on the guider's residuals.
+    """
+
+    num_inference_steps: int = 10
+    guidance_scale: float = 1.0
+    conditioning_scale: float = 1.0
+
+
+class ICPPipeline(DiffusionPipeline):
+    """Colours the query region of stitched canvases.
+
+    Args:
+        vae: Frozen autoencoder.
+        unet: Base U-Net with its LoRA (injected or merged).
+        guider: Colorization guider.
+        scheduler: Inference scheduler; default UniPC with the training schedule's configuration.
+        prompt_embeds: ``(1, L, D)``.
+        negative_prompt_embeds: ``(1, L, D)``, for ``guidance_scale > 1``.
+    """
+
+    model_cpu_offload_seq = "guider->unet->vae"
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        unet: UNet2DConditionModel,
+        guider: ColorizationGuider,
+        scheduler: SchedulerMixin,
+        prompt_embeds: Tensor | None = None,  # diffusers takes parameters without a default for modules
+        negative_prompt_embeds: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        if prompt_embeds is None or negative_prompt_embeds is None:
+            raise ValueError("ICPPipeline: expected prompt_embeds and negative_prompt_embeds, got None")
+        self.register_modules(vae=vae, unet=unet, guider=guider, scheduler=scheduler)
+        self.prompt_embeds = prompt_embeds
+        self.negative_prompt_embeds = negative_prompt_embeds
+
+    @classmethod
+    def from_model(cls, model: ICPModel) -> ICPPipeline:
+        """Share the networks of a model (nothing is copied), with UniPC on its noise schedule."""
+        scheduler = UniPCMultistepScheduler.from_config(model.noise_scheduler.config)
+        return cls(model.vae, model.unet, model.guider, scheduler, model.prompt_embeds, model.negative_prompt_embeds)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        canvas: Tensor,
+        mask: Tensor,
+        sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        posterior_noise: Sequence[Tensor] | None = None,
+        callback_on_step_end: StepCallback | None = None,
+    ) -> Tensor:
+        """Sample coloured canvases.
+
+        Args:
+            canvas: ``(B, 3, H, W)`` in [-1, 1], the query in black and white, references in colour.
+            mask: ``(B or 1, 1, H, W)``, 0 on the query, 1 elsewhere.
+            sampling: Steps and scales.
+            generator: CPU generator, or one a canvas; then a canvas's result does not depend on its batch.
+            latents: ``(B, C, h, w)`` initial noise instead of a draw.
+            posterior_noise: VAE posterior draws of the (first, second) encoding instead of draws, each
+                ``(B, C, h, w)``, or ``(2 B, C, h, w)`` in the order [negative, positive] under guidance.
+            callback_on_step_end: Called with step index, timestep and latents.
+
+        Returns:
+            ``(B, 3, H, W)`` float32 in [-1, 1].
+        """
+        guided = sampling.guidance_scale > 1.0
+        shape = (self.vae.config.latent_channels, *latent_size(self.vae, *canvas.shape[-2:]))
+        draws = _draw(generator, len(canvas), 5 if guided else 3, shape)
+        if latents is None:
+            latents = draws[0]
+        if posterior_noise is None:
+            posterior_noise = (torch.cat(draws[1:3]), torch.cat(draws[3:5])) if guided else draws[1:3]
+        condition = self._encode(canvas, mask, posterior_noise, 2 if guided else 1)
+        embeds = self._prompt(len(canvas), guided)
+        self.scheduler.set_timesteps(sampling.num_inference_steps, device=self._execution_device)
+        latents = latents.to(self._execution_device, self.unet.dtype) * self.scheduler.init_noise_sigma
+        for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
+            prediction = self.predict(latents, timestep, condition, embeds, sampling)
+            latents = self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]
+            if callback_on_step_end is not None:
+                callback_on_step_end(index, int(timestep), latents)
+        return decode_latents(self.vae, latents).float().clamp(-1.0, 1.0)
+
+    def predict(
+        self, latents: Tensor, timestep: Tensor, condition: Tensor, embeds: Tensor, sampling: Sampling
+    ) -> Tensor:
+        """One (guided) prediction ``(B, C, h, w)``; condition and embeds are ``(2 B, ...)`` under guidance."""
+        guided = len(condition) == 2 * len(latents)
+        model_input = torch.cat([latents, latents]) if guided else latents
+        model_input = self.scheduler.scale_model_input(model_input, timestep)
+        residuals = self.guider(model_input, timestep, condition, sampling.conditioning_scale)
+        prediction = unet_with_residuals(self.unet, model_input, timestep, embeds, residuals)
+        if not guided:
+            return prediction
+        negative, positive = prediction.chunk(2)
+        return negative + sampling.guidance_scale * (positive - negative)
+
+    def _encode(self, canvas: Tensor, mask: Tensor, noises: Sequence[Tensor], copies: int) -> Tensor:
+        """The condition; under guidance the canvas is doubled before encoding, as released (3.1)."""
+        device = self._execution_device
+        canvas = canvas.to(device).repeat(copies, 1, 1, 1)
+        mask = mask.to(device).expand(len(canvas) if len(mask) == 1 else -1, -1, -1, -1)
+        if len(mask) != len(canvas):
+            mask = mask.repeat(copies, 1, 1, 1)
+        noises = [noise.to(device) for noise in noises]
+        channels = self.guider.config.conditioning_channels
+        return encode_condition(self.vae, canvas, mask, channels, (noises[0], noises[-1]))
+
+    def _prompt(self, batch: int, guided: bool) -> Tensor:
+        parts = [self.negative_prompt_embeds, self.prompt_embeds] if guided else [self.prompt_embeds]
+        parts = [part.to(self._execution_device, self.unet.dtype).expand(batch, -1, -1) for part in parts]
+        return torch.cat(parts)
+
+
+def _draw(
+    generator: torch.Generator | Sequence[torch.Generator] | None, batch: int, count: int, shape: tuple[int, int, int]
+) -> list[Tensor]:
+    """``count`` standard normal tensors ``(B, *shape)``: one generator for all, or each canvas from its own."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return [torch.randn((batch, *shape), generator=generator) for _ in range(count)]
+    if len(generator) != batch:
+        raise ValueError(f"generator: expected one, or one a canvas ({batch}), got {len(generator)}")
+    return list(torch.stack([torch.randn((count, *shape), generator=source) for source in generator], dim=1))

@@ -1,0 +1,244 @@
+"""Retrieval of reference patches (RAP, paper section 3.1), given an encoder.
+
+The four patches of a query are compared with the five views of every reference page; the three
+most similar views of each take the slots of the canvas. The random and the empty retriever are
+for the ablations.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from colorflow.canvas import PATCHES_PER_PAGE, Size, fit_page, query_patches, reference_patches
+from colorflow.schema import QUADRANTS, RANKS, PatchEncoder, ReferencePool, RetrievedPatch
+from colorflow.utils.hashing import digest_image, digest_json
+from colorflow.utils.images import to_rgb
+from colorflow.utils.seeding import generator
+
+_TINY = torch.finfo(torch.float64).tiny  # an embedding of zeros is similar to nothing: cosine 0
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedPool:
+    """A pool made ready for one page size.
+
+    Attributes:
+        ids: One id a page.
+        key: The key of the pool it was made from.
+        pages: The pages fitted to W x H, RGB.
+        embeddings: ``(5N, D)`` float32, view ``i % 5`` of page ``i // 5`` in row i; None where the
+            retriever compares nothing or the pool is empty.
+    """
+
+    ids: tuple[str, ...]
+    key: str
+    pages: tuple[Image.Image, ...]
+    embeddings: Tensor | None
+
+    def patch_image(self, reference_id: str, patch: int) -> Image.Image:
+        """Return one view of one page: 0 the whole page, 1 to 4 its quadrants.
+
+        Raises:
+            KeyError: For an id or a view that the pool does not have.
+        """
+        if reference_id not in self.ids or not 0 <= patch < PATCHES_PER_PAGE:
+            raise KeyError(
+                f"expected one of the pool's {len(self.ids)} ids and a view from 0 to 4, got "
+                f"{reference_id!r} and {patch}; look patches up in the pool they were selected from"
+            )
+        return reference_patches(self.pages[self.ids.index(reference_id)])[patch]
+
+
+class Retriever(Protocol):
+    """Chooses reference patches for a query. ``name`` tells what it compares, for cache keys."""
+
+    name: str
+
+    def index(self, pool: ReferencePool, size: Size) -> IndexedPool:
+        """Fit a pool to a page size (W, H) and embed it where that is needed."""
+        ...
+
+    def select(self, query: Image.Image, pool: IndexedPool, *, seed: int) -> tuple[RetrievedPatch, ...]:
+        """Choose a patch for each of the twelve slots of a W x H query; none without references."""
+        ...
+
+
+def reference_pool(ids: Sequence[str], pages: Sequence[Image.Image]) -> ReferencePool:
+    """Make a pool, with its key, of pages in upload order.
+
+    Args:
+        ids: One unique id a page.
+        pages: Images of any size and mode.
+
+    Raises:
+        ValueError: For repeated ids, or other counts of ids than pages.
+    """
+    if len(ids) != len(pages) or len(set(ids)) != len(ids):
+        raise ValueError(
+            f"reference_pool: expected one unique id a page, got {len(ids)} ids ({len(set(ids))} different) "
+            f"for {len(pages)} pages"
+        )
+    converted = tuple(to_rgb(page) for page in pages)
+    key = digest_json([list(ids), [digest_image(page) for page in converted]])
+    return ReferencePool(tuple(ids), converted, key)
+
+
+def top_k(query_embeds: Tensor, reference_embeds: Tensor, k: int = RANKS) -> tuple[Tensor, Tensor]:
+    """Find the most similar references of each query by cosine.
+
+    Args:
+        query_embeds: ``(Q, D)`` float.
+        reference_embeds: ``(N, D)`` float.
+        k: How many, at most N are returned.
+
+    Returns:
+        Indices ``(Q, min(k, N))`` int64 and their cosines, float32 in [-1, 1], best first; between
+        equals the lower index comes first.
+
+    Raises:
+        ValueError: For shapes that do not match, and for NaN or infinite embeddings.
+    """
+    similarities = cosine_similarity(query_embeds, reference_embeds)
+    values, indices = similarities.sort(dim=1, descending=True, stable=True)
+    return indices[:, :k], values[:, :k]
+
+
+def cosine_similarity(query_embeds: Tensor, reference_embeds: Tensor) -> Tensor:
+    """Return all cosines, ``(Q, N)`` float32, of ``(Q, D)`` and ``(N, D)``.
+
+    Summed row by row in float64: equal references get equal cosines (a matrix product does not
+    promise that), and nothing depends on how many there are.
+
+    Raises:
+        ValueError: For shapes that do not match, and for NaN or infinite embeddings.
+    """
+    if query_embeds.ndim != 2 or reference_embeds.ndim != 2 or query_embeds.shape[1] != reference_embeds.shape[1]:
+        raise ValueError(
+            "cosine_similarity: expected (Q, D) and (N, D), got "
+            f"{tuple(query_embeds.shape)} and {tuple(reference_embeds.shape)}; embed both with one encoder"
+        )
+    queries, references = query_embeds.double(), reference_embeds.double()
+    products = torch.stack([(query * references).sum(1) for query in queries])
+    similarities = products / (queries.norm(dim=1)[:, None] * references.norm(dim=1)).clamp(min=_TINY)
+    if not torch.isfinite(similarities).all():
+        raise ValueError("cosine_similarity: expected finite embeddings, got NaN or infinity from the encoder")
+    return similarities.float().clamp(-1, 1)
+
+
+class SimilarityRetriever:
+    """The paper's retriever: the three most similar patches for each query patch, by cosine.
+
+    Args:
+        encoder: Embeds queries and references alike.
+        cached_pools: How many indexed pools are kept, so that a reference is encoded once a chapter.
+    """
+
+    def __init__(self, encoder: PatchEncoder, cached_pools: int = 4) -> None:
+        self.encoder = encoder
+        self.cached_pools = cached_pools
+        self.name = f"similarity-{encoder.name}"
+        self._cache: OrderedDict[tuple[str, Size], IndexedPool] = OrderedDict()
+
+    def index(self, pool: ReferencePool, size: Size) -> IndexedPool:
+        """Fit and embed a pool, or return it from the cache (by pool key and size)."""
+        key = (pool.key, size)
+        if key not in self._cache:
+            self._cache[key] = self._index(pool, size)
+        self._cache.move_to_end(key)
+        indexed = self._cache[key]
+        while len(self._cache) > self.cached_pools:
+            self._cache.popitem(last=False)
+        return indexed
+
+    def select(self, query: Image.Image, pool: IndexedPool, *, seed: int) -> tuple[RetrievedPatch, ...]:
+        """Return the best patches of each slot; ``seed`` is not used.
+
+        The same patch may serve several query patches (released code). One reference fills all
+        twelve slots with its five views.
+
+        Raises:
+            ValueError: For a query of another size than the pool's pages, or a pool without embeddings.
+        """
+        if not pool.pages:
+            return ()
+        _check_size(query, pool)
+        if pool.embeddings is None:
+            raise ValueError(
+                "SimilarityRetriever: expected a pool with embeddings; make it with this retriever's index"
+            )
+        indices, similarities = top_k(self.encoder(query_patches(query)), pool.embeddings)
+        return tuple(
+            _retrieved(pool, index, quadrant, rank, similarities[quadrant, rank].item())
+            for quadrant, row in enumerate(indices.tolist())
+            for rank, index in enumerate(row)
+        )
+
+    def _index(self, pool: ReferencePool, size: Size) -> IndexedPool:
+        pages = tuple(fit_page(page, size) for page in pool.pages)
+        patches = [patch for page in pages for patch in reference_patches(page)]
+        return IndexedPool(pool.ids, pool.key, pages, self.encoder(patches) if patches else None)
+
+
+class RandomRetriever:
+    """Ablation: random patches of the pool in all twelve slots, similarity NaN."""
+
+    name = "random"
+
+    def index(self, pool: ReferencePool, size: Size) -> IndexedPool:
+        """Fit a pool to a page size."""
+        return IndexedPool(pool.ids, pool.key, tuple(fit_page(page, size) for page in pool.pages), None)
+
+    def select(self, query: Image.Image, pool: IndexedPool, *, seed: int) -> tuple[RetrievedPatch, ...]:
+        """Draw twelve patches from the seed alone, all different where the pool has that many.
+
+        Raises:
+            ValueError: For a query of another size than the pool's pages.
+        """
+        if not pool.pages:
+            return ()
+        _check_size(query, pool)
+        count, slots = PATCHES_PER_PAGE * len(pool.pages), len(QUADRANTS) * RANKS
+        source = generator("random patches", seed)
+        if count >= slots:
+            drawn = torch.randperm(count, generator=source)[:slots]
+        else:
+            drawn = torch.randint(count, (slots,), generator=source)
+        return tuple(
+            _retrieved(pool, index, slot // RANKS, slot % RANKS, nan) for slot, index in enumerate(drawn.tolist())
+        )
+
+
+class NoReferences:
+    """Ablation: the query alone on a white canvas."""
+
+    name = "none"
+
+    def index(self, pool: ReferencePool, size: Size) -> IndexedPool:
+        """Return an empty pool under the given one's key."""
+        return IndexedPool((), pool.key, (), None)
+
+    def select(self, query: Image.Image, pool: IndexedPool, *, seed: int) -> tuple[RetrievedPatch, ...]:
+        """Return nothing."""
+        return ()
+
+
+def _retrieved(pool: IndexedPool, index: int, quadrant: int, rank: int, similarity: float) -> RetrievedPatch:
+    """Name the patch at a row of the embeddings."""
+    page, patch = divmod(index, PATCHES_PER_PAGE)
+    return RetrievedPatch(pool.ids[page], patch, quadrant, rank, similarity)
+
+
+def _check_size(query: Image.Image, pool: IndexedPool) -> None:
+    if query.size != pool.pages[0].size:
+        raise ValueError(
+            f"select: expected a query of the pool's page size {pool.pages[0].size}, got {query.size}; "
+            "fit the query with canvas.fit_page, or index the pool at its size"
+        )

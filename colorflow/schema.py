@@ -1,0 +1,186 @@
+"""The frozen dataclasses that cross layers; nothing here computes.
+
+Vocabulary: the *query* is the page to colour, *references* are coloured pages of the same
+sequence, a *patch* is one of the five views of a reference page (the whole page, then its
+four overlapping quadrants), a *slot* is the place of a patch on the stitched *canvas*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+QUADRANTS = ("TL", "TR", "BL", "BR")
+"""Order of the four query patches (row-major), paper section 3.1."""
+
+RANKS = 3
+"""Reference patches kept for each query patch (paper section 3.1: top 3)."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One colour page on disk; ``id`` is ``<chapter>/<file stem>``."""
+
+    chapter: str
+    name: str
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The page's name in records, tables and seeds."""
+        return f"{self.chapter}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A named, naturally sorted sequence of pages that share characters and colours."""
+
+    name: str
+    pages: tuple[Page, ...]
+
+
+@dataclass(frozen=True)
+class RetrievedPatch:
+    """One retrieved reference patch and the slot it takes.
+
+    Attributes:
+        reference: Id of the reference page the patch was cut from.
+        patch: 0 for the whole page, 1 to 4 for its quadrants TL, TR, BL, BR.
+        quadrant: 0 to 3, the query patch it was found for.
+        rank: 0 to 2, best match first.
+        similarity: Cosine similarity in [-1, 1]; NaN where nothing was compared.
+    """
+
+    reference: str
+    patch: int
+    quadrant: int
+    rank: int
+    similarity: float
+
+
+@dataclass(frozen=True)
+class ReferencePool:
+    """Coloured pages a method may look at, in upload order.
+
+    Attributes:
+        ids: One unique id a page.
+        pages: RGB images, any size.
+        key: Digest of ids and pixels: equal keys mean equal pools, so caches hang on it.
+    """
+
+    ids: tuple[str, ...]
+    pages: tuple[Image.Image, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class ColorizationSample:
+    """A page with its recorded reference patches, decoded, before any style or geometry.
+
+    Attributes:
+        page_id: Id of the page.
+        page: The colour page, RGB, any size.
+        patches: ``(retrieved, image)`` pairs, at most twelve, one a slot at most.
+    """
+
+    page_id: str
+    page: Image.Image
+    patches: tuple[tuple[RetrievedPatch, Image.Image], ...]
+
+
+@dataclass(frozen=True)
+class ColorizationBatch:
+    """What a training step gets. B samples of h x w pixels.
+
+    Attributes:
+        target: ``(B, 3, h, w)`` float in [-1, 1], the canvas window in colour.
+        condition: ``(B, 3, h, w)`` float in [-1, 1], the same window with the query in black and white.
+        mask: ``(B, 1, h, w)`` float in [0, 1]; 0 on the query, 1 on the references.
+        page_ids: B page ids, for messages.
+        seeds: B integers; all noise of a sample is drawn from its own seed, so that results
+            depend neither on batch size nor on rank count.
+    """
+
+    target: Tensor
+    condition: Tensor
+    mask: Tensor
+    page_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.page_ids)
+
+    def to(self, *args: Any, **kwargs: Any) -> ColorizationBatch:
+        """Move or cast the three tensors, with the arguments of ``Tensor.to``."""
+        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+
+    def pin_memory(self) -> ColorizationBatch:
+        """Pin the three tensors (called by ``DataLoader(pin_memory=True)``)."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Any) -> ColorizationBatch:
+        return replace(
+            self, target=function(self.target), condition=function(self.condition), mask=function(self.mask)
+        )
+
+
+@dataclass(frozen=True)
+class PageRecord:
+    """What one generated page is known by in ``manifest.jsonl``.
+
+    Attributes:
+        method: Row name, e.g. ``colorflow``.
+        style: Input style, e.g. ``gray``.
+        chapter: Chapter name.
+        page: File stem of the target.
+        seed: Seed the page was generated with.
+        seconds: Wall-clock seconds of the colorize call.
+        size: Native output size (width, height).
+        sha256: Digest of the written PNG's bytes.
+    """
+
+    method: str
+    style: str
+    chapter: str
+    page: str
+    seed: int
+    seconds: float
+    size: tuple[int, int]
+    sha256: str
+
+
+class PatchEncoder(Protocol):
+    """Embeds patches for retrieval. ``name`` identifies architecture and weights in cache keys."""
+
+    name: str
+
+    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
+        """Return ``(N, D)`` float32 on the CPU for N RGB or L images of any size."""
+        ...
+
+
+class Style(Protocol):
+    """Turns a colour page into the black-and-white query it is trained or tested with."""
+
+    name: str
+
+    def __call__(self, page: Image.Image, generator: torch.Generator) -> Image.Image:
+        """Return an RGB image with three equal channels, same size as ``page``."""
+        ...
+
+
+class Colorizer(Protocol):
+    """Any method that colours pages in a benchmark. ``name`` is its row name."""
+
+    name: str
+
+    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
+        """Colour one black-and-white page; any output size (the harness resizes)."""
+        ...

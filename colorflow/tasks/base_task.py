@@ -1,0 +1,97 @@
+"""Pretraining of the toon family's base, so that the quickstart has what the paper has: a pretrained base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import l1_loss
+
+from colorflow.diffusion.noise import SampleNoise, draw_noise
+from colorflow.diffusion.objective import DiffusionObjective
+from colorflow.models.base import BaseModel
+from colorflow.models.guider import ColorizationGuider
+from colorflow.models.icp_model import ICPModel
+from colorflow.models.unet_trunk import unet_with_residuals
+from colorflow.schema import ColorizationBatch
+from colorflow.tasks.icp_task import ICPTask
+from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask
+
+
+class VAETask(TrainableTask):
+    """Train a small ``AutoencoderKL`` on colour canvases: L1, and a KL term that keeps latents near N(0, 1).
+
+    Args:
+        base: Its VAE is trained.
+        optimizer: See `TrainableTask`.
+        lr_scheduler: See `TrainableTask`.
+        kl_weight: Weight of the KL term per latent value (our choice).
+    """
+
+    def __init__(
+        self,
+        base: BaseModel,
+        optimizer: OptimizerFactory,
+        lr_scheduler: SchedulerFactory | None = None,
+        kl_weight: float = 1e-4,
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler)
+        self.base = base
+        self.vae = base.vae.requires_grad_(True)
+        self.kl_weight = kl_weight
+
+    def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
+        """Reconstruct the target window; scalar loss."""
+        loss, reconstruction = self._loss(batch)
+        self.log_dict({"train/loss": loss, "train/l1": reconstruction}, prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: ColorizationBatch, batch_idx: int) -> None:
+        """L1 on held-out canvases."""
+        self.log("val/loss", self._loss(batch)[1], batch_size=len(batch), sync_dist=True)
+
+    def _loss(self, batch: ColorizationBatch) -> tuple[Tensor, Tensor]:
+        # Condition canvases are encoded too, so every other sample shows its query in black and white.
+        gray = torch.tensor([seed % 2 == 1 for seed in batch.seeds], device=self.device)
+        images = torch.where(gray[:, None, None, None], batch.condition, batch.target)
+        posterior = self.vae.encode(images).latent_dist
+        shape = posterior.mean.shape[1:]
+        noise = draw_noise(batch.seeds, (shape[0], shape[1], shape[2]), self.device).target
+        decoded = self.vae.decode(posterior.mean + posterior.std * noise).sample
+        reconstruction = l1_loss(decoded, images)
+        return reconstruction + self.kl_weight * posterior.kl().mean() / posterior.mean[0].numel(), reconstruction
+
+    @torch.no_grad()
+    def latent_scale(self, batch: ColorizationBatch) -> float:
+        """``scaling_factor`` that gives latents of unit standard deviation, as for SD (Rombach et al. 2022, app. G)."""
+        return float(1.0 / self.vae.encode(batch.target.to(self.device)).latent_dist.mean.std())
+
+
+class BaseTask(ICPTask):
+    """Train the base U-Net as an unconditional denoiser of colour canvases; no guider, no condition.
+
+    Args:
+        base: Its U-Net is trained, its VAE is frozen.
+        objective: See `ICPTask`.
+        optimizer: See `TrainableTask`.
+        lr_scheduler: See `TrainableTask`.
+        validation_timesteps: See `ICPTask`.
+    """
+
+    def __init__(
+        self,
+        base: BaseModel,
+        objective: DiffusionObjective,
+        optimizer: OptimizerFactory,
+        lr_scheduler: SchedulerFactory | None = None,
+        validation_timesteps: Sequence[int] = (100, 300, 500, 700, 900),
+    ) -> None:
+        idle = ColorizationGuider.from_unet(base.unet).requires_grad_(False)
+        super().__init__(ICPModel(base, idle), objective, optimizer, lr_scheduler, validation_timesteps)
+        self.base = base
+
+    def predict(self, noisy_latents: Tensor, timesteps: Tensor, batch: ColorizationBatch, noise: SampleNoise) -> Tensor:
+        """The bare U-Net's answer ``(B, C, h, w)``."""
+        embeds = self.model.prompt_embeds.expand(len(noisy_latents), -1, -1)
+        return unet_with_residuals(self.model.unet, noisy_latents, timesteps, embeds)

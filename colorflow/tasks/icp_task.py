@@ -1,0 +1,74 @@
+"""Training of the in-context colorizer: guider and LoRA (paper section 3.2, Eq. 4 and 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from colorflow.diffusion.noise import SampleNoise, draw_noise
+from colorflow.diffusion.objective import DiffusionObjective, regression_target
+from colorflow.models.icp_model import ICPModel
+from colorflow.schema import ColorizationBatch
+from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask
+
+
+class ICPTask(TrainableTask):
+    """Denoise the colour canvas, given the canvas with the query in black and white.
+
+    Args:
+        model: Base, guider and LoRA.
+        objective: Timestep sampling and loss.
+        optimizer: See `TrainableTask`.
+        lr_scheduler: See `TrainableTask`.
+        validation_timesteps: The validation loss is measured at each of these, with fixed noise.
+    """
+
+    def __init__(
+        self,
+        model: ICPModel,
+        objective: DiffusionObjective,
+        optimizer: OptimizerFactory,
+        lr_scheduler: SchedulerFactory | None = None,
+        validation_timesteps: Sequence[int] = (100, 300, 500, 700, 900),
+    ) -> None:
+        super().__init__(optimizer, lr_scheduler)
+        self.model = model
+        self.objective = objective
+        self.validation_timesteps = tuple(validation_timesteps)
+        self.timestep_weights: Tensor
+        self.register_buffer("timestep_weights", objective.weights(model.noise_scheduler), persistent=False)
+
+    def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
+        """Eq. 4 at timesteps of Eq. 5; scalar loss."""
+        noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
+        timesteps = self.objective.timesteps(noise.uniform, self.model.noise_scheduler)
+        losses = self._losses(batch, noise, timesteps) * self.timestep_weights[timesteps]
+        self.log("train/loss", losses.mean(), prog_bar=True, batch_size=len(batch))
+        return losses.mean()
+
+    def validation_step(self, batch: ColorizationBatch, batch_idx: int) -> None:
+        """Unweighted loss at fixed timesteps and noise: comparable over steps and runs."""
+        noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
+        losses = {}
+        for timestep in self.validation_timesteps:
+            timesteps = torch.full((len(batch),), timestep, device=self.device)
+            losses[f"val/loss_t{timestep:03d}"] = self._losses(batch, noise, timesteps).mean()
+        losses["val/loss"] = torch.stack(list(losses.values())).mean()
+        self.log_dict(losses, batch_size=len(batch), sync_dist=True)
+
+    def _losses(self, batch: ColorizationBatch, noise: SampleNoise, timesteps: Tensor) -> Tensor:
+        """One loss a sample, ``(B,)``."""
+        scheduler = self.model.noise_scheduler
+        latents = self.model.encode(batch.target, noise.target).float()
+        noisy_latents = scheduler.add_noise(latents, noise.noise, timesteps)
+        prediction = self.predict(noisy_latents, timesteps, batch, noise)
+        mask = interpolate(batch.mask, size=latents.shape[-2:], mode="bilinear", align_corners=False)
+        return self.objective.loss(prediction, regression_target(scheduler, latents, noise.noise, timesteps), mask)
+
+    def predict(self, noisy_latents: Tensor, timesteps: Tensor, batch: ColorizationBatch, noise: SampleNoise) -> Tensor:
+        """The network's answer ``(B, C, h, w)``."""
+        condition = self.model.encode_condition(batch.condition, batch.mask, noise.condition)
+        return self.model(noisy_latents, timesteps, condition)

@@ -1,0 +1,1 @@
+"""Seeds, image and file I/O, digests and logging; nothing here knows of comics."""

@@ -1,0 +1,60 @@
+"""Make a benchmark folder of chapter folders: ``python data/build_benchmark.py source=DIR output=DIR``.
+
+Pages and references are chosen by a seeded rule, stored as PNG at their native size beside their
+gray versions, and listed with digests in ``benchmark.json``. ``--help`` shows every option. The output
+appears when it is complete; one that is already there, made of the same pages, is checked and kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.utils import to_absolute_path
+from omegaconf import DictConfig, OmegaConf
+
+from colorflow.evaluation.benchmark import BenchmarkError
+from colorflow.evaluation.build_benchmark import build_benchmark
+
+_log = logging.getLogger("build_benchmark")
+
+
+def build(cfg: DictConfig) -> None:
+    """Build the benchmark, as the config says, and log what it holds.
+
+    Raises:
+        BenchmarkError: For missing options, and what ``build_benchmark`` refuses.
+        DataError: For a source that cannot be used.
+    """
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise BenchmarkError(f"missing {', '.join(missing)}; usage: data/build_benchmark.py source=DIR output=DIR")
+    benchmark = build_benchmark(
+        Path(to_absolute_path(str(cfg.source))),
+        Path(to_absolute_path(str(cfg.output))),
+        references=cfg.references,
+        pages=cfg.pages,
+        seed=cfg.seed,
+        name=cfg.name,
+        overwrite=cfg.overwrite,
+    )
+    chapters = benchmark.chapters
+    own = sum(bool(chapter.references) for chapter in chapters)
+    _log.info("%s: %d pages in %d chapters", benchmark.root, len(benchmark.pages), len(chapters))
+    _log.info("%d chapters with a reference folder, %d leave-one-out", own, len(chapters) - own)
+    _log.info("styles %s; sha256 of benchmark.json %s", ", ".join(benchmark.styles), benchmark.digest)
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="build_benchmark")
+def main(cfg: DictConfig) -> None:
+    """Run, and end what the user can mend in one line."""
+    try:
+        build(cfg)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

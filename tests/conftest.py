@@ -1,0 +1,26 @@
+"""Settings of every test run: offline, few threads, nothing leaks from one test into the next."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+# Before any test module imports a library that reads them.
+os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true", TOKENIZERS_PARALLELISM="false")
+# Tensors here are small. Torch reads it at import; child processes (DDP, loaders) inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _restore_torch_settings() -> Iterator[None]:
+    """Undo what a test did to torch's process-wide settings, so that no test's result depends on another's."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+    torch.set_default_dtype(torch.float32)

@@ -1,0 +1,41 @@
+"""Tiny chapters of coloured blocks, and an encoder without weights, for the tests of the data layer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+SIZE = (32, 48)
+"""Page size (W, H) that the data tests run at."""
+
+
+def draw_page(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    """Draw a page of 4 x 6 smooth colour blocks."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (6, 4, 3), dtype=np.uint8)
+    return Image.fromarray(blocks).resize(size, Image.Resampling.BILINEAR)
+
+
+def write_chapters(root: Path, chapters: int = 3, pages: int = 4, size: tuple[int, int] = SIZE) -> Path:
+    """Write ``<root>/ch<i>/<j>.png``, every page different."""
+    for chapter in range(chapters):
+        folder = root / f"ch{chapter}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for page in range(pages):
+            draw_page(1000 * chapter + page, size).save(folder / f"{page + 1}.png")
+    return root
+
+
+class BlockEncoder:
+    """Embeds a patch by its 4 x 4 luminance; counts the patches it was asked for."""
+
+    def __init__(self, name: str = "blocks") -> None:
+        self.name = name
+        self.seen = 0
+
+    def __call__(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Return ``(N, 16)`` float32."""
+        self.seen += len(images)
+        rows = [np.asarray(image.convert("L").resize((4, 4)), dtype=np.float32).ravel() for image in images]
+        return torch.from_numpy(np.stack(rows))

@@ -1,0 +1,192 @@
+"""Page metrics against independent references: the written formula, scikit-image and torchmetrics."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage import color
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from colorflow import metrics
+
+NAMES = tuple(metrics.HIGHER_IS_BETTER)
+CLASSES = {
+    "psnr": metrics.PSNR,
+    "ssim": metrics.SSIM,
+    "chroma_psnr": metrics.ChromaPSNR,
+    "ciede2000": metrics.CIEDE2000,
+}
+
+
+@pytest.fixture
+def pair() -> tuple[Tensor, Tensor]:
+    """Five pages of 28 x 36 pixels, 8-bit levels, and noisy copies of them."""
+    generator = torch.Generator().manual_seed(3)
+    target = torch.rand(5, 3, 36, 28, generator=generator)
+    noise = 0.2 * torch.rand(5, 3, 36, 28, generator=generator) * torch.arange(1, 6).view(5, 1, 1, 1) / 5
+    return _levels(target + noise), _levels(target)
+
+
+def _levels(images: Tensor) -> Tensor:
+    return (images.clamp(0, 1) * 255).round().double() / 255
+
+
+def _sharma_pair(row: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Three of the published CIEDE2000 test pairs (Sharma et al. 2005, table 1)."""
+    rows = [
+        ((50.0, 2.6772, -79.7751), (50.0, 0.0, -82.7485), 2.0425),
+        ((50.0, 2.5, 0.0), (73.0, 25.0, -18.0), 27.1492),
+        ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+    ]
+    first, second, expected = rows[row]
+    return np.array(first), np.array(second), expected
+
+
+def test_psnr_equals_the_formula_page_by_page(pair: tuple[Tensor, Tensor]) -> None:
+    preds, target = pair
+    for got, a, b in zip(metrics.psnr(preds, target), preds, target, strict=True):
+        squares = [(x - y) ** 2 for x, y in zip(a.flatten().tolist(), b.flatten().tolist(), strict=True)]
+        expected = -10 * math.log10(math.fsum(squares) / len(squares))
+        assert float(got) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_mean_is_over_pages_not_over_pooled_pixels(pair: tuple[Tensor, Tensor]) -> None:
+    preds, target = pair
+    metric = metrics.PSNR()
+    metric.update(preds, target)
+    pooled = -10 * torch.log10(((preds - target) ** 2).mean())
+    assert float(metric.compute()) == pytest.approx(float(metrics.psnr(preds, target).mean()), abs=1e-12)
+    assert abs(float(metric.compute()) - float(pooled)) > 0.5
+
+
+def test_ssim_uniform7_equals_the_written_formula(pair: tuple[Tensor, Tensor]) -> None:
+    preds, target = pair
+    for got, a, b in zip(metrics.ssim(preds, target), preds.numpy(), target.numpy(), strict=True):
+        assert float(got) == pytest.approx(_ssim_by_windows(a, b), abs=1e-9)
+
+
+def _ssim_by_windows(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean SSIM over all whole 7 x 7 windows of all channels, sample (N - 1) covariance."""
+    views = [np.lib.stride_tricks.sliding_window_view(x, (7, 7), (1, 2)).reshape(-1, 49) for x in (a, b)]
+    x, y = views
+    mean_x, mean_y = x.mean(1), y.mean(1)
+    var_x, var_y = x.var(1, ddof=1), y.var(1, ddof=1)
+    covariance = ((x - mean_x[:, None]) * (y - mean_y[:, None])).sum(1) / 48
+    c1, c2 = 0.01**2, 0.03**2
+    top = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return float((top / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).mean())
+
+
+def test_ssim_gaussian11_equals_torchmetrics_on_whole_windows(pair: tuple[Tensor, Tensor]) -> None:
+    """torchmetrics 1.9 counts windows that hang over the border too (reflected); scikit-image leaves them out."""
+    preds, target = pair
+    _, full = structural_similarity_index_measure(
+        preds, target, data_range=1.0, sigma=1.5, reduction="none", return_full_image=True
+    )
+    expected = full[:, :, 5:-5, 5:-5].mean((1, 2, 3))
+    torch.testing.assert_close(metrics.ssim(preds, target, "gaussian11"), expected, atol=1e-6, rtol=0)
+    assert (metrics.ssim(preds, target) - expected).abs().max() > 1e-4
+
+
+def test_chroma_psnr_ignores_lightness_and_equals_the_formula(pair: tuple[Tensor, Tensor]) -> None:
+    preds, target = pair
+    for got, a, b in zip(metrics.chroma_psnr(preds, target), preds.numpy(), target.numpy(), strict=True):
+        lab_a, lab_b = (color.xyz2lab(color.rgb2xyz(x.transpose(1, 2, 0))) for x in (a, b))
+        mean = np.mean((lab_a - lab_b)[:, :, 1:] ** 2)
+        assert float(got) == pytest.approx(20 * math.log10(255 / math.sqrt(mean)), abs=1e-9)
+    gray, white = torch.full((1, 3, 8, 8), 0.4), torch.ones(1, 3, 8, 8)
+    assert float(metrics.chroma_psnr(gray, white)) > 90
+
+
+@pytest.mark.parametrize("row", range(3))
+def test_ciede2000_follows_the_published_table(row: int) -> None:
+    first, second, expected = _sharma_pair(row)
+    assert float(color.deltaE_ciede2000(first, second)) == pytest.approx(expected, abs=5e-5)
+
+
+def test_ciede2000_is_the_mean_over_pixels(pair: tuple[Tensor, Tensor]) -> None:
+    preds, target = pair
+    preds, target = preds[:2, :, :12, :12], target[:2, :, :12, :12]
+    for got, a, b in zip(metrics.ciede2000(preds, target), preds.numpy(), target.numpy(), strict=True):
+        labs = [color.rgb2lab(x.transpose(1, 2, 0)).reshape(-1, 3) for x in (a, b)]
+        pixels = [float(color.deltaE_ciede2000(x, y)) for x, y in zip(*labs, strict=True)]
+        assert float(got) == pytest.approx(math.fsum(pixels) / len(pixels), abs=1e-9)
+
+
+def test_page_metrics_equals_the_single_functions(pair: tuple[Tensor, Tensor]) -> None:
+    together = metrics.page_metrics(*pair)
+    assert tuple(together) == NAMES
+    for name in NAMES:
+        assert torch.equal(together[name], getattr(metrics, name)(*pair)), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_identical_pages(name: str, pair: tuple[Tensor, Tensor]) -> None:
+    perfect = {"psnr": math.inf, "ssim": 1.0, "chroma_psnr": math.inf, "ciede2000": 0.0}[name]
+    _, target = pair
+    assert getattr(metrics, name)(target, target).tolist() == [perfect] * 5
+
+
+def test_one_identical_page_makes_the_mean_infinite_not_nan(pair: tuple[Tensor, Tensor]) -> None:
+    preds, target = pair
+    metric = metrics.PSNR()
+    metric.update(torch.cat([preds, target]), torch.cat([target, target]))
+    assert float(metric.compute()) == math.inf
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_classes_do_not_depend_on_batches_order_or_ranks(name: str, pair: tuple[Tensor, Tensor]) -> None:
+    preds, target = pair
+    expected = getattr(metrics, name)(preds, target).mean()
+    whole, single, ranks = CLASSES[name](), CLASSES[name](), [CLASSES[name](), CLASSES[name]()]
+    whole.update(preds, target)
+    for i in reversed(range(5)):
+        single.update(preds[i : i + 1], target[i : i + 1])
+        ranks[i % 2].update(preds[i : i + 1], target[i : i + 1])
+    ranks[0].merge_state(ranks[1])
+    for metric in (whole, single, ranks[0]):
+        assert metric.compute().dtype == torch.float64
+        torch.testing.assert_close(metric.compute(), expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_direction_swapped_channels_are_worse(name: str, pair: tuple[Tensor, Tensor]) -> None:
+    preds, target = pair
+    function = getattr(metrics, name)
+    close, swapped = function(preds[:1], target[:1]), function(target[:1].flip(1), target[:1])
+    assert (close > swapped) == metrics.HIGHER_IS_BETTER[name] == CLASSES[name].higher_is_better
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_input_says_what_and_how_to_mend_it(name: str, pair: tuple[Tensor, Tensor]) -> None:
+    preds, target = pair
+    function = getattr(metrics, name)
+    with pytest.raises(ValueError, match=r"\[-1, 1\]"):
+        function(preds * 2 - 1, target)
+    with pytest.raises(ValueError, match=r"got .*nan"):
+        function(preds * math.nan, target)
+    with pytest.raises(TypeError, match="divide 8-bit pixels by 255"):
+        function((preds * 255).byte(), target)
+    with pytest.raises(ValueError, match="one shape"):
+        function(preds[:, :, :20], target)
+    with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
+        function(preds[:, :1], target[:, :1])
+
+
+def test_ssim_refuses_an_unknown_window_and_tiny_pages(pair: tuple[Tensor, Tensor]) -> None:
+    with pytest.raises(ValueError, match="uniform7, gaussian11"):
+        metrics.ssim(*pair, window="box9")
+    with pytest.raises(ValueError, match="uniform7, gaussian11"):
+        metrics.SSIM(window="box9")
+    with pytest.raises(ValueError, match="at least 11 x 11"):
+        metrics.ssim(pair[0][:, :, :8], pair[1][:, :, :8], window="gaussian11")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compute_without_pages_is_an_error(name: str) -> None:
+    with pytest.warns(UserWarning, match="before"), pytest.raises(ValueError, match="at least one page"):
+        CLASSES[name]().compute()

@@ -1,0 +1,326 @@
+"""Toon chapters: the same everywhere, true to their ground truth, and silent about hue in gray."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL
+import pytest
+from PIL import Image
+
+from colorflow.data.toon import PARTS, ToonPage, ToonSpec, draw_chapter, draw_page, write_chapters
+from colorflow.data.toon.colors import cast_colors, color_at, dice, luma, scene_colors, wheel
+from colorflow.data.toon.files import chapter_seed
+from colorflow.data.toon.geometry import circle, grow, points, tube
+
+ROOT = Path(__file__).parents[2]
+SMALL = ToonSpec(size=(96, 150))
+PILLOW = tuple(int(part) for part in PIL.__version__.split(".")[:2])
+
+
+def content(pages: list[ToonPage]) -> str:
+    digest = hashlib.sha256()
+    for page in pages:
+        digest.update(page.color.tobytes() + page.lines.tobytes() + page.labels.tobytes())
+        digest.update(repr((page.panels, page.characters, page.colors, page.index)).encode())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def chapter() -> list[ToonPage]:
+    return draw_chapter(7, 5)
+
+
+@pytest.mark.skipif(PILLOW < (11, 2), reason="Pillow fills the borders of polygons otherwise before 11.2")
+def test_the_bytes_never_change() -> None:
+    """Recorded once: the shipped weights and the benchmark hang on these pixels."""
+    assert content(draw_chapter(2024, 3, SMALL)) == "e23eb0d16b4e7aba55781aca3b0a8e9359f07bfb446f5bf88a6201f335e1e787"
+
+
+def test_a_page_depends_neither_on_the_count_nor_on_global_state(chapter: list[ToonPage]) -> None:
+    np.random.seed(1)  # noqa: NPY002
+    assert content(draw_chapter(7, 2)) == content(chapter[:2])
+    assert content([draw_page(7, 4)]) == content(chapter[4:])
+    assert content(draw_chapter(8, 1)) != content(chapter[:1])
+    assert len({page.color.tobytes() for page in chapter}) == 5
+
+
+def test_the_hash_seed_of_the_process_does_not_matter() -> None:
+    code = (
+        "import hashlib; from colorflow.data.toon import *;"
+        "print(hashlib.sha256(draw_page(3, 1, ToonSpec(size=(96, 150))).color.tobytes()).hexdigest())"
+    )
+    expected = hashlib.sha256(draw_page(3, 1, SMALL).color.tobytes()).hexdigest()
+    got = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONHASHSEED": "99", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert got.stdout.strip() == expected, got.stderr
+
+
+def inner(labels: np.ndarray) -> np.ndarray:
+    """Pixels whose eight neighbours have their label."""
+    same = np.ones(labels.shape, bool)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            same &= np.roll(labels, (dy, dx), (0, 1)) == labels
+    return same
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_labels_agree_with_colours_and_colours_are_fixed_in_a_chapter(equal: bool) -> None:
+    pages = draw_chapter(7, 5, ToonSpec(equal_luminance=equal))
+    seen: dict[int, int] = {}
+    for page in pages:
+        assert page.colors == pages[0].colors
+        table = np.array([(0, 0, 0), *(color for row in page.colors for color in row)])
+        assert page.labels.max() < len(table)
+        where = (page.labels > 0) & inner(page.labels)
+        assert where.sum() > 0.05 * where.size
+        agree = (np.asarray(page.color) == table[page.labels]).all(axis=2)
+        assert agree[where].mean() > 0.995  # what is left are details thinner than a pixel
+        for label in np.unique(page.labels[where]):
+            seen[int(label)] = seen.get(int(label), 0) + 1
+    assert len(seen) >= len(pages[0].colors) * len(PARTS) * 0.8
+    assert sum(count > 1 for count in seen.values()) > 0.5 * len(seen)  # characters come back
+
+
+def test_another_chapter_has_other_colours_and_other_characters() -> None:
+    tables = [draw_chapter(seed, 1, SMALL)[0].colors for seed in range(6)]
+    colors = [color for table in tables for row in table for color in row]
+    assert len(set(colors)) > 0.95 * len(colors)
+    assert {len(table) for table in tables} <= {4, 5, 6}
+    assert len({len(table) for table in tables}) > 1
+
+
+def test_ground_truth_boxes_hold_what_they_name(chapter: list[ToonPage]) -> None:
+    for page in chapter:
+        assert 2 <= len(page.panels) <= 4
+        for box in page.panels:
+            left, top, right, bottom = box
+            assert 0 <= left < right <= 256
+            assert 0 <= top < bottom <= 400
+        assert len({(c.panel, c.id) for c in page.characters}) == len(page.characters)
+        for character in page.characters:
+            frame = page.panels[character.panel]
+            for box in (character.box, character.head):
+                assert all(low <= value for low, value in zip(frame[:2], box[:2], strict=True))
+                assert all(high >= value for high, value in zip(frame[2:], box[2:], strict=True))
+            left, top, right, bottom = character.head
+            region = page.labels[top:bottom, left:right]
+            assert ((region > 0) & ((region - 1) // len(PARTS) == character.id)).mean() > 0.2
+        drawn = {int(label - 1) // len(PARTS) for label in np.unique(page.labels[page.labels > 0])}
+        assert drawn <= {character.id for character in page.characters}
+
+
+def test_characters_are_large(chapter: list[ToonPage]) -> None:
+    shares = [
+        (c.box[3] - c.box[1]) / (page.panels[c.panel][3] - page.panels[c.panel][1])
+        for page in chapter
+        for c in page.characters
+    ]
+    assert min(shares) > 0.3
+    assert np.median(shares) > 0.5
+
+
+def test_lines_are_black_on_white_and_lie_on_the_dark_of_the_page(chapter: list[ToonPage]) -> None:
+    for page in chapter:
+        lines = np.asarray(page.lines)
+        assert page.lines.mode == "L"
+        assert 0.5 < (lines == 255).mean() < 0.97
+        dark = lines == 0
+        assert dark.mean() > 0.02
+        assert (np.asarray(page.color)[dark] == 0).all()
+        assert (np.asarray(page.color.convert("L"))[lines == 255] > 90).all()
+
+
+def test_gray_is_known_from_the_levels_alone() -> None:
+    """Two paintings of one drawing, same levels, opposite hues: the gray pages agree."""
+    for hue in np.arange(24) / 24:
+        for level in (104, 132, 160, 188, 226):
+            color, other = color_at(float(hue), level, 0.9), color_at(float(hue) + 0.5, level, 0.9)
+            assert luma(color) == luma(other) == level
+            assert Image.new("RGB", (1, 1), color).convert("L").getpixel((0, 0)) == level
+            assert max(color) - min(color) > (20 if level > 200 else 45)  # and it is a colour
+
+
+SPOKES = np.array([wheel(k / 120) for k in range(120)])
+SPOKES -= SPOKES.mean(axis=1, keepdims=True)
+SPOKES /= np.linalg.norm(SPOKES, axis=1, keepdims=True)
+
+
+def hue_of(color: tuple[int, int, int]) -> float:
+    """Place on the wheel, by the direction of its chroma."""
+    return float(np.argmax(SPOKES @ (np.array(color) - np.mean(color)))) / 120
+
+
+def test_luma_and_part_say_nothing_about_hue() -> None:
+    """Rayleigh's test: within each (part, luma) the hues are uniform; the same test sees the other mode's tie."""
+    seeds = range(160)
+    tables = [cast_colors(dice("toon-colors", seed), 5, True) for seed in seeds]
+    groups: dict[tuple[int, int], list[float]] = {}
+    for table in tables:
+        for row in table:
+            for part, color in enumerate(row):
+                groups.setdefault((part, luma(color)), []).append(hue_of(color))
+    assert {level for _, level in groups} == {104, 132, 160, 188}
+    statistics = {key: 2 * len(h) * abs(np.exp(2j * np.pi * np.array(h)).mean()) ** 2 for key, h in groups.items()}
+    assert min(len(hues) for hues in groups.values()) > 200
+    assert max(statistics.values()) < 16  # chi-squared with 2 degrees of freedom: p = 3e-4 each, 12 groups
+    plain = [c for seed in seeds for row in cast_colors(dice("toon-colors", seed), 5, False) for c in row]
+    light = np.array([luma(color) for color in plain])
+    hues = np.array([hue_of(color) for color in plain])[light > np.median(light)]
+    assert 2 * len(hues) * abs(np.exp(2j * np.pi * hues).mean()) ** 2 > 100
+
+
+def test_the_luma_of_a_place_does_not_depend_on_its_hues() -> None:
+    levels = {tuple(luma(c) for c in scene_colors(dice("toon-colors", seed), True)) for seed in range(40)}
+    assert len(levels) == 1
+    assert len({tuple(luma(c) for c in scene_colors(dice("x", seed), False)) for seed in range(40)}) == 40
+
+
+@pytest.mark.parametrize("size", [(48, 48), (49, 77), (48, 300), (300, 48), (255, 401), (700, 1000)])
+def test_any_size(size: tuple[int, int]) -> None:
+    for page in draw_chapter(5, 2, ToonSpec(size=size, supersample=2)):
+        assert page.color.size == page.lines.size == size
+        assert page.color.mode == "RGB"
+        assert page.labels.shape == size[::-1]
+        assert page.labels.dtype == np.uint8
+        assert page.characters
+        assert all(0 <= b[0] < b[2] <= size[0] and 0 <= b[1] < b[3] <= size[1] for b in page.panels)
+
+
+def test_a_chapter_keeps_its_colours_and_cast_at_another_size() -> None:
+    one, two = draw_page(5, 0, ToonSpec(size=(192, 300))), draw_page(5, 0, ToonSpec(size=(384, 600)))
+    assert one.colors == two.colors
+    assert [c.id for c in one.characters] == [c.id for c in two.characters]
+    halved = np.asarray(two.color.resize((192, 300), Image.Resampling.BOX), float)
+    other = np.asarray(draw_page(5, 1, ToonSpec(size=(192, 300))).color, float)
+    near, far = (np.abs(halved - page).mean() for page in (np.asarray(one.color, float), other))
+    assert near < 0.25 * far
+
+
+def test_bubbles_can_be_left_out_and_never_cover_faces() -> None:
+    with_bubbles, without = draw_chapter(3, 6), draw_chapter(3, 6, ToonSpec(bubbles=False))
+    assert content(with_bubbles) != content(without)
+    for one, two in zip(with_bubbles, without, strict=True):
+        for character in one.characters:
+            if any(c.head == character.head for c in two.characters):
+                left, top, right, bottom = character.head
+                box = np.s_[top:bottom, left:right]
+                assert (one.labels[box] != two.labels[box]).mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"size": (47, 100)}, "at least 48"),
+        ({"size": (100, 100.5)}, "whole number"),
+        ({"size": (100,)}, "width, height"),
+        ({"min_cast": 0}, "min_cast=0"),
+        ({"min_cast": 5, "max_cast": 4}, "max_cast=4"),
+        ({"max_cast": 7}, "max_cast=7"),
+        ({"supersample": 0}, "supersample"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        ToonSpec(**options)
+    with pytest.raises(ValueError, match="-1"):
+        draw_chapter(0, -1)
+
+
+def test_writes_chapter_folders(tmp_path: Path) -> None:
+    output = tmp_path / "toon"
+    folders = write_chapters(output, 2, 2, seed=9, spec=SMALL, progress=False, lines=True)
+    names = ["000.png", "001.png"]
+    assert [folder.name for folder in folders] == ["toon_9_000", "toon_9_001"]
+    for chapter_number, folder in enumerate(folders):
+        assert sorted(path.name for path in folder.iterdir()) == names
+        for index, name in enumerate(names):
+            page = draw_page(chapter_seed(9, chapter_number), index, SMALL)
+            assert Image.open(folder / name).tobytes() == page.color.tobytes()
+            line_page = Image.open(tmp_path / "toon_lines" / folder.name / name)
+            assert line_page.tobytes() == page.lines.tobytes()
+    before = [path.read_bytes() for path in sorted(output.rglob("*.png"))]
+    write_chapters(output, 2, 2, seed=9, spec=SMALL, progress=False)
+    assert [path.read_bytes() for path in sorted(output.rglob("*.png"))] == before
+    assert not (tmp_path / "toon" / "toon_8_000").exists()
+
+
+def test_an_interrupted_write_leaves_whole_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, calls = Image.Image.save, []
+
+    def failing(self: Image.Image, *args: object, **kwargs: object) -> None:
+        calls.append(args)
+        save(self, *args, **kwargs)  # type: ignore[arg-type]
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", failing)
+    with pytest.raises(KeyboardInterrupt):
+        write_chapters(tmp_path, 1, 3, spec=SMALL, progress=False)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["000.png"]
+
+
+def test_refuses_bad_counts_and_a_file_for_a_folder(tmp_path: Path) -> None:
+    for counts in ((0, 3), (3, 0)):
+        with pytest.raises(ValueError, match="at least 1, got 0"):
+            write_chapters(tmp_path / "x", *counts, progress=False)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="expected a folder, got the file"):
+        write_chapters(tmp_path / "file", 1, 1, progress=False)
+    assert not (tmp_path / "x").exists()
+
+
+def test_growing_moves_every_edge_by_the_amount() -> None:
+    square = points((0, 0), (10, 0), (10, 10), (0, 10))
+    for outline in (square, square[::-1]):
+        grown = grow(outline, 1.0)
+        assert np.allclose(sorted(map(tuple, grown)), [(-1, -1), (-1, 11), (11, -1), (11, 11)])
+    assert np.allclose(np.linalg.norm(grow(circle(64) * 5.0, 2.0), axis=1), 7.0, atol=0.02)
+
+
+def test_a_tube_is_as_wide_as_asked_and_has_round_ends() -> None:
+    outline = tube(points((0, 0), (4, 0), (8, 0)), (2.0, 4.0), caps=15)
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    assert np.allclose((low[0], high[0]), (-1.0, 10.0), atol=0.02)
+    assert np.allclose((low[1], high[1]), (-2.0, 2.0), atol=0.02)
+
+
+def run(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "data" / "toon_chapters.py"), *options],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(folder), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command_writes_relative_to_where_it_is_called(tmp_path: Path) -> None:
+    done = run("output=out", "chapters=1", "pages=2", "seed=4", "size=[96,150]", "lines=true", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = draw_page(chapter_seed(4, 0), 1, SMALL)
+    assert Image.open(tmp_path / "out" / "toon_4_000" / "001.png").tobytes() == page.color.tobytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out_lines"]
+    assert "toon pages" in done.stderr  # the progress bar
+
+
+def test_the_command_ends_in_one_clear_line(tmp_path: Path) -> None:
+    cases = {
+        (): "error: missing output; usage: python data/toon_chapters.py output=DIR",
+        ("output=x", "size=[20,30]"): "at least 48 pixels",
+    }
+    for options, message in cases.items():
+        done = run(*options, folder=tmp_path)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
