@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import evaluate
 import hydra
 from lightning import seed_everything
 from omegaconf import DictConfig
@@ -29,6 +30,8 @@ def train(cfg: DictConfig) -> Path:
     if checkpoint is None and cfg.validate_first:
         trainer.validate(task, datamodule=datamodule, verbose=False)
     trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint)
+    if cfg.benchmark and trainer.is_global_zero:
+        evaluate.run(cfg, run_dir / "evaluation")
     log.info("run folder: %s", run_dir)
     return run_dir
 

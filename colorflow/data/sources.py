@@ -1,10 +1,7 @@
-"""Where training pages come from: chapter folders, generated chapters or shards."""
+"""Where training pages come from: chapter folders or shards."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +12,7 @@ from colorflow.data.chapters import DataError, HeldOut, read_chapters, split_cha
 from colorflow.data.dataset import ChapterDataset, SampleDataset, ShardDataset
 from colorflow.data.recording import Recorder, record_chapters
 from colorflow.data.shard_index import read_index, verify_shards
-from colorflow.data.toon import ToonSpec, draw_chapter, write_chapters
 from colorflow.retrieval import Retriever
-from colorflow.utils.hashing import digest_image, digest_json
 from colorflow.utils.log import get_logger
 
 _log = get_logger(__name__)
@@ -113,64 +108,6 @@ class ChapterSource:
         _warn_copies(sets[0], sets[1])
         _log.info("%s: %d training and %d validation pages", self.root, len(sets[0]), len(sets[1]))
         return Splits(sets[0], sets[1] if val else None)
-
-
-class ToonSource(ChapterSource):
-    """Toon chapters, generated on the first use and read like any others."""
-
-    def __init__(
-        self,
-        root: str | Path,
-        page_size: Sequence[int],
-        retriever: Retriever,
-        cache_dir: str | Path,
-        val_chapters: HeldOut = 0.1,
-        pool_size: int = 20,
-        seed: int = 0,
-        chapters: int = 48,
-        pages: int = 8,
-        spec: ToonSpec | None = None,
-    ) -> None:
-        """Describe the source; nothing is drawn yet.
-
-        Args:
-            root: Folder that the sets of chapters lie in, each under a name made of what it holds.
-            page_size: Page size (W, H).
-            retriever: See ``ChapterSource``.
-            cache_dir: See ``ChapterSource``.
-            val_chapters: See ``ChapterSource``.
-            pool_size: See ``ChapterSource``.
-            seed: Seed of the chapters and of everything in ``ChapterSource``.
-            chapters: Number of chapters.
-            pages: Pages a chapter.
-            spec: How to draw; default: at page size.
-        """
-        super().__init__(root, page_size, retriever, cache_dir, val_chapters, pool_size, seed)
-        self.toon_root = Path(root)
-        self.chapters = chapters
-        self.pages = pages
-        self.spec = spec or ToonSpec(size=self.page_size)
-
-    def _make(self) -> Splits[ChapterDataset]:
-        self.root = self._generate()
-        return super()._make()
-
-    def _generate(self) -> Path:
-        """Return the folder of the chapters; its name holds a drawn page's digest, so old drawings are not used."""
-        sample = draw_chapter(self.seed, 1, self.spec)[0].color
-        key = digest_json([self.chapters, self.pages, self.seed, repr(self.spec), digest_image(sample)])
-        folder = self.toon_root / f"{self.chapters}x{self.pages}-seed{self.seed}-{key[:12]}"
-        if folder.is_dir():
-            return folder
-        partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
-        write_chapters(partial, self.chapters, self.pages, self.seed, self.spec, progress=sys.stderr.isatty())
-        try:
-            os.replace(partial, folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-            shutil.rmtree(partial)  # another process drew the same pages first
-        return folder
 
 
 class ShardSource:

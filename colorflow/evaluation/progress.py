@@ -12,5 +12,5 @@ T = TypeVar("T")
 
 
 def track(items: Sequence[T], description: str, show: bool = True) -> Iterator[T]:
-    """Iterate with a bar on stderr; silent where ``show`` is false."""
-    yield from rich_track(items, description, disable=not show, console=Console(stderr=True))
+    """Iterate with a bar on stderr; silent where ``show`` is false or there is nothing to do."""
+    yield from rich_track(items, description, disable=not (show and items), console=Console(stderr=True))

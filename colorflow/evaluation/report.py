@@ -14,7 +14,7 @@ from typing import Any
 from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark
 from colorflow.evaluation.html import Figure, Strip, html_page
-from colorflow.evaluation.strips import StripCell, contain, draw_strip, page_cells, spread_pages
+from colorflow.evaluation.strips import StripCell, contain, draw_strip, page_cells, spread
 from colorflow.evaluation.tables import csv_pages, csv_table, latex_table, markdown_table
 from colorflow.utils.files import atomic_path, write_text_atomic
 from colorflow.utils.images import save_png
@@ -22,7 +22,7 @@ from colorflow.utils.images import save_png
 Folders = Mapping[tuple[str, str], PredictionsFolder]
 
 STRIP_ROWS = 3
-PAGE_STRIPS = 12
+PAGE_STRIPS = 8
 PICTURE_SIZE = (800, 640)
 """Box that the pictures of the page are scaled into; their originals stay where they are."""
 
@@ -41,7 +41,8 @@ def write_report(results: Mapping[str, Any], benchmark: Benchmark, folders: Fold
     write_text_atomic(csv_table(results), output / "table.csv")
     write_text_atomic(csv_pages(results), output / "pages.csv")
     strips = strip_cells(results, benchmark, folders, PAGE_STRIPS)
-    _write_strip(results, benchmark, folders, output / "strip.png")
+    of_first_style = [cells for _, style, cells in strips if style == strips[0][1]]
+    save_png(draw_strip(spread(of_first_style, STRIP_ROWS)), output / "strip.png")
     shutil.rmtree(output / "pictures", ignore_errors=True)
     figures = [_figures(page, style, cells, output) for page, style, cells in strips]
     write_text_atomic(html_page(results, figures), output / "index.html")
@@ -56,16 +57,9 @@ def strip_cells(
         of_style = {method: folder for (method, other), folder in folders.items() if other == style}
         pages = [page for page in results["pages"] if page["style"] == style]
         scores = {(page["method"], page["chapter"], page["page"]): page["psnr"] for page in pages}
-        for page in spread_pages(benchmark, limit):
+        for page in spread(benchmark.pages, limit):
             strips.append((page.id, style, page_cells(benchmark, page, of_style, scores, style)))
     return strips
-
-
-def _write_strip(results: Mapping[str, Any], benchmark: Benchmark, folders: Folders, path: Path) -> None:
-    """strip.png: a few pages of the first style."""
-    strips = strip_cells(results, benchmark, folders, STRIP_ROWS)
-    first = strips[0][1]
-    save_png(draw_strip([cells for _, style, cells in strips if style == first]), path)
 
 
 def _figures(page: str, style: str, cells: Sequence[StripCell], output: Path) -> Strip:

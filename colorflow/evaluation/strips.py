@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -14,6 +15,7 @@ from colorflow.evaluation.results import GRAY_COPY
 from colorflow.evaluation.tables import label
 from colorflow.utils.images import load_image
 
+T = TypeVar("T")
 Size = tuple[int, int]
 
 CELL_HEIGHT = 300
@@ -43,11 +45,10 @@ class StripCell:
     note: str = ""
 
 
-def spread_pages(benchmark: Benchmark, limit: int) -> list[BenchmarkPage]:
-    """Choose up to ``limit`` pages evenly over the benchmark: no page is picked for its result."""
-    count = len(benchmark.pages)
-    limit = min(limit, count)
-    return [benchmark.pages[(2 * i + 1) * count // (2 * limit)] for i in range(limit)]
+def spread(items: Sequence[T], limit: int) -> list[T]:
+    """Choose up to ``limit`` items evenly: nothing is picked for its result."""
+    limit = min(limit, len(items))
+    return [items[(2 * i + 1) * len(items) // (2 * limit)] for i in range(limit)]
 
 
 def page_cells(
@@ -69,7 +70,9 @@ def page_cells(
     truth = benchmark.target(page)
     pool = benchmark.references(page, "own")
     cells = [
-        StripCell("input", f"Input ({style})", benchmark.input(page, style), _note(scores, GRAY_COPY, page)),
+        StripCell(
+            "input", f"Input ({style})", benchmark.input(page, style), _note(scores, GRAY_COPY, page, "gray copy ")
+        ),
         StripCell("references", "References", mosaic(pool.pages, truth.size), f"{len(pool.pages)} pages"),
     ]
     for method, folder in folders.items():
@@ -91,11 +94,10 @@ def as_page(image: Image.Image, size: Size) -> Image.Image:
 
 def mosaic(pages: Sequence[Image.Image], size: Size) -> Image.Image:
     """Lay up to four reference pages, evenly taken, out on a transparent RGBA picture of ``size``."""
-    count = min(len(pages), _MAX_REFERENCES)
-    chosen = [pages[(2 * i + 1) * len(pages) // (2 * count)] for i in range(count)]
+    chosen = spread(pages, _MAX_REFERENCES)
     picture = Image.new("RGBA", size)
     gap = max(2, min(size) // 40)
-    grids = [_grid(chosen, size, across, gap) for across in range(1, count + 1)]
+    grids = [_grid(chosen, size, across, gap) for across in range(1, len(chosen) + 1)]
     for page, left, top in max(
         grids, key=lambda grid: sum(page.width * page.height for page, _, _ in grid), default=[]
     ):
@@ -200,6 +202,6 @@ def _cell_width(rows: Sequence[Sequence[StripCell]], height: int) -> int:
     return round(height * min(1.5, max(0.5, *aspects, 0.5)))
 
 
-def _note(scores: Mapping[tuple[str, str, str], float], method: str, page: BenchmarkPage) -> str:
+def _note(scores: Mapping[tuple[str, str, str], float], method: str, page: BenchmarkPage, prefix: str = "") -> str:
     value = scores.get((method, page.chapter, page.name))
-    return f"PSNR {value:.1f} dB" if value is not None else ""
+    return f"{prefix}PSNR {value:.1f} dB" if value is not None else ""

@@ -56,9 +56,6 @@ COLUMNS = {
 }
 """Every metric key in table order, the paper's five first where they are there."""
 
-_WIDE = 140
-"""Console columns from which the intervals fit."""
-
 LABELS = {
     "gray_copy": "Gray copy",
     "colorflow": "ColorFlow",
@@ -175,37 +172,41 @@ def csv_pages(results: Results) -> str:
 
 
 def print_table(results: Results, console: Console | None = None) -> None:
-    """Print the table to the console: the best of our rows in bold green, intervals where there is room."""
-    console = console or Console()
-    wide = console.width >= _WIDE
-    table = Table(box=SIMPLE_HEAD, caption=caption(results), caption_justify="left")
-    table.add_column("method", no_wrap=True)
-    table.add_column("input", no_wrap=True)
-    table.add_column("pages", justify="right")
-    for name in columns(results):
-        table.add_column(f"{COLUMNS[name].label} {COLUMNS[name].arrow}", justify="right", no_wrap=wide)
-    for line in lines(results):
-        cells = [_console_cell(cell, wide) for cell in line.cells]
-        table.add_row(line.label, line.style, str(line.n or "-"), *cells, style="dim" if line.paper else None)
-    console.print(table)
+    """Print our rows to the console, best in bold green; intervals and the paper's rows are in the files."""
+    ours = [line for line in lines(results) if not line.paper]
+    several = len({line.style for line in ours}) > 1
+    table = Table(box=SIMPLE_HEAD, caption=caption(results, intervals=False), caption_justify="left")
+    table.add_column("method", overflow="fold")
+    if several:
+        table.add_column("input", no_wrap=True)
+    table.add_column("pages", justify="right", no_wrap=True)
+    shown = [i for i in range(len(columns(results))) if any(line.cells[i].value is not None for line in ours)]
+    for i in shown:
+        column = COLUMNS[columns(results)[i]]
+        widest = max(len(text) for text in (*column.label.split(), *(line.cells[i].text for line in ours)))
+        table.add_column(f"{column.label} {column.arrow}", justify="right", min_width=widest)
+    for line in ours:
+        cells = [Text(line.cells[i].text, style="bold green" if line.cells[i].best else "") for i in shown]
+        table.add_row(line.label, *([line.style] if several else []), str(line.n), *cells)
+    (console or Console()).print(table)
 
 
-def _console_cell(cell: Cell, wide: bool) -> Text:
-    text = Text(cell.text, style="bold green" if cell.best else "")
-    return text.append(f" {cell.interval}", style="not bold dim") if wide and cell.interval else text
+def caption(results: Results, *, intervals: bool = True) -> str:
+    """A sentence or two on how the numbers were made.
 
-
-def caption(results: Results) -> str:
-    """One sentence on how the numbers were made."""
+    Args:
+        results: Where they are.
+        intervals: The table shows the intervals and the paper's rows.
+    """
     protocol = results["protocol"]
-    size = protocol["metric_size"]
+    benchmark, size = protocol["benchmark"], protocol["metric_size"]
     at = "the pages' own size" if size == "native" else f"{size[0]} x {size[1]}"
-    benchmark = protocol["benchmark"]
-    text = (
-        f"Benchmark {benchmark['name']}, {benchmark['pages']} pages, scored at {at}; means over pages, in "
-        f"brackets {protocol['intervals']['confidence']:.0%} intervals by bootstrap over chapters."
-    )
-    if any(row["intervals"] and None in row["intervals"].values() for row in results["rows"]):
+    text = f"Benchmark {benchmark['name']}, {benchmark['pages']} pages, scored at {at}; means over pages"
+    if not intervals:
+        styles = dict.fromkeys(row["style"] for row in results["rows"])
+        return f"{text}; input {', '.join(styles)}."
+    text += f", in brackets {protocol['intervals']['confidence']:.0%} intervals by bootstrap over chapters."
+    if any(None in row["intervals"].values() for row in results["rows"]):
         text += " No interval from a single chapter."
     if any("n" not in row for row in _all_rows(results)):
         text += f" Rows marked (paper) are as printed in {SOURCE}, on pages that were never released."

@@ -35,7 +35,7 @@ def build_base(
     kept = getattr(torch, dtype)
     if weights == "random":
         base = random_base(**random)
-        return replace(base, vae=base.vae.to(kept), unet=base.unet.to(kept))
+        return base if kept == torch.float32 else replace(base, vae=base.vae.to(kept), unet=base.unet.to(kept))
     if weights == "pretrained":
         return load_base(pretrained, revision, prompt, kept)
     return load_base(weights, None, prompt, kept)

@@ -11,7 +11,7 @@ from tiny_comics import SIZE, BlockEncoder, write_chapters
 
 from colorflow.data.chapters import DataError
 from colorflow.data.datamodule import ComicDataModule
-from colorflow.data.sources import ChapterSource, ToonSource
+from colorflow.data.sources import ChapterSource
 from colorflow.data.transforms import CanvasTransform
 from colorflow.retrieval import SimilarityRetriever
 from colorflow.styles.gray import GrayStyle
@@ -188,20 +188,3 @@ def test_accumulation_may_change_on_resume(root, tmp_path):
     two, data = fit(root, tmp_path / "b", 5, tmp_path / "b" / "last.ckpt", accumulate=2)
     assert one.seen + two.seen == straight.seen
     assert data.consumed_batches == 8
-
-
-def test_toon_chapters_are_drawn_once_and_named_by_what_they_hold(tmp_path):
-    def source(**options):
-        retriever = SimilarityRetriever(BlockEncoder())
-        return ToonSource(tmp_path / "toon", (48, 64), retriever, tmp_path / "cache", 1, chapters=2, pages=2, **options)
-
-    splits = source().splits()
-    assert (len(splits.train), len(splits.val or ())) == (2, 2)
-    assert splits.train[0].page.size == (48, 64)
-    (folder,) = (tmp_path / "toon").iterdir()
-    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
-    again = source().splits()
-    assert again.train.fingerprint == splits.train.fingerprint
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")} == times
-    assert source(seed=1).splits().train.fingerprint != splits.train.fingerprint
-    assert len(list((tmp_path / "toon").iterdir())) == 2

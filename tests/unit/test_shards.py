@@ -7,6 +7,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
 import webdataset
@@ -240,9 +241,10 @@ def test_random_access_reads_each_sample_where_it_lies(built):
 
 def run_script(*overrides):
     """Run data/build_shards.py as its main does, short of Hydra's own start."""
-    config = pytest.importorskip("colorflow.config")
-    script = runpy.run_path(str(Path(config.CONFIGS).parent / "data" / "build_shards.py"))
-    script["run"](config.compose_config("build_shards", list(overrides)))
+    root = Path(__file__).resolve().parents[2]
+    script = runpy.run_path(str(root / "data" / "build_shards.py"))
+    with hydra.initialize_config_dir(str(root / "configs"), version_base="1.3"):
+        script["run"](hydra.compose("build_shards", list(overrides)))
 
 
 def test_the_script_builds_what_its_config_says(tmp_path):

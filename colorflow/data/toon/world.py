@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from colorflow.data.toon.brush import FIRST_PART, FIRST_SCENE, INK, SCENE_SLOTS, SOFT_INK
 from colorflow.data.toon.cast import Design, draw_cast
@@ -35,6 +36,7 @@ class World:
     palette: tuple[Color, ...]
 
 
+@lru_cache(maxsize=16)
 def make_world(seed: int, spec: ToonSpec) -> World:
     """Cast, places and colours of the chapter ``seed``.
 

@@ -1,0 +1,60 @@
+"""Tiny chapters, a benchmark of them, and methods that are no models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from colorflow.evaluation.benchmark import Benchmark
+from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.schema import ReferencePool
+
+SIZE = (40, 56)
+
+
+def write_chapters(root: Path, pages: dict[str, int], size: tuple[int, int] = SIZE) -> Path:
+    """Write ``<root>/<chapter>/p1.png, p2.jpg, ...``: smooth colour pages, all different."""
+    for number, (chapter, count) in enumerate(pages.items()):
+        (root / chapter).mkdir(parents=True, exist_ok=True)
+        for page in range(1, count + 1):
+            suffix = "jpg" if page % 2 == 0 else "png"
+            color_page(1000 * number + page, size).save(root / chapter / f"p{page}.{suffix}")
+    return root
+
+
+def color_page(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    """Draw a smooth colour picture."""
+    random = np.random.default_rng(seed)
+    small = Image.fromarray(random.integers(0, 256, (5, 4, 3), dtype=np.uint8))
+    return small.resize(size, Image.Resampling.BICUBIC)
+
+
+def tiny_benchmark(tmp_path: Path, pages: dict[str, int] | None = None) -> Benchmark:
+    """Build a leave-one-out benchmark: by default chapters ``a`` (3 pages) and ``b`` (2 pages)."""
+    source = write_chapters(tmp_path / "source", pages or {"a": 3, "b": 2})
+    return build_benchmark(source, tmp_path / "benchmark", name="tiny", progress=False)
+
+
+class Tint:
+    """Adds to the red channel; counts its calls; raises where it is told to.
+
+    Attributes:
+        calls: (seed, ids of the references) of every call.
+    """
+
+    def __init__(self, amount: int = 20, name: str = "tint", fail_on: tuple[int, ...] = ()) -> None:
+        self.name = name
+        self.amount = amount
+        self.fail_on = fail_on
+        self.error: type[BaseException] = RuntimeError
+        self.calls: list[tuple[int, tuple[str, ...]]] = []
+
+    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
+        """Return the page with more red, depending on the seed a little."""
+        if seed in self.fail_on:
+            raise self.error(f"told to fail on seed {seed}")
+        self.calls.append((seed, references.ids))
+        red, green, blue = page.split()
+        return Image.merge("RGB", (red.point(lambda value: min(255, value + self.amount + seed)), green, blue))

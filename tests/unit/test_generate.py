@@ -1,0 +1,164 @@
+"""Generation: one PNG a page, exact resume, failures within bounds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_benchmark import Tint, tiny_benchmark
+
+from colorflow.baselines import GrayCopy
+from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.generate import GenerationError, allowed_failures, generate
+from colorflow.schema import PageRecord
+from colorflow.utils.files import read_jsonl
+from colorflow.utils.hashing import digest_file
+
+QUIET = {"progress": False}
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path) -> Benchmark:
+    return tiny_benchmark(tmp_path)
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
+
+
+def test_writes_one_png_a_page_and_a_record(benchmark: Benchmark, tmp_path: Path) -> None:
+    method = Tint()
+    report = generate(method, benchmark, tmp_path / "out", base_seed=100, **QUIET)
+    folder = tmp_path / "out" / "tint" / "gray"
+    assert (report.folder, report.written, report.reused, report.failures) == (folder.parent, 5, 0, ())
+    assert list(_bytes(folder)) == ["a/000.png", "a/001.png", "a/002.png", "b/000.png", "b/001.png"]
+    records = [PageRecord(**record) for record in read_jsonl(folder / "manifest.jsonl")]
+    assert [record.seed for record in records] == [100, 101, 102, 103, 104]
+    assert [record.sha256 for record in records] == [digest_file(path) for path in sorted(folder.rglob("*.png"))]
+    assert tuple(records[4].size) == benchmark.target(benchmark.pages[4]).size
+    assert method.calls[1] == (101, ("a/target/000", "a/target/002"))
+
+
+def test_gray_copy_is_the_input(benchmark: Benchmark, tmp_path: Path) -> None:
+    generate(GrayCopy(), benchmark, tmp_path, **QUIET)
+    for page in benchmark.pages:
+        copy = Image.open(tmp_path / "gray_copy" / "gray" / page.chapter / f"{page.name}.png")
+        assert np.array_equal(copy, benchmark.input(page, "gray"))
+
+
+@pytest.mark.parametrize(
+    ("references", "expected"), [("other_chapter", ("b/target/000", "b/target/001")), ("none", ())]
+)
+def test_rows_differ_by_name_and_references(
+    benchmark: Benchmark, tmp_path: Path, references: str, expected: tuple[str, ...]
+) -> None:
+    method = Tint()
+    generate(method, benchmark, tmp_path, name=f"tint_{references}", references=references, **QUIET)
+    assert method.calls[0] == (0, expected)
+    assert (tmp_path / f"tint_{references}" / "gray" / "a" / "000.png").is_file()
+
+
+@pytest.mark.parametrize("killed_at", range(5))
+def test_a_killed_run_goes_on_where_it_stopped(benchmark: Benchmark, tmp_path: Path, killed_at: int) -> None:
+    whole = generate(Tint(), benchmark, tmp_path / "whole", **QUIET)
+    dying = Tint(fail_on=(killed_at,))
+    dying.error = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        generate(dying, benchmark, tmp_path / "killed", **QUIET)
+    method = Tint()
+    report = generate(method, benchmark, tmp_path / "killed", **QUIET)
+    assert (report.reused, report.written) == (killed_at, 5 - killed_at)
+    assert [seed for seed, _ in method.calls] == list(range(killed_at, 5))
+    assert _bytes(report.folder) == _bytes(whole.folder)
+    assert len(read_jsonl(report.folder / "gray" / "manifest.jsonl")) == 5
+
+
+def test_a_page_without_record_a_changed_page_and_a_torn_manifest_are_redone(
+    benchmark: Benchmark, tmp_path: Path
+) -> None:
+    folder = generate(Tint(), benchmark, tmp_path, **QUIET).folder / "gray"
+    before = _bytes(folder)
+    lines = (folder / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (folder / "manifest.jsonl").write_text("".join(lines[:3]) + lines[3][:20])
+    (folder / "a" / "001.png").write_bytes(b"torn")
+    (folder / "a" / "002.png").unlink()
+    method = Tint()
+    report = generate(method, benchmark, tmp_path, **QUIET)
+    assert [seed for seed, _ in method.calls] == [1, 2, 3, 4]
+    assert report.reused == 1
+    assert _bytes(folder) == before
+    assert {record["page"] for record in read_jsonl(folder / "manifest.jsonl")} == {"000", "001", "002"}
+
+
+def test_a_finished_run_calls_nothing(benchmark: Benchmark, tmp_path: Path) -> None:
+    generate(Tint(), benchmark, tmp_path, **QUIET)
+    method = Tint()
+    assert generate(method, benchmark, tmp_path, **QUIET).reused == 5
+    assert method.calls == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"base_seed": 1}, "base_seed"), ({"fingerprint": "w2"}, "fingerprint"), ({"references": "none"}, "references")],
+)
+def test_pages_of_other_settings_are_not_continued(
+    benchmark: Benchmark, tmp_path: Path, change: dict[str, object], named: str
+) -> None:
+    generate(Tint(), benchmark, tmp_path, fingerprint="w1", **QUIET)
+    with pytest.raises(GenerationError, match=rf"other settings \({named} differ"):
+        generate(Tint(), benchmark, tmp_path, **({"fingerprint": "w1"} | change), **QUIET)
+
+
+def test_foreign_files_are_not_continued(benchmark: Benchmark, tmp_path: Path) -> None:
+    (tmp_path / "tint" / "gray" / "a").mkdir(parents=True)
+    with pytest.raises(GenerationError, match=r"without generation\.json"):
+        generate(Tint(), benchmark, tmp_path, **QUIET)
+
+
+def test_one_failing_page_is_skipped_and_listed_then_tried_again(benchmark: Benchmark, tmp_path: Path) -> None:
+    report = generate(Tint(fail_on=(2,)), benchmark, tmp_path, **QUIET)
+    assert [(failure.page, failure.error) for failure in report.failures] == [
+        ("a/002", "RuntimeError: told to fail on seed 2")
+    ]
+    assert (report.written, len(_bytes(report.folder))) == (4, 4)
+    again = generate(Tint(), benchmark, tmp_path, **QUIET)
+    assert (again.written, again.reused, again.failures) == (1, 4, ())
+
+
+def test_too_many_failing_pages_stop_the_run_with_a_list(benchmark: Benchmark, tmp_path: Path) -> None:
+    with pytest.raises(GenerationError, match="2 of 5 pages failed") as caught:
+        generate(Tint(fail_on=(1, 3)), benchmark, tmp_path, **QUIET)
+    assert "  a/001: RuntimeError: told to fail on seed 1\n  b/000: " in str(caught.value)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    with pytest.raises(GenerationError, match="1 of 5"):
+        generate(Tint(fail_on=(4,)), benchmark, tmp_path, max_failures=0, **QUIET)
+
+
+def test_what_is_no_image_counts_as_failure(benchmark: Benchmark, tmp_path: Path) -> None:
+    class Wrong(Tint):
+        def colorize(self, *args: object, **kwargs: object) -> np.ndarray:
+            return np.zeros((4, 4, 3))
+
+    with pytest.raises(GenerationError, match="expected a PIL image, got ndarray"):
+        generate(Wrong(), benchmark, tmp_path, **QUIET)
+
+
+def test_questions_are_asked_before_the_first_page(benchmark: Benchmark, tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="sketch"):
+        generate(Tint(), benchmark, tmp_path, style="sketch", **QUIET)
+    assert not (tmp_path / "tint").exists()
+
+
+def test_settings_are_written(benchmark: Benchmark, tmp_path: Path) -> None:
+    folder = generate(Tint(), benchmark, tmp_path, fingerprint="abc", **QUIET).folder
+    settings = json.loads((folder / "gray" / "generation.json").read_text())
+    assert settings["benchmark_sha256"] == benchmark.digest
+    assert settings["fingerprint"] == "abc"
+
+
+@pytest.mark.parametrize(("pages", "fraction", "allowed"), [(5, 0.05, 1), (100, 0.05, 5), (59, 0.05, 2), (5, 0, 0)])
+def test_allowed_failures(pages: int, fraction: float, allowed: int) -> None:
+    assert allowed_failures(pages, fraction) == allowed
