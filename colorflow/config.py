@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from colorflow.utils.files import write_text_atomic
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-_LAYERED = ("experiment", "debug")  # groups that only change values of the others
+_LAYERED = "experiment"  # the group that only changes values of the others
 
 
 class ConfigError(ValueError):
@@ -49,7 +49,7 @@ def compose_config(name: str, overrides: list[str]) -> DictConfig:
 
 
 def check_keys(cfg: DictConfig) -> None:
-    """Fail on a key that an experiment or debug file invents.
+    """Fail on a key that an experiment file invents.
 
     Hydra rejects unknown keys on the command line, but merges those of a config file silently, so that a
     mistyped learning rate would train with the default.
@@ -59,10 +59,10 @@ def check_keys(cfg: DictConfig) -> None:
     """
     runtime = HydraConfig.get()
     groups = {name: choice for name, choice in runtime.runtime.choices.items() if not name.startswith("hydra/")}
-    plain = [f"{name}={choice}" for name, choice in groups.items() if choice is not None and name not in _LAYERED]
+    plain = [f"{name}={choice}" for name, choice in groups.items() if choice is not None and name != _LAYERED]
     known = compose(runtime.job.config_name, [item for item in plain if not item.startswith("hydra=")])
     for path, owner in _paths(cfg):
-        if path.split(".")[0] == "hydra" or OmegaConf.select(known, path, default=_ABSENT) is not _ABSENT:
+        if path.split(".")[0] == "hydra" or _holds(known, path):
             continue
         if _accepted(owner, path.rsplit(".", 1)[-1]):
             continue
@@ -86,7 +86,12 @@ def to_dict(cfg: Any) -> Any:
     return OmegaConf.to_container(cfg, resolve=True)
 
 
-_ABSENT = object()
+
+def _holds(cfg: DictConfig, path: str) -> bool:
+    """Whether a dotted key is there, whatever its value (also ``???``)."""
+    parent, _, name = path.rpartition(".")
+    owner = OmegaConf.select(cfg, parent) if parent else cfg
+    return isinstance(owner, DictConfig) and name in owner.keys()
 
 
 def _paths(cfg: DictConfig, prefix: str = "", owner: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from colorflow.canvas import STRETCH_LIMIT, fit_page
 from colorflow.evaluation.benchmark import PROTOCOL_VERSION, Benchmark
@@ -113,5 +113,5 @@ def describe_run(protocol: Protocol, benchmark: Benchmark, bootstrap: Mapping[st
 
 def _batch(image: Image.Image) -> Tensor:
     """``(1, 3, H, W)`` float64 in [0, 1]: 8-bit levels / 255."""
-    pixels: Tensor = pil_to_tensor(image)
-    return pixels.to(torch.float64).div(255).unsqueeze(0)
+    pixels = torch.from_numpy(np.asarray(image, dtype=np.float64) / 255)
+    return pixels.permute(2, 0, 1).unsqueeze(0)

@@ -152,7 +152,7 @@ def _encode(value: Any) -> Any:
         return {key: _encode(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_encode(item) for item in value]
-    return "inf" if isinstance(value, float) and math.isinf(value) else value
+    return "inf" if value == math.inf else value
 
 
 def _decode(value: Any, *, metric: bool = False) -> Any:

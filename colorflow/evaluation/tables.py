@@ -176,7 +176,7 @@ def print_table(results: Results, console: Console | None = None) -> None:
     ours = [line for line in lines(results) if not line.paper]
     several = len({line.style for line in ours}) > 1
     table = Table(box=SIMPLE_HEAD, caption=caption(results, intervals=False), caption_justify="left")
-    table.add_column("method", overflow="fold")
+    table.add_column("method", overflow="fold", min_width=12)
     if several:
         table.add_column("input", no_wrap=True)
     table.add_column("pages", justify="right", no_wrap=True)

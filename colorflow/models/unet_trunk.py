@@ -96,7 +96,7 @@ def unet_with_residuals(
 def _layers(block: nn.Module) -> Iterator[tuple[nn.Module, nn.Module | None]]:
     """Each resnet of a block with the attention that follows it, if any."""
     attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
-    yield from zip(block.resnets, attentions, strict=True)
+    return zip(block.resnets, attentions, strict=True)
 
 
 def _run(

@@ -67,7 +67,8 @@ class ICPPipeline(DiffusionPipeline):
     @classmethod
     def from_model(cls, model: ICPModel) -> ICPPipeline:
         """Share the networks of a model (nothing is copied), with UniPC on its noise schedule."""
-        scheduler = UniPCMultistepScheduler.from_config(model.noise_scheduler.config)
+        # Named, as a saved DDPM configuration states its own default, "leading", and would hand it on (released: 3.4).
+        scheduler = UniPCMultistepScheduler.from_config(model.noise_scheduler.config, timestep_spacing="linspace")
         return cls(model.vae, model.unet, model.guider, scheduler, model.prompt_embeds, model.negative_prompt_embeds)
 
     @torch.no_grad()

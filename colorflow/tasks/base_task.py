@@ -87,7 +87,7 @@ class BaseTask(ICPTask):
         lr_scheduler: SchedulerFactory | None = None,
         validation_timesteps: Sequence[int] = (100, 300, 500, 700, 900),
     ) -> None:
-        idle = ColorizationGuider.from_unet(base.unet).requires_grad_(False)
+        idle = ColorizationGuider.from_unet(base.unet, base.unet.config.in_channels + 1).requires_grad_(False)
         super().__init__(ICPModel(base, idle), objective, optimizer, lr_scheduler, validation_timesteps)
         self.base = base
 

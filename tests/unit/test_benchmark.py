@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -194,7 +195,7 @@ def test_an_index_that_does_not_fit_is_refused(benchmark: Benchmark, change: dic
 
 
 def test_no_index_and_torn_index(benchmark: Benchmark, tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="data/build_benchmark.py source=DIR"):
+    with pytest.raises(BenchmarkError, match=r"data/build_benchmark\.py source=DIR"):
         read_benchmark(tmp_path / "source")
     (benchmark.root / "benchmark.json").write_text('{"name": "ti')
     with pytest.raises(BenchmarkError, match="expected a benchmark index"):
@@ -231,6 +232,4 @@ def _script(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -254,14 +254,16 @@ def test_training_window_reaches_both_ends() -> None:
     assert training_window(size, seeded(0), 2, 2) == (0, 0, 96, 160)
 
 
-def test_training_window_visits_every_place_evenly() -> None:
-    size, source = (16, 32), seeded(0)
-    draws = 4000
-    boxes = [training_window(size, source, 1.5, 1.5) for _ in range(draws)]
-    for axis, places in ((0, 9), (1, 17)):
-        counts = Counter(box[axis] for box in boxes)
-        assert sorted(counts) == list(range(places))
-        assert max(abs(count * places / draws - 1) for count in counts.values()) < 0.35
+@pytest.mark.parametrize(("scale", "places"), [(1.25, (5, 9)), (1.5, (9, 17)), (1.75, (5, 9))])
+def test_training_window_visits_every_place_evenly(scale: float, places: tuple[int, int]) -> None:
+    """From the query at the window's one edge to the other, or from one edge of the canvas to the other."""
+    size, source, draws = (16, 32), seeded(0), 4000
+    boxes = [training_window(size, source, scale, scale) for _ in range(draws)]
+    for axis, count in enumerate(places):
+        first = max(0, round(size[axis] * (1.5 - scale)))
+        found = Counter(box[axis] for box in boxes)
+        assert sorted(found) == list(range(first, first + count))
+        assert max(abs(visits * count / draws - 1) for visits in found.values()) < 0.35
 
 
 def test_training_window_scales_are_uniform() -> None:

@@ -240,8 +240,11 @@ def test_a_pool_is_encoded_once_until_it_falls_out_of_the_cache() -> None:
     assert retriever.index(red, SIZE) is first
     assert encoder.seen == [5, 5, 5]
     retriever.index(lime, SIZE)  # pushes blue out
+    retriever.index(lime, SIZE)
+    assert retriever.index(red, SIZE) is first
+    assert encoder.seen == [5] * 4
     retriever.index(blue, SIZE)
-    assert encoder.seen == [5, 5, 5, 5, 5]
+    assert encoder.seen == [5] * 5
 
 
 def test_queries_of_another_size_and_foreign_pools_are_refused() -> None:

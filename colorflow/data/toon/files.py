@@ -40,16 +40,9 @@ def write_chapters(
         ValueError: A count is below 1.
         NotADirectoryError: ``output`` is a file.
     """
-    for name, count in (("chapters", chapters), ("pages", pages)):
-        if count < 1:
-            raise ValueError(f"toon {name}: expected at least 1, got {count}; set e.g. {name}=8")
     root, spec = Path(os.path.abspath(output)), spec or ToonSpec()
     line_root = root.with_name(root.name + "_lines")
-    for folder in (root, line_root) if lines else (root,):
-        if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(
-                f"toon output: expected a folder, got the file {folder}; choose another output=DIR"
-            )
+    _check((root, line_root) if lines else (root,), chapters, pages)
     folders = [root / f"toon_{seed}_{chapter:03d}" for chapter in range(chapters)]
     with tqdm(total=chapters * pages, desc="toon pages", unit="page", disable=not progress) as bar:
         for chapter, folder in enumerate(folders):
@@ -60,6 +53,16 @@ def write_chapters(
                     save_png(page.lines, line_root / folder.name / f"{index:03d}.png")
                 bar.update()
     return folders
+
+
+def _check(roots: tuple[Path, ...], chapters: int, pages: int) -> None:
+    """Refuse what cannot be written, before anything is drawn."""
+    for name, count in (("chapters", chapters), ("pages", pages)):
+        if count < 1:
+            raise ValueError(f"{name}: expected at least 1, got {count}; set e.g. {name}=8")
+    for root in roots:
+        if root.exists() and not root.is_dir():
+            raise NotADirectoryError(f"toon output: expected a folder, got the file {root}; choose another output=DIR")
 
 
 def chapter_seed(seed: int, chapter: int) -> int:

@@ -1,0 +1,240 @@
+"""The frozen base: built from a configuration, saved, loaded with and without a text encoder."""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from tiny_models import SCHEDULER, UNET, VAE, tiny_base
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from colorflow.models.base import BaseModel, load_base, random_base, save_base
+from colorflow.models.families import build_base
+
+START, END, MANGA = 0, 1, 2
+LENGTH = 6
+
+
+def write_text_side(folder: Path) -> CLIPTextModel:
+    """A CLIP text encoder of 8 features and a tokenizer that knows one word, in diffusers' places."""
+    vocabulary = {"<|startoftext|>": START, "<|endoftext|>": END, "manga</w>": MANGA}
+    pieces = ["m", "a", "n", "g", "a</w>", "ma", "nga</w>", "ga</w>"]
+    vocabulary |= {piece: number + 3 for number, piece in enumerate(pieces)}
+    tokenizer = folder / "tokenizer"
+    tokenizer.mkdir(parents=True)
+    (tokenizer / "vocab.json").write_text(json.dumps(vocabulary))
+    (tokenizer / "merges.txt").write_text("#version: 0.2\nm a\ng a</w>\nn ga</w>\nma nga</w>\n")
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": LENGTH, "pad_token": "<|endoftext|>"}
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(settings))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(vocabulary),
+                hidden_size=8,
+                intermediate_size=16,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                max_position_embeddings=LENGTH,
+                bos_token_id=START,
+                eos_token_id=END,
+                pad_token_id=END,
+            )
+        ).eval()
+    encoder.save_pretrained(folder / "text_encoder")
+    return encoder
+
+
+@pytest.fixture
+def diffusers_folder(tmp_path: Path) -> Path:
+    """vae, unet, scheduler, tokenizer and text_encoder, as a hub repository has them."""
+    save_base(tiny_base(), tmp_path / "base")
+    (tmp_path / "base" / "prompt_embeds.safetensors").unlink()
+    write_text_side(tmp_path / "base")
+    return tmp_path / "base"
+
+
+def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def assert_same(one: BaseModel, other: BaseModel) -> None:
+    assert same_weights(one.vae, other.vae)
+    assert same_weights(one.unet, other.unet)
+    assert torch.equal(one.prompt_embeds, other.prompt_embeds)
+    assert torch.equal(one.negative_prompt_embeds, other.negative_prompt_embeds)
+    assert torch.equal(one.scheduler.alphas_cumprod, other.scheduler.alphas_cumprod)
+    assert one.scheduler.config.prediction_type == other.scheduler.config.prediction_type
+    assert one.vae.config.scaling_factor == other.vae.config.scaling_factor
+
+
+def test_random_base_depends_on_its_seed_alone() -> None:
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    first = random_base(VAE, UNET, SCHEDULER, tokens=3, seed=7)
+    assert torch.equal(torch.random.get_rng_state(), state), "the global generator was moved"
+    torch.manual_seed(2)
+    second, other = random_base(VAE, UNET, SCHEDULER, tokens=3, seed=7), random_base(VAE, UNET, SCHEDULER, 3, seed=8)
+    assert_same(first, second)
+    assert not same_weights(first.unet, other.unet)
+    assert not same_weights(first.vae, other.vae)
+    assert first.prompt_embeds.shape == first.negative_prompt_embeds.shape == (1, 3, 8)
+    assert not torch.equal(first.prompt_embeds, first.negative_prompt_embeds)
+    assert (first.source, first.revision) == ("random", None)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_save_and_load(tmp_path: Path, prediction_type: str) -> None:
+    base = tiny_base(prediction_type=prediction_type)
+    save_base(base, tmp_path)
+    loaded = load_base(str(tmp_path))
+    assert_same(base, loaded)
+    assert loaded.source == str(tmp_path)
+    assert loaded.scheduler.config.prediction_type == prediction_type
+
+
+def test_load_without_prompt(tmp_path: Path) -> None:
+    base = tiny_base()
+    save_base(base, tmp_path)
+    loaded = load_base(str(tmp_path), prompt="")
+    assert torch.equal(loaded.prompt_embeds, base.negative_prompt_embeds)
+    assert torch.equal(loaded.negative_prompt_embeds, base.negative_prompt_embeds)
+
+
+def test_load_in_bfloat16(tmp_path: Path) -> None:
+    base = tiny_base()
+    save_base(base, tmp_path)
+    loaded = load_base(str(tmp_path), dtype=torch.bfloat16)
+    parameters = [*loaded.vae.parameters(), *loaded.unet.parameters()]
+    assert {parameter.dtype for parameter in parameters} == {torch.bfloat16}
+    assert torch.equal(loaded.unet.conv_in.weight, base.unet.conv_in.weight.bfloat16())
+    assert loaded.prompt_embeds.dtype == torch.float32
+
+
+@torch.no_grad()
+def test_prompt_is_encoded_once(diffusers_folder: Path) -> None:
+    encoder = CLIPTextModel.from_pretrained(diffusers_folder / "text_encoder").eval()
+    expected = encoder(torch.tensor([[START, MANGA] + [END] * (LENGTH - 2), [START] + [END] * (LENGTH - 1)]))[0]
+    assert not torch.allclose(expected[0], expected[1], atol=1e-3)
+    loaded = load_base(str(diffusers_folder))
+    assert loaded.prompt_embeds.shape == (1, LENGTH, 8)
+    torch.testing.assert_close(loaded.prompt_embeds[0], expected[0], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(loaded.negative_prompt_embeds[0], expected[1], atol=1e-6, rtol=1e-6)
+    assert not loaded.prompt_embeds.requires_grad
+    empty = load_base(str(diffusers_folder), prompt="")
+    torch.testing.assert_close(empty.prompt_embeds, loaded.negative_prompt_embeds)
+
+
+def test_text_encoder_is_dropped(diffusers_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoders: list[weakref.ref] = []
+    load = CLIPTextModel.from_pretrained
+
+    def watched(*args: object, **kwargs: object) -> CLIPTextModel:
+        encoder = load(*args, **kwargs)
+        encoders.append(weakref.ref(encoder))
+        return encoder
+
+    monkeypatch.setattr(transformers.CLIPTextModel, "from_pretrained", watched)
+    base = load_base(str(diffusers_folder))
+    gc.collect()
+    assert len(encoders) == 1
+    assert encoders[0]() is None
+    assert base.prompt_embeds.shape == (1, LENGTH, 8)
+
+
+def test_stored_embeddings_need_no_text_side(
+    diffusers_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What training keeps: written once, then no text encoder is ever loaded."""
+    loaded = load_base(str(diffusers_folder))
+    save_base(loaded, tmp_path / "kept")
+    monkeypatch.setattr(transformers.CLIPTextModel, "from_pretrained", lambda *a, **k: pytest.fail("loaded"))
+    assert_same(load_base(str(tmp_path / "kept")), loaded)
+
+
+def assert_one_clear_line(error: Exception, source: str) -> None:
+    text = str(error)
+    assert "\n" not in text
+    assert source in text
+    assert all(part in text for part in ("expected", "got", "weights=FOLDER", "weights=random"))
+
+
+@pytest.mark.parametrize("source", ["nothing/here", "no-such-owner/no-such-model", "/nonexistent/folder"])
+def test_missing_source(source: str) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        load_base(source)
+    assert_one_clear_line(caught.value, source)
+
+
+NO_TOKENIZER = pytest.mark.xfail(reason="transformers 5 makes an empty tokenizer of nothing; load_base must check it")
+
+
+@pytest.mark.parametrize(
+    "part", ["vae", "unet", "scheduler", pytest.param("tokenizer", marks=NO_TOKENIZER), "text_encoder"]
+)
+def test_missing_part(diffusers_folder: Path, part: str) -> None:
+    shutil.rmtree(diffusers_folder / part)
+    with pytest.raises(FileNotFoundError) as caught:
+        load_base(str(diffusers_folder))
+    assert_one_clear_line(caught.value, str(diffusers_folder))
+
+
+@NO_TOKENIZER
+def test_missing_vocabulary(diffusers_folder: Path) -> None:
+    """With a tokenizer's configuration alone, every word would become the same token, without a word."""
+    for name in ("vocab.json", "merges.txt"):
+        (diffusers_folder / "tokenizer" / name).unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        load_base(str(diffusers_folder))
+    assert_one_clear_line(caught.value, str(diffusers_folder))
+
+
+@pytest.mark.xfail(reason="diffusers fills a missing tensor with random values and drops an unexpected one")
+@pytest.mark.parametrize("part", ["vae", "unet"])
+@pytest.mark.parametrize("kind", ["missing", "extra"])
+def test_damaged_weights(tmp_path: Path, part: str, kind: str) -> None:
+    save_base(tiny_base(), tmp_path)
+    file = tmp_path / part / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    if kind == "missing":
+        del tensors[min(tensors)]
+    else:
+        tensors["nowhere.weight"] = torch.zeros(1)
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises((FileNotFoundError, ValueError), match="missing|unexpected"):
+        load_base(str(tmp_path))
+
+
+@pytest.mark.xfail(reason="save_base writes the name of the default prompt, load_base does not compare it")
+def test_embeddings_of_another_prompt_are_refused(tmp_path: Path) -> None:
+    save_base(tiny_base(), tmp_path)
+    with pytest.raises(ValueError, match="prompt"):
+        load_base(str(tmp_path), prompt="watercolour")
+
+
+@pytest.mark.parametrize("part", ["vae", "unet", "text_encoder"])
+def test_missing_weights_file(diffusers_folder: Path, part: str) -> None:
+    for file in (diffusers_folder / part).glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        load_base(str(diffusers_folder))
+    assert_one_clear_line(caught.value, str(diffusers_folder))
+
+
+def test_families_random(tmp_path: Path) -> None:
+    random = {"vae": VAE, "unet": UNET, "scheduler": SCHEDULER, "tokens": 3, "seed": 0}
+    assert_same(build_base("random", "never/loaded", random), tiny_base())
+    half = build_base("random", "never/loaded", random, dtype="bfloat16")
+    assert (half.vae.dtype, half.unet.dtype) == (torch.bfloat16, torch.bfloat16)
+    save_base(tiny_base(seed=1), tmp_path / "family")
+    save_base(tiny_base(seed=2), tmp_path / "other")
+    own = build_base("pretrained", str(tmp_path / "family"), random)
+    assert_same(own, tiny_base(seed=1))
+    assert_same(build_base(str(tmp_path / "other"), str(tmp_path / "family"), random), tiny_base(seed=2))

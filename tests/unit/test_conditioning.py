@@ -1,0 +1,112 @@
+"""Latents and conditions: scaling, posterior draws, channel order."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from tiny_models import PAGE_SIZE, VAE, noise, tiny_base
+from torch import Tensor
+
+from colorflow.canvas import query_box, query_mask
+from colorflow.models.conditioning import (
+    decode_latents,
+    encode_condition,
+    encode_latents,
+    latent_size,
+    split_canvas,
+)
+
+HEIGHT, WIDTH = 2 * PAGE_SIZE[1], 2 * PAGE_SIZE[0]
+
+
+@pytest.fixture(scope="module")
+def vae() -> AutoencoderKL:
+    return tiny_base().vae.eval()
+
+
+@pytest.fixture
+def canvas() -> Tensor:
+    return noise(2, 3, HEIGHT, WIDTH, seed=3).clamp(-1, 1)
+
+
+@pytest.fixture
+def mask() -> Tensor:
+    return query_mask(PAGE_SIZE)[None].expand(2, -1, -1, -1)
+
+
+def draws(seed: int = 7) -> tuple[Tensor, Tensor]:
+    shape = (2, 4, HEIGHT // 8, WIDTH // 8)
+    return noise(*shape, seed=seed), noise(*shape, seed=seed + 1)
+
+
+def test_latent_size(vae: AutoencoderKL) -> None:
+    assert latent_size(vae, 96, 64) == (12, 8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 60), (100, 64)])
+def test_sides_that_do_not_fit_are_refused(vae: AutoencoderKL, height: int, width: int) -> None:
+    with pytest.raises(ValueError, match=rf"multiples of 8, got {width} x {height}"):
+        latent_size(vae, height, width)
+
+
+@torch.no_grad()
+def test_latents_are_scaled_posterior_draws(vae: AutoencoderKL, canvas: Tensor) -> None:
+    posterior = vae.encode(canvas).latent_dist
+    zeros = torch.zeros_like(posterior.mean)
+    assert torch.equal(encode_latents(vae, canvas, zeros), posterior.mode() * VAE["scaling_factor"])
+    drawn = noise(*posterior.mean.shape, seed=9)
+    expected = posterior.sample(torch.Generator().manual_seed(9)) * VAE["scaling_factor"]
+    torch.testing.assert_close(encode_latents(vae, canvas, drawn), expected)
+    assert posterior.std.min() > 0.01, "a posterior without width would not tell"
+
+
+@torch.no_grad()
+def test_decode_undoes_the_scaling(vae: AutoencoderKL) -> None:
+    latents = noise(1, 4, 12, 8)
+    found = decode_latents(vae, latents)
+    assert found.shape == (1, 3, 96, 64)
+    assert torch.equal(found, vae.decode(latents / VAE["scaling_factor"]).sample)
+
+
+def test_split_canvas_is_a_partition(canvas: Tensor, mask: Tensor) -> None:
+    references, query = split_canvas(canvas, mask)
+    left, top, right, bottom = query_box(PAGE_SIZE)
+    inside = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    inside[top:bottom, left:right] = True
+    assert (references[..., inside] == -1).all()
+    assert (query[..., ~inside] == -1).all()
+    assert torch.equal(references[..., ~inside], canvas[..., ~inside])
+    assert torch.equal(query[..., inside], canvas[..., inside])
+
+
+@torch.no_grad()
+def test_five_channels(vae: AutoencoderKL, canvas: Tensor, mask: Tensor) -> None:
+    first, second = draws()
+    condition = encode_condition(vae, canvas, mask, 5, (first, second))
+    assert condition.shape == (2, 5, HEIGHT // 8, WIDTH // 8)
+    assert torch.equal(condition[:, :4], encode_latents(vae, canvas, first))
+    expected = torch.ones(HEIGHT // 8, WIDTH // 8)
+    expected[HEIGHT // 32 : 3 * HEIGHT // 32, WIDTH // 32 : 3 * WIDTH // 32] = 0
+    assert torch.equal(condition[0, 4], expected)
+
+
+@torch.no_grad()
+def test_nine_channels(vae: AutoencoderKL, canvas: Tensor, mask: Tensor) -> None:
+    """References first, mask in the middle, query last; each encoding has its own draw."""
+    first, second = draws()
+    condition = encode_condition(vae, canvas, mask, 9, (first, second))
+    left, top, right, bottom = query_box(PAGE_SIZE)
+    references = canvas.clone()
+    references[:, :, top:bottom, left:right] = -1
+    query = torch.full_like(canvas, -1)
+    query[:, :, top:bottom, left:right] = canvas[:, :, top:bottom, left:right]
+    assert condition.shape[1] == 9
+    assert torch.equal(condition[:, :4], encode_latents(vae, references, first))
+    assert torch.equal(condition[:, 4:5], encode_condition(vae, canvas, mask, 5, (first, second))[:, 4:])
+    assert torch.equal(condition[:, 5:], encode_latents(vae, query, second))
+
+
+def test_other_channels_are_refused(vae: AutoencoderKL, canvas: Tensor, mask: Tensor) -> None:
+    with pytest.raises(ValueError, match="expected 5 or 9, got 7"):
+        encode_condition(vae, canvas, mask, 7, draws())

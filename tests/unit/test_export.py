@@ -1,0 +1,327 @@
+"""The export folder: what is written is what is read, damage is named, a failed save costs nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from safetensors.torch import load_file, save_file
+from tiny_comics import draw_page
+from tiny_models import PAGE_SIZE, inputs, tiny_base, tiny_model, tiny_pipeline
+from torch import Tensor
+
+from colorflow.models.base import save_base
+from colorflow.models.icp_model import ICPModel
+from colorflow.pipelines import export
+from colorflow.pipelines.colorflow import ColorFlowPipeline
+from colorflow.pipelines.export import load_export, save_export
+from colorflow.pipelines.icp import Sampling
+from colorflow.pipelines.rap import RetrievalSettings, build_retriever
+
+HOG = RetrievalSettings(kind="hog")
+INDEX = "model_index.json"
+GUIDER = "guider/diffusion_pytorch_model.safetensors"
+LORA = "lora/adapter_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def model() -> ICPModel:
+    """Guider taps and LoRA B are random: zeros would survive anything."""
+    return tiny_model().eval()
+
+
+@pytest.fixture(scope="module")
+def pristine(model: ICPModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "export"
+    save_export(model, folder, PAGE_SIZE, HOG)
+    return folder
+
+
+@pytest.fixture
+def folder(pristine: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return shutil.copytree(pristine, tmp_path / "export")
+
+
+@torch.no_grad()
+def predict(model: ICPModel) -> Tensor:
+    return model(*inputs(channels=model.guider.config.conditioning_channels))
+
+
+def assert_same(one: ICPModel, other: ICPModel) -> None:
+    ours, theirs = one.state_dict(), other.state_dict()
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        assert torch.equal(ours[key], theirs[key]), key
+    assert torch.equal(one.prompt_embeds, other.prompt_embeds)
+    assert torch.equal(one.negative_prompt_embeds, other.negative_prompt_embeds)
+    assert torch.equal(predict(one), predict(other))
+
+
+@pytest.mark.parametrize("channels", [5, 9])
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_round_trip(tmp_path: Path, channels: int, prediction_type: str) -> None:
+    model = tiny_model(channels, base=tiny_base(prediction_type=prediction_type)).eval()
+    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
+    loaded = load_export(tmp_path / "export")
+    assert_same(model, loaded.model)
+    assert loaded.page_size == PAGE_SIZE
+    assert loaded.retrieval == HOG
+    assert loaded.model.noise_scheduler.config.prediction_type == prediction_type
+    assert not loaded.model.training
+    assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
+    untrained = tiny_model(channels, trained=False).eval()
+    assert not torch.allclose(predict(loaded.model), predict(untrained), atol=1e-2), "nothing was trained"
+
+
+def test_pages_come_out_equal(model: ICPModel, pristine: Path) -> None:
+    """What a run's own samples show is what its export does."""
+    references, page = [draw_page(1), draw_page(2)], draw_page(3)
+    own = ColorFlowPipeline(tiny_pipeline(model), build_retriever(HOG), PAGE_SIZE)
+    loaded = ColorFlowPipeline.from_pretrained(pristine)
+    assert loaded.page_size == PAGE_SIZE
+    for sampling in (Sampling(3), Sampling(2, guidance_scale=3.0)):
+        expected = own(page, references, seed=5, sampling=sampling)
+        found = loaded(page, references, seed=5, sampling=sampling)
+        assert found.retrieved == expected.retrieved
+        assert np.array_equal(np.asarray(found.result_canvas), np.asarray(expected.result_canvas))
+
+
+def test_retrieval_can_be_replaced(pristine: Path) -> None:
+    pipe = ColorFlowPipeline.from_pretrained(str(pristine), retrieval=RetrievalSettings(kind="none"))
+    assert pipe.retriever.name == "none"
+
+
+def test_layout(pristine: Path) -> None:
+    files = {str(path.relative_to(pristine)) for path in pristine.rglob("*") if path.is_file()}
+    assert files >= {INDEX, GUIDER, "guider/config.json", LORA, "lora/adapter_config.json"}
+    assert files >= {"scheduler/scheduler_config.json", "base/prompt_embeds.safetensors"}
+    assert not any(name.endswith((".bin", ".ckpt", ".pt")) for name in files)
+    assert not any("lora_" in key for key in load_file(pristine / "base/unet/diffusion_pytorch_model.safetensors"))
+    index = json.loads((pristine / INDEX).read_text())
+    assert index["_class_name"] == "ColorFlowPipeline"
+    assert index["base"]["source"] == "base"
+
+
+def test_device_of_training_is_not_kept(model: ICPModel, tmp_path: Path) -> None:
+    save_export(model, tmp_path / "export", PAGE_SIZE, replace(HOG, device="cuda:3"))
+    assert load_export(tmp_path / "export").retrieval.device == "cpu"
+
+
+def test_load_in_bfloat16(pristine: Path, model: ICPModel) -> None:
+    loaded = load_export(pristine, torch.bfloat16).model
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
+    stored = model.guider.state_dict()
+    assert all(torch.equal(value, stored[key].bfloat16()) for key, value in loaded.guider.state_dict().items())
+    page = ColorFlowPipeline.from_pretrained(pristine, torch_dtype=torch.bfloat16)(
+        draw_page(3), [draw_page(1)], sampling=Sampling(1)
+    )
+    assert page.image.size == PAGE_SIZE
+
+
+def test_saving_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    """Training goes on after an export."""
+    model, reference = tiny_model().train(), tiny_model().train()
+    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
+    assert model.unet.training
+    assert [name for name, _ in model.trainable()] == [name for name, _ in reference.trainable()]
+    assert_same(model, reference)
+
+
+def test_new_export_replaces_the_old(folder: Path) -> None:
+    (folder / "left_over.txt").write_text("of the old one")
+    other = tiny_model(9).eval()
+    save_export(other, folder, (64, 64), RetrievalSettings(kind="none"))
+    loaded = load_export(folder)
+    assert_same(other, loaded.model)
+    assert loaded.page_size == (64, 64)
+    assert not (folder / "left_over.txt").exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["export"]
+
+
+@pytest.mark.parametrize("function", ["save_lora", "save_base", "write_json_atomic"])
+def test_failed_save_keeps_the_old_export(
+    folder: Path, model: ICPModel, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    def full_disk(*args: object, **kwargs: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(export, function, full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        save_export(tiny_model(9), folder, (64, 64), HOG)
+    assert [path.name for path in folder.parent.iterdir()] == ["export"], "a temporary folder was left behind"
+    loaded = load_export(folder)
+    assert_same(model, loaded.model)
+    assert loaded.page_size == PAGE_SIZE
+
+
+# Base by reference.
+
+
+@pytest.fixture
+def base_folder(tmp_path: Path) -> Path:
+    save_base(tiny_base(seed=4), tmp_path / "sd")
+    return tmp_path / "sd"
+
+
+def referring_model(base_folder: Path, prompt: str = "manga") -> ICPModel:
+    return tiny_model(base=export.load_base(str(base_folder), prompt=prompt)).eval()
+
+
+def test_large_base_is_named_not_copied(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "SMALL_BASE", 0)
+    model = referring_model(base_folder)
+    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
+    assert not (tmp_path / "export" / "base").exists()
+    entry = json.loads((tmp_path / "export" / INDEX).read_text())["base"]
+    assert entry == {"source": str(base_folder), "revision": None, "prompt": "manga"}
+    assert_same(model, load_export(tmp_path / "export").model)
+
+
+def test_small_base_is_copied(base_folder: Path, tmp_path: Path) -> None:
+    model = referring_model(base_folder)
+    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
+    shutil.rmtree(base_folder)
+    assert_same(model, load_export(tmp_path / "export").model)
+
+
+def test_random_base_is_always_copied(model: ICPModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "SMALL_BASE", 0)
+    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
+    assert_same(model, load_export(tmp_path / "export").model)
+
+
+def test_export_can_be_moved(folder: Path, model: ICPModel, tmp_path: Path) -> None:
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert_same(model, load_export(moved).model)
+
+
+def test_missing_base_is_named(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "SMALL_BASE", 0)
+    save_export(referring_model(base_folder), tmp_path / "export", PAGE_SIZE, HOG)
+    shutil.rmtree(base_folder)
+    with pytest.raises(FileNotFoundError, match="base weights: expected") as caught:
+        load_export(tmp_path / "export")
+    assert str(base_folder) in str(caught.value)
+
+
+@pytest.mark.xfail(reason="save_export writes the default prompt, whatever the base was loaded with")
+def test_prompt_of_a_named_base_is_kept(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "SMALL_BASE", 0)
+    model = referring_model(base_folder, prompt="")
+    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
+    assert_same(model, load_export(tmp_path / "export").model)
+
+
+def test_empty_prompt_of_a_copied_base_is_kept(base_folder: Path, tmp_path: Path) -> None:
+    model = referring_model(base_folder, prompt="")
+    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
+    assert_same(model, load_export(tmp_path / "export").model)
+
+
+@pytest.mark.xfail(reason="load_export takes the base's schedule; the export's own scheduler/ is never read")
+def test_schedule_of_the_run_is_kept(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "SMALL_BASE", 0)
+    model = referring_model(base_folder)
+    model.noise_scheduler = DDPMScheduler.from_config(model.noise_scheduler.config, prediction_type="v_prediction")
+    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
+    assert load_export(tmp_path / "export").model.noise_scheduler.config.prediction_type == "v_prediction"
+
+
+# Damage.
+
+
+def rewrite(file: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def drop_one(tensors: dict[str, Tensor]) -> None:
+    del tensors[max(tensors)]
+
+
+def add_one(tensors: dict[str, Tensor]) -> None:
+    tensors["nowhere.weight"] = torch.zeros(2)
+
+
+def shorten_one(tensors: dict[str, Tensor]) -> None:
+    tensors[max(tensors)] = tensors[max(tensors)][:-1].contiguous()
+
+
+SILENT = pytest.mark.xfail(reason="diffusers fills a missing tensor with random values and drops an unexpected one")
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        pytest.param(GUIDER, drop_one, "missing", marks=SILENT, id="guider-missing"),
+        pytest.param(GUIDER, add_one, "unexpected", marks=SILENT, id="guider-extra"),
+        pytest.param(GUIDER, shorten_one, "shape", id="guider-shape"),
+        pytest.param(LORA, drop_one, "1 missing", id="lora-missing"),
+        pytest.param(LORA, add_one, "1 unexpected", id="lora-extra"),
+        pytest.param(LORA, shorten_one, "expected shape", id="lora-shape"),
+    ],
+)
+def test_damaged_weights_are_named(
+    folder: Path, part: str, change: Callable[[dict[str, Tensor]], object], message: str
+) -> None:
+    rewrite(folder / part, change)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_export(folder)
+    assert message == "shape" or str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["nothing", "."])
+def test_not_an_export_folder(tmp_path: Path, place: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"expected an export folder with model_index\.json, got .*; training"):
+        load_export(tmp_path / place)
+
+
+def test_missing_index(folder: Path) -> None:
+    (folder / INDEX).unlink()
+    with pytest.raises(FileNotFoundError, match=r"model_index\.json"):
+        ColorFlowPipeline.from_pretrained(folder)
+
+
+UNNAMED = pytest.mark.xfail(
+    reason="the error of diffusers, peft or safetensors comes through, without folder or remedy"
+)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param("guider", marks=UNNAMED),
+        pytest.param("guider/config.json", marks=UNNAMED),
+        pytest.param(GUIDER, marks=UNNAMED),
+        pytest.param("lora", marks=UNNAMED),
+        pytest.param(LORA, marks=UNNAMED),
+        "base",
+        "base/vae",
+        "base/unet",
+        "base/scheduler",
+        "base/prompt_embeds.safetensors",
+    ],
+)
+def test_missing_part_is_named(folder: Path, part: str) -> None:
+    missing = folder / part
+    shutil.rmtree(missing) if missing.is_dir() else missing.unlink()
+    with pytest.raises(FileNotFoundError, match="expected .*, got"):
+        load_export(folder)
+
+
+@pytest.mark.xfail(reason="a torn or foreign model_index.json ends in JSONDecodeError or KeyError")
+@pytest.mark.parametrize("content", ["{", '{"_class_name": "StableDiffusionPipeline"}'])
+def test_foreign_index_is_named(folder: Path, content: str) -> None:
+    (folder / INDEX).write_text(content)
+    with pytest.raises(ValueError, match="expected .*, got") as caught:
+        load_export(folder)
+    assert str(folder) in str(caught.value)

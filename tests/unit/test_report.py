@@ -1,0 +1,341 @@
+"""Means, intervals, tables, the page, the strip, and the three stages in one call."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import random
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+from tiny_benchmark import SIZE, Tint, tiny_benchmark
+
+from colorflow.baselines import PredictionsError
+from colorflow.evaluation import strips
+from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.paper import paper_rows
+from colorflow.evaluation.results import Bootstrap, ResultsError, build_results, find_row, read_results, write_results
+from colorflow.evaluation.run import EvaluationError, MethodSpec, evaluate
+from colorflow.evaluation.tables import csv_pages, csv_table, latex_table, markdown_table, print_table
+from colorflow.metrics import HIGHER_IS_BETTER
+
+FILES = {"results.json", "table.md", "table.tex", "table.csv", "pages.csv", "index.html", "strip.png"}
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path) -> Benchmark:
+    return tiny_benchmark(tmp_path)
+
+
+def _specs() -> dict[str, MethodSpec]:
+    return {
+        "colorflow": MethodSpec(build=lambda: Tint(5)),
+        "colorflow_wrong_references": MethodSpec(build=lambda: Tint(60), references="other_chapter"),
+    }
+
+
+def _evaluate(benchmark: Benchmark, output: Path, methods: dict[str, MethodSpec], **options: Any) -> dict[str, Any]:
+    return evaluate(methods, benchmark.root, output, **({"metric_size": "native", "progress": False} | options))
+
+
+def _page(method: str, chapter: str, page: int, psnr: float, style: str = "gray") -> dict[str, Any]:
+    scores = {"psnr": psnr, "ssim": 0.5 + psnr / 100, "chroma_psnr": psnr + 1, "ciede2000": 40 - psnr}
+    return {"method": method, "style": style, "chapter": chapter, "page": f"{page:03d}", **scores, "seed": page}
+
+
+def _pages() -> list[dict[str, Any]]:
+    values = np.random.default_rng(1).uniform(15, 30, (2, 3, 4))
+    return [
+        _page(method, chapter, page, float(values[i, j, page]))
+        for i, method in enumerate(("colorflow", "gray_copy"))
+        for j, chapter in enumerate("abc")
+        for page in range(4)
+    ]
+
+
+def _results(name: str = "tiny", **changes: Any) -> dict[str, Any]:
+    protocol = {"benchmark": {"name": name, "pages": 12}, "metric_size": [64, 96], "intervals": {"confidence": 0.95}}
+    return build_results(changes.get("pages", _pages()), protocol, Bootstrap(samples=200))
+
+
+def test_rows_are_means_over_pages_and_the_gray_copy_is_first() -> None:
+    results = _results()
+    assert [(row["method"], row["n"]) for row in results["rows"]] == [("gray_copy", 12), ("colorflow", 12)]
+    values = [page["psnr"] for page in _pages() if page["method"] == "colorflow"]
+    assert find_row(results, "colorflow")["metrics"]["psnr"] == pytest.approx(sum(values) / 12, abs=1e-12)
+    with pytest.raises(KeyError, match=r"got gray_copy \(gray\), colorflow \(gray\)"):
+        find_row(results, "ebmc")
+
+
+def test_results_do_not_depend_on_the_order_of_pages() -> None:
+    pages = _pages()
+    ours, theirs = pages[:12], pages[12:]
+    random.Random(0).shuffle(ours)
+    random.Random(1).shuffle(theirs)
+    assert _results(pages=[*ours, *theirs]) == _results()
+
+
+def test_intervals_are_those_of_a_plain_bootstrap_over_chapters() -> None:
+    values = {"a": [10.0, 11.0, 12.0], "b": [20.0], "c": [14.0, 15.0]}
+    low, high = Bootstrap(samples=4000).interval(values)
+    draws, generator = [], np.random.default_rng(7)
+    for _ in range(4000):
+        drawn = [value for name in generator.choice(list("abc"), 3) for value in values[name]]
+        draws.append(sum(drawn) / len(drawn))
+    assert (low, high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.35)
+    assert Bootstrap(samples=4000).interval(dict(reversed(values.items()))) == [low, high]
+    assert Bootstrap(samples=4000, confidence=0.5).interval(values) != [low, high]
+
+
+def test_bootstrap_is_deterministic_and_seeded() -> None:
+    values = {str(i): list(np.random.default_rng(i).normal(size=3)) for i in range(9)}
+    first = Bootstrap(samples=50).interval(values)
+    assert Bootstrap(samples=50).interval(values) == first
+    assert Bootstrap(samples=50, seed=1).interval(values) != first
+
+
+def test_infinite_pages_and_single_chapters() -> None:
+    assert Bootstrap().interval({"a": [1.0, 2.0]}) is None
+    low, high = Bootstrap().interval({"a": [10.0, 10.0], "b": [math.inf]})
+    assert (low, high) == (10.0, math.inf)
+    pages = [_page("colorflow", "a", 0, 20.0), _page("colorflow", "a", 1, math.inf) | {"ssim": 1.0, "ciede2000": 0.0}]
+    results = _results(pages=pages)
+    assert results["rows"][0]["metrics"]["psnr"] == math.inf
+    assert results["rows"][0]["intervals"]["psnr"] is None
+    assert "No interval from a single chapter" in markdown_table(results)
+
+
+def test_results_json_is_strict_json_and_reads_back(tmp_path: Path) -> None:
+    perfect = {"psnr": math.inf, "ssim": 1.0, "chroma_psnr": math.inf, "ciede2000": 0.0}
+    results = _results(pages=[_page("m", "inf", 0, 1.0) | perfect, _page("m", "b", 0, 20.0)])
+    write_results(results, tmp_path / "results.json")
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    plain = json.loads((tmp_path / "results.json").read_text(), parse_constant=refuse)
+    assert plain["rows"][0]["metrics"]["psnr"] == "inf"
+    assert read_results(tmp_path / "results.json") == results
+    assert read_results(tmp_path / "results.json")["pages"][1]["chapter"] == "inf"
+    with pytest.raises(ResultsError, match="run stage=score first"):
+        read_results(tmp_path / "nowhere.json")
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(ResultsError, match="run stage=score again"):
+        read_results(tmp_path / "results.json")
+
+
+def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark, tmp_path: Path) -> None:
+    results = _evaluate(benchmark, tmp_path / "out", _specs())
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == FILES
+    assert set(results) == {"protocol", "rows", "pages"}
+    for row in results["rows"]:
+        assert list(row) == ["method", "style", "n", "metrics", "intervals"]
+        assert list(row["metrics"]) == list(row["intervals"]) == list(HIGHER_IS_BETTER)
+        assert row["n"] == 5
+        for name, (low, high) in row["intervals"].items():
+            assert low <= row["metrics"][name] <= high
+    methods = ["gray_copy", "colorflow", "colorflow_wrong_references"]
+    assert [row["method"] for row in results["rows"]] == methods
+    assert [page["method"] for page in results["pages"]] == [method for method in methods for _ in range(5)]
+    assert {"method", "style", "chapter", "page", "seed", *HIGHER_IS_BETTER} <= set(results["pages"][0])
+    assert results["protocol"]["benchmark"] == {"name": "tiny", "sha256": benchmark.digest, "pages": 5}
+    assert read_results(tmp_path / "out" / "results.json") == results
+
+
+def test_stages_alone_equal_all_at_once_and_only_generate_builds(benchmark: Benchmark, tmp_path: Path) -> None:
+    def never() -> Tint:
+        raise AssertionError("a model was loaded")
+
+    whole = _evaluate(benchmark, tmp_path / "whole", _specs())
+    generated = _evaluate(benchmark, tmp_path / "parts", _specs(), stage="generate")
+    assert generated["rows"] == []
+    lazy = {name: MethodSpec(build=never, references=spec.references) for name, spec in _specs().items()}
+    assert _evaluate(benchmark, tmp_path / "parts", lazy, stage="score") == whole
+    assert _evaluate(benchmark, tmp_path / "parts", lazy, stage="report") == whole
+    for name in FILES:
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_a_killed_evaluation_gives_the_same_numbers(benchmark: Benchmark, tmp_path: Path) -> None:
+    whole = _evaluate(benchmark, tmp_path / "whole", _specs())
+    for killed_at in (1, 3):
+        method = Tint(5, fail_on=(killed_at,))
+        method.error = KeyboardInterrupt
+        with pytest.raises(KeyboardInterrupt):
+            _evaluate(benchmark, tmp_path / "out", _specs() | {"colorflow": MethodSpec(build=lambda m=method: m)})
+    assert _evaluate(benchmark, tmp_path / "out", _specs()) == whole
+
+
+def test_folders_of_predictions_are_rows_without_a_model(benchmark: Benchmark, tmp_path: Path) -> None:
+    first = _evaluate(benchmark, tmp_path / "first", _specs())
+    folder = tmp_path / "first" / "predictions" / "colorflow"
+    results = _evaluate(benchmark, tmp_path / "out", {"theirs": MethodSpec(predictions=folder)}, stage="score")
+    assert find_row(results, "theirs")["metrics"] == find_row(first, "colorflow")["metrics"]
+    assert [row["method"] for row in results["rows"]] == ["gray_copy", "theirs"]
+
+
+def test_what_scoring_lacks_is_said_before_any_method_is_built(benchmark: Benchmark, tmp_path: Path) -> None:
+    built: list[str] = []
+
+    def build() -> Tint:
+        built.append("built")
+        return Tint()
+
+    methods = {"colorflow": MethodSpec(build=build)}
+    (tmp_path / "theirs" / "gray" / "a").mkdir(parents=True)
+    with pytest.raises(PredictionsError, match="5 missing"):
+        _evaluate(benchmark, tmp_path / "out", methods | {"x": MethodSpec(predictions=tmp_path / "theirs")})
+    with pytest.raises(BenchmarkError, match="screenstyle"):
+        _evaluate(benchmark, tmp_path / "out", methods, styles=("gray", "screenstyle"))
+    with pytest.raises(ValueError, match="ssim_window"):
+        _evaluate(benchmark, tmp_path / "out", methods, ssim_window="box")
+    (benchmark.root / "a" / "target" / "000.png").write_bytes(b"")
+    with pytest.raises(BenchmarkError, match=r"changed  a/target/000\.png"):
+        _evaluate(benchmark, tmp_path / "out", methods)
+    assert built == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_requests(benchmark: Benchmark, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="all, generate, score, report, got 'train'"):
+        _evaluate(benchmark, tmp_path, {}, stage="train")
+    with pytest.raises(EvaluationError, match="row name"):
+        _evaluate(benchmark, tmp_path, {"../up": MethodSpec(build=Tint)})
+    with pytest.raises(EvaluationError, match="either build or predictions"):
+        MethodSpec()
+    with pytest.raises(ResultsError, match="run stage=score first"):
+        _evaluate(benchmark, tmp_path, {}, stage="report")
+
+
+def test_markdown_and_latex_mark_the_best_of_ours() -> None:
+    results = _results()
+    gray, ours = (row["metrics"]["psnr"] for row in results["rows"])
+    best = f"{max(gray, ours):.2f}"
+    assert f"| **{best}** [" in markdown_table(results)
+    assert markdown_table(results).count("**") == 2 * 4
+    latex = latex_table(results)
+    assert f"\\textbf{{{best}}}" in latex
+    assert all(rule in latex for rule in ("\\toprule", "\\midrule", "\\bottomrule"))
+    assert "gray\\_x" in latex_table(_results(pages=[page | {"style": "gray_x"} for page in _pages()]))
+
+
+def test_csv_holds_full_precision() -> None:
+    results = _results()
+    rows = list(csv.DictReader(io.StringIO(csv_table(results))))
+    assert [float(row["psnr"]) for row in rows] == [row["metrics"]["psnr"] for row in results["rows"]]
+    assert float(rows[0]["psnr_low"]) == results["rows"][0]["intervals"]["psnr"][0]
+    pages = list(csv.DictReader(io.StringIO(csv_pages(results))))
+    assert [float(page["ssim"]) for page in pages] == [page["ssim"] for page in results["pages"]]
+
+
+def test_the_papers_rows_stand_beside_ours_on_its_benchmark_alone() -> None:
+    assert "(paper)" not in markdown_table(_results())
+    table = markdown_table(_results("ColorFlow-Bench-toy"))
+    assert re.search(r"\| ColorFlow \(paper\) \| gray \| - \| 0\.9433 \| 12\.17 \| 26\.01 \| 0\.9579 \|", table)
+    assert "ScreenVAE" not in table
+    assert "never released" in table
+    both = paper_rows("colorflow_bench", {"gray", "screenstyle"})
+    assert len(both) == 9
+    assert both[3]["metrics"] == {"clip_is": 0.7328, "fid": 98.52, "psnr": 9.12, "ssim": 0.5373, "aesthetic": 4.16}
+
+
+@pytest.mark.parametrize("width", [72, 80, 160])
+def test_console_table_shows_every_digit_at_any_width(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    print_table(_results(), console)
+    text = console.file.getvalue()
+    for row in _results()["rows"]:
+        assert f"{row['metrics']['psnr']:.2f}" in text
+        assert f"{row['metrics']['ssim']:.4f}" in text
+    assert text.index("Gray") < text.index("ColorFlow")
+
+
+class _Page(HTMLParser):
+    """Collects links, and checks that tags are closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value for name, value in attrs if name in ("href", "src") and value]
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_is_self_contained_and_its_pictures_are_there(benchmark: Benchmark, tmp_path: Path) -> None:
+    results = _evaluate(benchmark, tmp_path / "out", _specs())
+    source = (tmp_path / "out" / "index.html").read_text()
+    page = _Page()
+    page.feed(source)
+    assert page.open == []
+    assert len(set(page.links)) == 5 * 5
+    for link in page.links:
+        assert Image.open(tmp_path / "out" / link).width > 0
+    assert not re.search(r"https?://|<script|@import", source)
+    assert "prefers-color-scheme: dark" in source
+    assert f"{find_row(results, 'colorflow')['metrics']['psnr']:.2f}" in page.text
+    assert str(tmp_path) not in source
+
+
+def test_names_are_escaped_on_the_page(tmp_path: Path) -> None:
+    benchmark = tiny_benchmark(tmp_path, {"a&b": 2, "b": 2})
+    _evaluate(benchmark, tmp_path / "out", {})
+    source = (tmp_path / "out" / "index.html").read_text()
+    assert "a&amp;b/000" in source
+    assert "a&b" not in source
+
+
+def test_strip_has_a_column_each_and_the_computed_size(benchmark: Benchmark, tmp_path: Path) -> None:
+    _evaluate(benchmark, tmp_path / "out", _specs())
+    strip = Image.open(tmp_path / "out" / "strip.png")
+    cell = round(strips.CELL_HEIGHT * SIZE[0] / SIZE[1])
+    columns, rows = 5, 3
+    assert strip.mode == "RGB"
+    assert strip.width == columns * (cell + 12) + 12
+    assert strip.height == 34 + rows * (strips.CELL_HEIGHT + 22 + 12) + 12
+    pixels = np.asarray(strip).astype(int)
+    inside = pixels[60:300, :, :]
+    chroma = (inside.max(2) - inside.min(2)).mean(0)
+    assert chroma[20 : 8 + cell].max() == 0  # the input has no colour
+    assert chroma[-cell:-20].mean() > 20  # the original has
+
+
+def test_missing_pages_are_shown_as_missing(benchmark: Benchmark, tmp_path: Path) -> None:
+    results = _evaluate(benchmark, tmp_path / "out", {"colorflow": MethodSpec(build=lambda: Tint(fail_on=(2,)))})
+    assert [row["n"] for row in results["rows"]] == [5, 4]
+    assert '<div class="missing">missing</div>' in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_mosaic_shows_up_to_four_references_where_they_fit_best() -> None:
+    colors = ["red", "green", "blue", "yellow", "cyan"]
+    wide = [Image.new("RGB", (80, 20), color) for color in colors]
+    picture = strips.mosaic(wide[:2], (80, 60))
+    assert picture.size == (80, 60)
+    column = [pixel[:3] for pixel in np.asarray(picture)[:, 40] if pixel[3]]
+    assert len(set(map(tuple, column))) == 2  # one above the other
+    shown = {tuple(pixel[:3]) for pixel in np.asarray(strips.mosaic(wide, (80, 60))).reshape(-1, 4) if pixel[3] == 255}
+    assert len(shown) == 4
+    assert np.asarray(strips.mosaic([], (80, 60))).max() == 0
+
+
+def test_spread_takes_items_evenly() -> None:
+    assert strips.spread(range(9), 3) == [1, 4, 7]
+    assert strips.spread([5, 6], 4) == [5, 6]
+    assert strips.spread([], 4) == []
