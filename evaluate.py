@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from colorflow import config
 from colorflow.evaluation.run import evaluate
-from colorflow.utils.log import get_logger
+from colorflow.utils.log import get_logger, quiet_libraries
 
 config.register_resolvers()
+quiet_libraries()
 log = get_logger("colorflow.evaluate")
 
 
@@ -32,16 +32,12 @@ def run(cfg: DictConfig, output: Path) -> None:
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
-    """Entry point; expected errors end in one line."""
-    try:
+    """Entry point; what the user can mend ends in one line."""
+    with config.one_line_errors():
         config.check_keys(cfg)
-        needed = {"weights"} if str(cfg.method.get("_target_", "")).endswith("colorflow_rows") else set()
-        missing = {"output", *needed} & set(OmegaConf.missing_keys(cfg))
-        if missing:
-            raise config.ConfigError(f"missing {', '.join(sorted(missing))}; see python evaluate.py --help")
+        optional = [] if str(cfg.method.get("_target_", "")).endswith("colorflow_rows") else ["weights"]
+        config.check_complete(cfg, ignore=[*optional, "export_folder"])
         run(cfg, Path(cfg.output))
-    except (ValueError, RuntimeError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

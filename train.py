@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from pathlib import Path
 
-import evaluate
 import hydra
 from lightning import seed_everything
 from omegaconf import DictConfig
 
+import evaluate
 from colorflow import config
-from colorflow.utils.log import get_logger
+from colorflow.tasks.dry_run import print_summary
+from colorflow.utils.log import get_logger, quiet_libraries
 
 config.register_resolvers()
+quiet_libraries()
 log = get_logger("colorflow.train")
 
 
 def train(cfg: DictConfig) -> Path:
-    """Build everything from the configuration, fit, export; returns the run folder."""
+    """Build everything from the configuration, fit, export, evaluate; returns the run folder."""
     run_dir = Path(cfg.paths.run_dir)
     checkpoint = find_checkpoint(cfg.resume)
     config.save_config(cfg, run_dir / "config.yaml")
     seed_everything(cfg.seed, workers=True, verbose=False)
-    datamodule = config.build(cfg.data.datamodule)
-    task = config.build(cfg.task)
+    datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
     callbacks = list(config.build(cfg.callbacks).values())
     trainer = config.build(cfg.trainer, callbacks=callbacks, logger=list(config.build(cfg.logger).values()))
     if checkpoint is None and cfg.validate_first:
@@ -36,6 +37,17 @@ def train(cfg: DictConfig) -> Path:
     return run_dir
 
 
+def dry_run(cfg: DictConfig) -> None:
+    """Build everything, take one step without callbacks or logs, print what a run would need."""
+    datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
+    quick = {"max_steps": 1, "limit_val_batches": 0, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = config.build(cfg.trainer, logger=False, **quick)
+    start = time.perf_counter()
+    trainer.fit(task, datamodule=datamodule)
+    loss = float(trainer.callback_metrics["train/loss"])
+    print_summary(task, datamodule, "ema" in cfg.callbacks, loss, time.perf_counter() - start)
+
+
 def find_checkpoint(resume: str | None) -> Path | None:
     """The last checkpoint of a run folder."""
     if resume is None:
@@ -43,19 +55,21 @@ def find_checkpoint(resume: str | None) -> Path | None:
     checkpoint = Path(resume) / "checkpoints" / "last.ckpt"
     if not checkpoint.is_file():
         raise config.ConfigError(
-            f"resume: expected a run folder with checkpoints/last.ckpt, got {resume}; runs are in runs/<experiment>/<time>"
+            f"resume: expected a run folder with checkpoints/last.ckpt, got {resume}; see runs/<experiment>/<time>"
         )
+    metrics = Path(resume) / "metrics.csv"
+    if metrics.is_file():  # the logger starts a new file
+        metrics.rename(metrics.with_name(f"metrics_until_{time.strftime('%Y-%m-%d_%H-%M-%S')}.csv"))
     return checkpoint
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> None:
-    """Entry point; expected errors end in one line."""
-    try:
+    """Entry point; what the user can mend ends in one line."""
+    with config.one_line_errors():
         config.check_keys(cfg)
-        train(cfg)
-    except (config.ConfigError, FileNotFoundError, ValueError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        config.check_complete(cfg)
+        dry_run(cfg) if cfg.dry_run else train(cfg)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterator, Mapping
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -32,8 +35,40 @@ def register_resolvers() -> None:
 
 
 def build(node: Any, **arguments: Any) -> Any:
-    """Instantiate a node's ``_target_`` (nested ones too); plain containers inside."""
-    return instantiate(node, _convert_="all", **arguments)
+    """Instantiate a node's ``_target_`` (nested ones too); plain containers inside.
+
+    Raises:
+        OSError, ValueError: As the target raised it, without Hydra's wrapping.
+    """
+    try:
+        return instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__
+        while isinstance(cause, InstantiationException):
+            cause = cause.__cause__
+        raise (cause if isinstance(cause, OSError | ValueError) else error) from None
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program in one line for what the user can mend; HYDRA_FULL_ERROR=1 shows where it came from."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def check_complete(cfg: DictConfig, ignore: Sequence[str] = ()) -> None:
+    """Fail on values that only the user can give.
+
+    Raises:
+        ConfigError: Naming all of them.
+    """
+    missing = sorted(OmegaConf.missing_keys(cfg) - set(ignore))
+    if missing:
+        raise ConfigError(f"missing {', '.join(missing)}: set {' '.join(f'{key}=...' for key in missing)}")
 
 
 def compose_config(name: str, overrides: list[str]) -> DictConfig:
@@ -86,7 +121,6 @@ def to_dict(cfg: Any) -> Any:
     return OmegaConf.to_container(cfg, resolve=True)
 
 
-
 def _holds(cfg: DictConfig, path: str) -> bool:
     """Whether a dotted key is there, whatever its value (also ``???``)."""
     parent, _, name = path.rpartition(".")
@@ -94,10 +128,10 @@ def _holds(cfg: DictConfig, path: str) -> bool:
     return isinstance(owner, DictConfig) and name in owner.keys()
 
 
-def _paths(cfg: DictConfig, prefix: str = "", owner: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
+def _paths(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, DictConfig]]:
     """Every dotted key with the raw (unresolved) node that holds it."""
-    for key in cfg:
-        raw = cfg._get_node(key)
+    for key in cfg.keys():  # noqa: SIM118 (iterating itself would resolve values)
+        raw = cfg._get_node(str(key))
         path = f"{prefix}{key}"
         yield path, cfg
         if isinstance(raw, DictConfig) and not raw._is_interpolation() and not raw._is_none():
@@ -123,7 +157,3 @@ def _frozen_dtype(precision: str) -> str:
 def _run_dir(resume: str | None, fresh: str) -> str:
     """A resumed run goes on in its own folder."""
     return str(resume) if resume else fresh
-
-
-__all__ = ["CONFIGS", "ConfigError", "build", "check_keys", "compose_config", "load_config", "register_resolvers"]
-__all__ += ["GlobalHydra", "save_config", "to_dict"]

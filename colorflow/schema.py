@@ -126,9 +126,7 @@ class ColorizationBatch:
         return self._map(Tensor.pin_memory)
 
     def _map(self, function: Any) -> ColorizationBatch:
-        return replace(
-            self, target=function(self.target), condition=function(self.condition), mask=function(self.mask)
-        )
+        return replace(self, target=function(self.target), condition=function(self.condition), mask=function(self.mask))
 
 
 @dataclass(frozen=True)

@@ -91,12 +91,13 @@ def randomize(module: nn.Module, pattern: str, scale: float = 0.3, seed: int = 5
 def tiny_model(
     conditioning_channels: int = 5, trained: bool = True, base: BaseModel | None = None, lora: LoraSettings = LORA
 ) -> ICPModel:
-    """A colorizer; ``trained`` fills guider taps and LoRA B, which start at zero, with noise."""
+    """A colorizer; ``trained`` fills guider taps, its input and LoRA B, which start (partly) at zero, with noise."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         model = ICPModel.from_base(base or tiny_base(), lora, conditioning_channels)
     if trained:
         randomize(model.guider, "brushnet_")
+        randomize(model.guider, "conv_in_condition.weight")
         randomize(model.unet, "lora_B")
     return model
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from colorflow.data.dataset import ChapterDataset
 from colorflow.data.sources import ChapterSource, Splits
-from colorflow.data.toon import ToonSpec, write_chapters
+from colorflow.data.toon import ToonSpec, draw_page, write_chapters
 from colorflow.retrieval import Retriever
-from colorflow.utils.hashing import digest_json
+from colorflow.utils.hashing import digest_image
 
 
 class ToonSource(ChapterSource):
@@ -41,7 +41,9 @@ class ToonSource(ChapterSource):
     ) -> None:
         self.chapters, self.pages = chapters, pages
         self.spec = ToonSpec(size=(page_size[0], page_size[1]))
-        name = f"{chapters}x{pages}_{page_size[0]}x{page_size[1]}_seed{seed}_{digest_json(repr(self.spec))[:8]}"
+        # A page drawn now names the drawing code too: pages of another version of it are not taken for these.
+        drawn = digest_image(draw_page(seed, 0, self.spec).color)[:8]
+        name = f"{chapters}x{pages}_{page_size[0]}x{page_size[1]}_seed{seed}_{drawn}"
         super().__init__(Path(root) / name, page_size, retriever, cache_dir, val_chapters, pool_size, seed)
 
     def _make(self) -> Splits[ChapterDataset]:

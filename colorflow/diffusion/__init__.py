@@ -1,0 +1,1 @@
+"""Timestep sampling, noise, targets and loss: functions that cite their equation."""

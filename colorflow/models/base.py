@@ -107,7 +107,7 @@ def save_base(base: BaseModel, folder: Path) -> None:
     base.unet.save_pretrained(folder / "unet")
     base.scheduler.save_pretrained(folder / "scheduler")
     save_file(
-        {"prompt": base.prompt_embeds.contiguous(), "negative": base.negative_prompt_embeds.contiguous()},
+        {"prompt": base.prompt_embeds.clone(), "negative": base.negative_prompt_embeds.clone()},
         folder / _EMBEDS,
         metadata={"prompt": PROMPT},
     )

@@ -52,7 +52,9 @@ def run_trunk(net: nn.Module, hidden: Tensor, temb: Tensor, context: Tensor | No
 
 def tap_widths(net: nn.Module, input_width: int) -> tuple[list[int], int, list[int]]:
     """Channels at every tap point, in order: (input convolution and down blocks, middle, up blocks)."""
-    down = [module.out_channels for block in net.down_blocks for module in (*block.resnets, *(block.downsamplers or ()))]
+    down = [
+        module.out_channels for block in net.down_blocks for module in (*block.resnets, *(block.downsamplers or ()))
+    ]
     up = [module.out_channels for block in net.up_blocks for module in (*block.resnets, *(block.upsamplers or ()))]
     return [input_width, *down], net.mid_block.resnets[-1].out_channels, up
 
@@ -112,9 +114,7 @@ def _run(
     return _forward(layer, hidden, temb, context)
 
 
-def _forward(
-    layer: tuple[nn.Module, nn.Module | None], hidden: Tensor, temb: Tensor, context: Tensor | None
-) -> Tensor:
+def _forward(layer: tuple[nn.Module, nn.Module | None], hidden: Tensor, temb: Tensor, context: Tensor | None) -> Tensor:
     resnet, attention = layer
     hidden = resnet(hidden, temb)
     if attention is not None:

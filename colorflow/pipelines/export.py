@@ -106,6 +106,8 @@ def _without_lora(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     """The base U-Net under its own names, sharing the tensors of the one with LoRA."""
     with torch.device("meta"):
         plain = UNet2DConditionModel.from_config(unet.config)
-    tensors = {key.replace(".base_layer.", "."): value for key, value in unet.state_dict().items() if "lora_" not in key}
+    tensors = {
+        key.replace(".base_layer.", "."): value for key, value in unet.state_dict().items() if "lora_" not in key
+    }
     plain.load_state_dict(tensors, assign=True)
     return plain

@@ -76,7 +76,7 @@ class ICPPipeline(DiffusionPipeline):
         self,
         canvas: Tensor,
         mask: Tensor,
-        sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+        sampling: Sampling = Sampling(),
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         latents: Tensor | None = None,
         posterior_noise: Sequence[Tensor] | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 
 import torch.distributed
 
@@ -36,3 +37,20 @@ def get_logger(name: str) -> logging.Logger:
     if not any(isinstance(item, _RankZeroFilter) for item in logger.filters):
         logger.addFilter(_RankZeroFilter())
     return logger
+
+
+_NOISE = (
+    r".*isinstance\(treespec, LeafSpec\).*",  # lightning on torch 2.15
+    r"Found \d+ module\(s\) in eval mode.*",  # the frozen base is meant to be
+    r"Experiment logs directory .* exists and is not empty.*",  # our run folder; old metrics are moved aside
+    r"The '.*_dataloader' does not have many workers.*",
+    r"Trying to infer the `batch_size`.*",
+)
+
+
+def quiet_libraries() -> None:
+    """Silence messages of libraries that are about choices made here on purpose; all else stays."""
+    for message in _NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("diffusers", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tiny_models import SCHEDULER, UNET, VAE, tiny_base
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -208,7 +209,7 @@ def test_damaged_weights(tmp_path: Path, part: str, kind: str) -> None:
     else:
         tensors["nowhere.weight"] = torch.zeros(1)
     save_file(tensors, file, metadata={"format": "pt"})
-    with pytest.raises((FileNotFoundError, ValueError), match="missing|unexpected"):
+    with pytest.raises((FileNotFoundError, ValueError), match=r"missing|unexpected"):
         load_base(str(tmp_path))
 
 

@@ -23,6 +23,7 @@ def trained_model(gradient_checkpointing: Sequence[str] = ()) -> ICPModel:
         torch.manual_seed(1)
         model = build_icp_model(tiny_base(), LORA, gradient_checkpointing=gradient_checkpointing)
     randomize(model.guider, "brushnet_")
+    randomize(model.guider, "conv_in_condition.weight")
     randomize(model.unet, "lora_B")
     return model.train()
 
