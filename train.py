@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 import evaluate
 from colorflow import config
 from colorflow.tasks.dry_run import print_summary
-from colorflow.utils.log import get_logger, quiet_libraries
+from colorflow.utils.log import get_logger, is_rank_zero, quiet_libraries
 
 config.register_resolvers()
 quiet_libraries()
@@ -58,7 +58,7 @@ def find_checkpoint(resume: str | None) -> Path | None:
             f"resume: expected a run folder with checkpoints/last.ckpt, got {resume}; see runs/<experiment>/<time>"
         )
     metrics = Path(resume) / "metrics.csv"
-    if metrics.is_file():  # the logger starts a new file
+    if is_rank_zero() and metrics.is_file():  # the logger starts a new file
         metrics.rename(metrics.with_name(f"metrics_until_{time.strftime('%Y-%m-%d_%H-%M-%S')}.csv"))
     return checkpoint
 
@@ -69,6 +69,7 @@ def main(cfg: DictConfig) -> None:
     with config.one_line_errors():
         config.check_keys(cfg)
         config.check_complete(cfg)
+        cfg.paths.run_dir = config.output_dir()
         dry_run(cfg) if cfg.dry_run else train(cfg)
 
 

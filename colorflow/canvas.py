@@ -47,17 +47,21 @@ def fit_page(image: Image.Image, size: Size) -> Image.Image:
     Returns:
         An RGB image of exactly that size.
     """
-    (width, height), (target_width, target_height) = image.size, size
+    return image.crop(fit_box(image.size, size)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+
+
+def fit_box(page: Size, size: Size) -> Box:
+    """The part of a page that `fit_page` shows: all of it where it is stretched, else the centre crop."""
+    (width, height), (target_width, target_height) = page, size
     ratio, target_ratio = width / height, target_width / target_height
     if abs(ratio - target_ratio) / target_ratio < STRETCH_LIMIT:
-        return image.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+        return 0, 0, width, height
     if ratio > target_ratio:
         crop = (max(1, int(height * target_ratio)), height)
     else:
         crop = (width, max(1, int(width / target_ratio)))
     left, top = (width - crop[0]) // 2, (height - crop[1]) // 2
-    cropped = image.crop((left, top, left + crop[0], top + crop[1]))
-    return cropped.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    return left, top, left + crop[0], top + crop[1]
 
 
 def query_patches(page: Image.Image) -> list[Image.Image]:

@@ -106,6 +106,11 @@ def check_keys(cfg: DictConfig) -> None:
         raise ConfigError(f"unknown key {path!r} in the composed configuration{hint} (see configs/ for the keys)")
 
 
+def output_dir() -> str:
+    """Hydra's folder of this job: the same for all processes of a run (DDP), its own for every job of a sweep."""
+    return str(HydraConfig.get().runtime.output_dir)
+
+
 def save_config(cfg: DictConfig, path: Path) -> None:
     """Write the resolved configuration."""
     write_text_atomic(OmegaConf.to_yaml(cfg, resolve=True), path)
@@ -125,7 +130,7 @@ def _holds(cfg: DictConfig, path: str) -> bool:
     """Whether a dotted key is there, whatever its value (also ``???``)."""
     parent, _, name = path.rpartition(".")
     owner = OmegaConf.select(cfg, parent) if parent else cfg
-    return isinstance(owner, DictConfig) and name in owner.keys()
+    return isinstance(owner, DictConfig) and name in owner.keys()  # noqa: SIM118 (`in owner` is False for ???)
 
 
 def _paths(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, DictConfig]]:

@@ -22,5 +22,6 @@ def _restore_torch_settings() -> Iterator[None]:
     threads = int(os.environ["OMP_NUM_THREADS"])
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():  # the call below imports the compiler: 15 s the first time
+        torch.use_deterministic_algorithms(False)
     torch.set_default_dtype(torch.float32)

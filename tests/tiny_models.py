@@ -53,15 +53,15 @@ UNET = {
     "sample_size": 8,
     "in_channels": 4,
     "out_channels": 4,
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "down_block_types": ["DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
     "block_out_channels": [8, 8, 16],
     "layers_per_block": 1,
     "norm_num_groups": 4,
     "cross_attention_dim": 8,
     "attention_head_dim": 2,
 }
-"""Three levels, attention at the lower two: the toon family."""
+"""Three levels, attention at the lowest only: the toon family, smaller."""
 
 SD_UNET = UNET | {
     "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],

@@ -35,6 +35,9 @@ class EMA(Callback):
             self.model.load_state_dict(self._restored)
             self._restored = None
         self.model.to(pl_module.device)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A resumed run starts at the step that its checkpoint had averaged (known here, not yet in `on_fit_start`)."""
         self._averaged_at = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:

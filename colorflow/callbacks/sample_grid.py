@@ -30,8 +30,8 @@ class SampleGrid(Callback):
         self.folder, self.pages = Path(folder), pages
         self.sampling = Sampling(num_inference_steps=num_inference_steps)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Sample on the first process; the averaged weights are in place (callback order: EMA last)."""
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Sample on the first process; the averaged weights are in place until `on_validation_end`."""
         data = getattr(trainer, "datamodule", None)
         if not (trainer.is_global_zero and isinstance(pl_module, ICPTask) and isinstance(data, ComicDataModule)):
             return

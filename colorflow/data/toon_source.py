@@ -13,13 +13,14 @@ from colorflow.utils.hashing import digest_image
 
 
 class ToonSource(ChapterSource):
-    """Toon chapters at exactly the page size, generated on the first use.
+    """Toon chapters, generated on the first use.
 
     Args:
         root: Parent folder; a set of given size and seed has its own subfolder.
         page_size: Page size (W, H).
         retriever: Finds the patches.
         cache_dir: Folder for the retrieval records.
+        size: Size (width, height) the pages are drawn at.
         chapters: How many chapters.
         pages: Pages a chapter.
         val_chapters: How many of them are held out.
@@ -33,6 +34,7 @@ class ToonSource(ChapterSource):
         page_size: Sequence[int],
         retriever: Retriever,
         cache_dir: str | Path,
+        size: Sequence[int] = (192, 288),
         chapters: int = 48,
         pages: int = 8,
         val_chapters: int = 2,
@@ -40,10 +42,10 @@ class ToonSource(ChapterSource):
         seed: int = 0,
     ) -> None:
         self.chapters, self.pages = chapters, pages
-        self.spec = ToonSpec(size=(page_size[0], page_size[1]))
+        self.spec = ToonSpec(size=(size[0], size[1]))
         # A page drawn now names the drawing code too: pages of another version of it are not taken for these.
         drawn = digest_image(draw_page(seed, 0, self.spec).color)[:8]
-        name = f"{chapters}x{pages}_{page_size[0]}x{page_size[1]}_seed{seed}_{drawn}"
+        name = f"{chapters}x{pages}_{size[0]}x{size[1]}_seed{seed}_{drawn}"
         super().__init__(Path(root) / name, page_size, retriever, cache_dir, val_chapters, pool_size, seed)
 
     def _make(self) -> Splits[ChapterDataset]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import cast
 
 import torch
 
@@ -14,38 +14,46 @@ from colorflow.evaluation.run import MethodSpec
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import Sampling
 from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.schema import Colorizer
 from colorflow.utils.hashing import digest_file, digest_json
 
-_ROWS = {"own": "colorflow", "other_chapter": "colorflow_wrong_references", "none": "colorflow_no_references"}
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a trained model.
+
+    Attributes:
+        name: Row name.
+        references: ``own``, ``other_chapter`` (what the references are worth is the gap to it), or ``none``.
+        keep_luminance: See `ColorFlowPipeline`.
+    """
+
+    name: str = "colorflow"
+    references: References = "own"
+    keep_luminance: bool = False
 
 
 def colorflow_rows(
     weights: str,
-    references: list[str],
+    rows: Sequence[Row],
     sampling: Sampling,
     retrieval: RetrievalSettings | None = None,
     device: str = "auto",
     dtype: str = "float32",
-    name: str = "colorflow",
 ) -> Mapping[str, MethodSpec]:
-    """One row for each kind of references; all share one model, loaded when the first page is due.
+    """Rows of one export folder; they share its networks, loaded when the first page is due.
 
     Args:
         weights: Export folder.
-        references: Any of ``own``, ``other_chapter`` (learning by reference shows as the gap to it), ``none``.
+        rows: What is to be compared.
         sampling: Steps and scales.
         retrieval: Other than what the export folder names.
         device: ``auto`` takes the GPU where there is one.
         dtype: Of the networks.
-        name: Row name; the other rows get it as prefix.
 
     Raises:
         FileNotFoundError: If there is no export folder.
-        ValueError: For unknown references.
     """
-    unknown = sorted(set(references) - set(_ROWS))
-    if unknown:
-        raise ValueError(f"method.references: expected any of {sorted(_ROWS)}, got {unknown}")
     folder = Path(weights)
     if not (folder / "model_index.json").is_file():
         raise FileNotFoundError(
@@ -56,15 +64,23 @@ def colorflow_rows(
     @cache
     def load() -> ColorFlowPipeline:
         target = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        pipeline = ColorFlowPipeline.from_pretrained(folder, getattr(torch, dtype), target, retrieval)
-        pipeline.sampling = sampling
-        return pipeline
+        return ColorFlowPipeline.from_pretrained(folder, getattr(torch, dtype), target, retrieval)
+
+    def build(row: Row) -> Colorizer:
+        shared = load()
+        return ColorFlowPipeline(
+            shared.icp, shared.retriever, shared.page_size, sampling, row.keep_luminance, name=row.name
+        )
 
     files = {str(path.relative_to(folder)): digest_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    fingerprint = digest_json([files, repr(sampling), repr(retrieval), dtype])
+    shared_settings = [files, asdict(sampling), repr(retrieval), dtype]
     return {
-        _ROWS[kind].replace("colorflow", name, 1): MethodSpec(load, cast(References, kind), fingerprint)
-        for kind in references
+        row.name: MethodSpec(
+            lambda row=row: build(row),  # type: ignore[misc]
+            row.references,
+            digest_json([*shared_settings, asdict(row)]),
+        )
+        for row in rows
     }
 
 

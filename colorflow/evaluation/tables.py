@@ -60,6 +60,7 @@ LABELS = {
     "gray_copy": "Gray copy",
     "colorflow": "ColorFlow",
     "colorflow_wrong_references": "ColorFlow, wrong references",
+    "colorflow_model_luminance": "ColorFlow, model's luminance",
     "colorflow_no_references": "ColorFlow, no references",
 }
 

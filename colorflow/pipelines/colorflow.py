@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from colorflow.canvas import fit_page, query_box, query_mask, stitch
+from colorflow.canvas import fit_box, fit_page, query_box, query_mask, stitch
 from colorflow.pipelines.export import load_export
 from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.pipelines.rap import RetrievalSettings, build_retriever
@@ -24,7 +24,7 @@ class ColorFlowOutput:
     """A coloured page and how it came about.
 
     Attributes:
-        image: The coloured page, W x H.
+        image: The coloured page, W x H (the page's own size with ``keep_luminance``).
         canvas: What the model was shown, 2W x 2H.
         result_canvas: What it answered, 2W x 2H.
         retrieved: The patches on the canvas, with their similarities.
@@ -44,6 +44,9 @@ class ColorFlowPipeline:
         retriever: Finds the reference patches.
         page_size: Page size (W, H) on the canvas.
         sampling: Steps and scales.
+        keep_luminance: Give every page its own luminance back, at its own size, and take only the colour from the
+            model: lines and lettering stay as sharp as they came. Right for gray copies of colour pages; on screentone
+            it would keep the dots.
         name: Row name in a benchmark.
     """
 
@@ -53,10 +56,12 @@ class ColorFlowPipeline:
         retriever: Retriever,
         page_size: tuple[int, int] = (512, 800),
         sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+        keep_luminance: bool = False,
         name: str = "colorflow",
     ) -> None:
         self.icp, self.retriever = icp, retriever
-        self.page_size, self.sampling, self.name = page_size, sampling, name
+        self.page_size, self.sampling = page_size, sampling
+        self.keep_luminance, self.name = keep_luminance, name
 
     @classmethod
     def from_pretrained(
@@ -116,8 +121,29 @@ class ColorFlowPipeline:
             generator=[generator(seed, "icp")],
         )
         result_canvas = to_image(result[0].cpu())
-        return ColorFlowOutput(result_canvas.crop(query_box(self.page_size)), canvas, result_canvas, retrieved)
+        image = result_canvas.crop(query_box(self.page_size))
+        if self.keep_luminance:
+            image = with_luminance(image, page)
+        return ColorFlowOutput(image, canvas, result_canvas, retrieved)
 
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
         """The `Colorizer` protocol: just the coloured page."""
         return self(page, references, seed=seed).image
+
+
+def with_luminance(result: Image.Image, page: Image.Image) -> Image.Image:
+    """The colour (Cb, Cr) of a W x H result under the luminance of the page it was made of.
+
+    Args:
+        result: W x H, from a page that `fit_page` brought to that size.
+        page: The page; what a centre crop left out stays gray.
+
+    Returns:
+        RGB, the size of ``page``.
+    """
+    left, top, right, bottom = fit_box(page.size, result.size)
+    colour = Image.new("YCbCr", page.size, (128, 128, 128))
+    shown = result.convert("YCbCr").resize((right - left, bottom - top), Image.Resampling.BICUBIC)
+    colour.paste(shown, (left, top))
+    _, blue, red = colour.split()
+    return Image.merge("YCbCr", (page.convert("L"), blue, red)).convert("RGB")

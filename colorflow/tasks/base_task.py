@@ -44,7 +44,8 @@ class VAETask(TrainableTask):
     def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
         """Reconstruct the target window; scalar loss."""
         loss, reconstruction = self._loss(batch)
-        self.log_dict({"train/loss": loss, "train/l1": reconstruction}, prog_bar=True, batch_size=len(batch))
+        losses = {"train/loss": loss, "train/l1": reconstruction}
+        self.log_dict(losses, prog_bar=True, batch_size=len(batch), sync_dist=True)
         return loss
 
     def validation_step(self, batch: ColorizationBatch, batch_idx: int) -> None:

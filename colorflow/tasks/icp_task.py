@@ -46,7 +46,7 @@ class ICPTask(TrainableTask):
         noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
         timesteps = self.objective.timesteps(noise.uniform, self.model.noise_scheduler)
         losses = self._losses(batch, noise, timesteps) * self.timestep_weights[timesteps]
-        self.log("train/loss", losses.mean(), prog_bar=True, batch_size=len(batch))
+        self.log("train/loss", losses.mean(), prog_bar=True, batch_size=len(batch), sync_dist=True)
         return losses.mean()
 
     def validation_step(self, batch: ColorizationBatch, batch_idx: int) -> None:

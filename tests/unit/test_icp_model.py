@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
 from diffusers.models.resnet import ResnetBlock2D
-from tiny_models import LORA, inputs, noise, randomize, sd15_on_meta, tiny_base, tiny_model
+from tiny_models import LORA, UNET, inputs, noise, randomize, sd15_on_meta, tiny_base, tiny_model
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from colorflow.models.conditioning import encode_condition, encode_latents
 from colorflow.models.families import build_icp_model
-from colorflow.models.icp_model import ICPModel
+from colorflow.models.icp_model import ICPModel, LoraSettings
 from colorflow.models.unet_trunk import unet_with_residuals
 
+TWO_LEVELS = UNET | {
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+    "block_out_channels": [8, 16],
+}
+"""Every kind of block once: tracing takes seconds a level."""
 
-def trained_model(gradient_checkpointing: Sequence[str] = ()) -> ICPModel:
+
+def trained_model(
+    gradient_checkpointing: Sequence[str] = (), unet: dict[str, Any] = UNET, lora: LoraSettings = LORA
+) -> ICPModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model = build_icp_model(tiny_base(), LORA, gradient_checkpointing=gradient_checkpointing)
+        model = build_icp_model(tiny_base(unet), lora, gradient_checkpointing=gradient_checkpointing)
     randomize(model.guider, "brushnet_")
     randomize(model.guider, "conv_in_condition.weight")
     randomize(model.unet, "lora_B")
@@ -124,8 +134,9 @@ def test_gradient_checkpointing_of_something_else_is_refused() -> None:
 
 def test_compiles_without_a_graph_break() -> None:
     """``fullgraph=True`` raises at the first break; forward and gradients equal the eager ones."""
-    eager_prediction, eager = gradients(trained_model())
-    model = trained_model()
+    lora = LoraSettings(2, 4, ("to_q", "ff.net.2"))
+    eager_prediction, eager = gradients(trained_model(unet=TWO_LEVELS, lora=lora))
+    model = trained_model(unet=TWO_LEVELS, lora=lora)
     torch._dynamo.reset()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
