@@ -138,14 +138,17 @@ class SimilarityRetriever:
 
     Args:
         encoder: Embeds queries and references alike.
-        cached_pools: How many indexed pools are kept, so that a reference is encoded once a chapter.
+        cached_pools: How many indexed pools are kept.
+        cached_pages: How many pages' embeddings are kept, by content: pools that share pages (leave-one-out) share
+            them, so that a reference is encoded once a chapter.
     """
 
-    def __init__(self, encoder: PatchEncoder, cached_pools: int = 4) -> None:
+    def __init__(self, encoder: PatchEncoder, cached_pools: int = 4, cached_pages: int = 4096) -> None:
         self.encoder = encoder
-        self.cached_pools = cached_pools
+        self.cached_pools, self.cached_pages = cached_pools, cached_pages
         self.name = f"similarity-{encoder.name}"
         self._cache: OrderedDict[tuple[str, Size], IndexedPool] = OrderedDict()
+        self._embeddings: OrderedDict[tuple[str, Size], Tensor] = OrderedDict()
 
     def index(self, pool: ReferencePool, size: Size) -> IndexedPool:
         """Fit and embed a pool, or return it from the cache (by pool key and size)."""
@@ -183,8 +186,21 @@ class SimilarityRetriever:
 
     def _index(self, pool: ReferencePool, size: Size) -> IndexedPool:
         pages = tuple(fit_page(page, size) for page in pool.pages)
-        patches = [patch for page in pages for patch in reference_patches(page)]
-        return IndexedPool(pool.ids, pool.key, pages, self.encoder(patches) if patches else None)
+        return IndexedPool(pool.ids, pool.key, pages, self._embed(pages) if pages else None)
+
+    def _embed(self, pages: Sequence[Image.Image]) -> Tensor:
+        """Embed the views of fitted pages, ``(5N, D)``; only those of pages not seen before are encoded."""
+        keys = [(digest_image(page), page.size) for page in pages]
+        fresh = {key: page for key, page in zip(keys, pages, strict=True) if key not in self._embeddings}
+        if fresh:
+            embeddings = self.encoder([patch for page in fresh.values() for patch in reference_patches(page)])
+            self._embeddings.update(zip(fresh, embeddings.split(PATCHES_PER_PAGE), strict=True))
+        result = torch.cat([self._embeddings[key] for key in keys])
+        for key in keys:
+            self._embeddings.move_to_end(key)
+        while len(self._embeddings) > self.cached_pages:
+            self._embeddings.popitem(last=False)
+        return result
 
 
 class RandomRetriever:

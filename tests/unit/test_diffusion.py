@@ -74,6 +74,12 @@ def test_without_shift_every_timestep_has_an_equal_share() -> None:
     assert chisquare(counts.numpy()).pvalue > 1e-3
 
 
+def test_whole_numbers_belong_to_the_step_below() -> None:
+    """The continuous t' in (k, k + 1] is step k; these fractions are exact in binary."""
+    uniform = 1 - torch.tensor([1, 0.5, 0.25, 0.125])
+    assert sample_timesteps(uniform, 0.0, 8).tolist() == [7, 3, 1, 0]
+
+
 @pytest.mark.parametrize("mu", MUS)
 def test_distribution(mu: float) -> None:
     """P(t' <= k) is the inverse of Eq. 5 at k / T: a shift by -mu."""

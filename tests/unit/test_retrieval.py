@@ -244,7 +244,30 @@ def test_a_pool_is_encoded_once_until_it_falls_out_of_the_cache() -> None:
     assert retriever.index(red, SIZE) is first
     assert encoder.seen == [5] * 4
     retriever.index(blue, SIZE)
-    assert encoder.seen == [5] * 5
+    assert encoder.seen == [5] * 4, "the pool is made again, of embeddings that are still there"
+
+
+def test_leave_one_out_pools_encode_each_page_once() -> None:
+    pages = [Image.new("RGB", SIZE, color) for color in ("red", "blue", "lime", "white")]
+    encoder = MeanColor()
+    retriever = SimilarityRetriever(encoder)
+    for left_out in range(4):
+        ids = [str(number) for number in range(4) if number != left_out]
+        pool = reference_pool(ids, [pages[int(number)] for number in ids])
+        alone = SimilarityRetriever(MeanColor()).index(pool, SIZE)
+        embeddings = retriever.index(pool, SIZE).embeddings
+        assert embeddings is not None
+        assert alone.embeddings is not None
+        assert torch.equal(embeddings, alone.embeddings)
+    assert sum(encoder.seen) == 4 * 5
+
+
+def test_embeddings_beyond_the_cache_are_made_again() -> None:
+    encoder = MeanColor()
+    retriever = SimilarityRetriever(encoder, cached_pools=1, cached_pages=1)
+    for color in ("red", "blue", "red"):
+        retriever.index(flat_pool(color), SIZE)
+    assert encoder.seen == [5] * 3
 
 
 def test_queries_of_another_size_and_foreign_pools_are_refused() -> None:
