@@ -15,6 +15,8 @@ config.register_resolvers()
 quiet_libraries()
 log = get_logger("colorflow.evaluate")
 
+_NEEDED_BY = {"weights": "colorflow_rows", "predictions": "predictions_rows"}
+
 
 def run(cfg: DictConfig, output: Path) -> None:
     """Evaluate the configured method on the configured benchmark; also called after training."""
@@ -35,8 +37,9 @@ def main(cfg: DictConfig) -> None:
     """Entry point; what the user can mend ends in one line."""
     with config.one_line_errors():
         config.check_keys(cfg)
-        optional = [] if str(cfg.method.get("_target_", "")).endswith("colorflow_rows") else ["weights"]
-        config.check_complete(cfg, ignore=[*optional, "export_folder"])
+        rows = str(cfg.method.get("_target_", "")).rpartition(".")[2]
+        needless = [key for key, user in _NEEDED_BY.items() if user != rows]
+        config.check_complete(cfg, ignore=needless)
         run(cfg, Path(cfg.output))
 
 

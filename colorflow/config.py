@@ -66,7 +66,7 @@ def check_complete(cfg: DictConfig, ignore: Sequence[str] = ()) -> None:
     Raises:
         ConfigError: Naming all of them.
     """
-    missing = sorted(OmegaConf.missing_keys(cfg) - set(ignore))
+    missing = sorted(set(_missing(OmegaConf.to_container(cfg, resolve=False))) - set(ignore))
     if missing:
         raise ConfigError(f"missing {', '.join(missing)}: set {' '.join(f'{key}=...' for key in missing)}")
 
@@ -124,6 +124,15 @@ def load_config(path: Path) -> dict[str, Any]:
 def to_dict(cfg: Any) -> Any:
     """Plain, resolved containers of a node."""
     return OmegaConf.to_container(cfg, resolve=True)
+
+
+def _missing(tree: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted keys that are ``???``; not those that refer to such keys (OmegaConf's own search stumbles over these)."""
+    for key, value in tree.items():
+        if value == "???":
+            yield f"{prefix}{key}"
+        elif isinstance(value, dict):
+            yield from _missing(value, f"{prefix}{key}.")
 
 
 def _holds(cfg: DictConfig, path: str) -> bool:

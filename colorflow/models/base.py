@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from safetensors.torch import load_file, save_file
+from huggingface_hub.errors import HFValidationError
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 PROMPT = "manga"
@@ -34,6 +36,7 @@ class BaseModel:
         negative_prompt_embeds: ``(1, L, D)``, the empty prompt of classifier-free guidance.
         source: Hub id or folder it came from, "random" for random weights.
         revision: Hub revision, if any.
+        prompt: What ``prompt_embeds`` is the embedding of.
     """
 
     vae: AutoencoderKL
@@ -43,6 +46,7 @@ class BaseModel:
     negative_prompt_embeds: Tensor
     source: str
     revision: str | None = None
+    prompt: str = PROMPT
 
 
 def load_base(
@@ -58,22 +62,40 @@ def load_base(
 
     Raises:
         FileNotFoundError: With the remedy, if folder, hub id or a part of it cannot be had.
+        ValueError: If a tensor is missing, unexpected or of another shape, or the stored prompt is another.
     """
     try:
         parts = {
-            name: cls.from_pretrained(source, subfolder=name, revision=revision, torch_dtype=dtype)
+            name: load_strict(cls, source, subfolder=name, revision=revision, torch_dtype=dtype)
             for name, cls in {"vae": AutoencoderKL, "unet": UNet2DConditionModel}.items()
         }
         scheduler = DDPMScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
-        embeds = _prompt_embeds(source, revision, prompt)
-    except (OSError, ValueError) as error:
+        embeds = _stored_embeds(Path(source) / _EMBEDS, prompt) or _encoded_embeds(source, revision, prompt)
+    except (OSError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
             f"base weights: expected a diffusers folder or hub id with vae/, unet/ and scheduler/, got {source!r} "
             f"({reason}); download it on a machine with a network and set weights=FOLDER, or use weights=random for a "
             "dry run"
         ) from error
-    return BaseModel(**parts, scheduler=scheduler, source=source, revision=revision, **embeds)
+    return BaseModel(**parts, scheduler=scheduler, source=source, revision=revision, prompt=prompt, **embeds)
+
+
+def load_strict(cls: Any, source: str, **options: Any) -> Any:
+    """``cls.from_pretrained``, but a missing or unexpected tensor is an error (diffusers fills and drops them).
+
+    Raises:
+        ValueError: Naming folder, count and first key.
+    """
+    model, found = cls.from_pretrained(source, output_loading_info=True, **options)
+    missing, unexpected = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
+    if missing or unexpected:
+        raise ValueError(
+            f"{cls.__name__} weights in {source}: expected exactly the tensors of its config.json, got {len(missing)} "
+            f"missing (first: {missing[:1]}) and {len(unexpected)} unexpected (first: {unexpected[:1]}); "
+            "fetch or export the folder again"
+        )
+    return model
 
 
 def random_base(
@@ -109,20 +131,36 @@ def save_base(base: BaseModel, folder: Path) -> None:
     save_file(
         {"prompt": base.prompt_embeds.clone(), "negative": base.negative_prompt_embeds.clone()},
         folder / _EMBEDS,
-        metadata={"prompt": PROMPT},
+        metadata={"prompt": base.prompt},
     )
 
 
-def _prompt_embeds(source: str, revision: str | None, prompt: str) -> dict[str, Tensor]:
-    stored = Path(source) / _EMBEDS
-    if stored.is_file():
-        tensors = load_file(stored)
-        prompt_embeds = tensors["prompt"] if prompt else tensors["negative"]
-        return {"prompt_embeds": prompt_embeds.float(), "negative_prompt_embeds": tensors["negative"].float()}
+def _stored_embeds(file: Path, prompt: str) -> dict[str, Tensor] | None:
+    """Embeddings that `save_base` wrote, if they are there and of this prompt (the empty one always is)."""
+    if not file.is_file():
+        return None
+    with safe_open(file, "pt") as tensors:
+        stored, negative = (tensors.metadata() or {}).get("prompt"), tensors.get_tensor("negative").float()
+        if prompt and prompt != stored:
+            raise ValueError(
+                f"{file}: expected the embedding of the prompt {prompt!r}, got that of {stored!r}; set the prompt to "
+                "that, or use a folder with tokenizer/ and text_encoder/"
+            )
+        embeds = tensors.get_tensor("prompt").float() if prompt else negative
+    return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
+
+
+def _encoded_embeds(source: str, revision: str | None, prompt: str) -> dict[str, Tensor]:
+    """Ask the text encoder once; it is let go of with this call."""
     from transformers import CLIPTextModel, CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", revision=revision)
     encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", revision=revision).eval()
+    if len(tokenizer) != encoder.config.vocab_size:  # transformers 5 makes an empty tokenizer of nothing
+        raise FileNotFoundError(
+            f"tokenizer/ has {len(tokenizer)} tokens, the text encoder {encoder.config.vocab_size}; its vocabulary is "
+            "missing or another's"
+        )
     tokens = tokenizer(
         [prompt, ""], padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
     )

@@ -90,9 +90,19 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
             conditioning_channels: See the class.
 
         Raises:
-            ValueError: If the U-Net has LoRA layers or lacks a tensor that the guider needs.
+            ValueError: If the U-Net has LoRA layers, lacks a tensor that the guider needs, or is of another kind.
         """
         config = unet.config
+        if (
+            config.use_linear_projection
+            or not config.flip_sin_to_cos
+            or config.freq_shift
+            or config.addition_embed_type
+        ):
+            raise ValueError(
+                "the guider is a copy of a Stable Diffusion v1.5-like U-Net; expected use_linear_projection=False, "
+                "flip_sin_to_cos=True, freq_shift=0 and no addition_embed_type, got another configuration"
+            )
         guider = cls(
             in_channels=config.in_channels,
             conditioning_channels=conditioning_channels,

@@ -35,7 +35,7 @@ class ICPModel(nn.Module):
 
     def __init__(self, base: BaseModel, guider: ColorizationGuider, lora: LoraSettings | None = None) -> None:
         super().__init__()
-        self.source, self.revision = base.source, base.revision
+        self.source, self.revision, self.prompt = base.source, base.revision, base.prompt
         self.vae: AutoencoderKL = base.vae.requires_grad_(False).eval()
         self.unet: UNet2DConditionModel = base.unet
         self.guider = guider

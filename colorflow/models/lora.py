@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
-from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -37,8 +37,14 @@ def load_lora(net: nn.Module, folder: Path) -> None:
     """Inject the adapter that `save_lora` wrote, every key accounted for.
 
     Raises:
+        FileNotFoundError: If it is not an adapter folder.
         ValueError: If a key is missing, unexpected or of another shape.
     """
+    for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"LoRA: expected a peft adapter folder with {name}, got {folder}; export the run again"
+            )
     config = LoraConfig.from_pretrained(str(folder))
     config.inference_mode = False
     net.requires_grad_(False)

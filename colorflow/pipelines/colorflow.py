@@ -15,7 +15,7 @@ from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.pipelines.rap import RetrievalSettings, build_retriever
 from colorflow.retrieval import IndexedPool, Retriever, reference_pool
 from colorflow.schema import ReferencePool, RetrievedPatch
-from colorflow.utils.images import to_image, to_tensor
+from colorflow.utils.images import to_image, to_rgb, to_tensor
 from colorflow.utils.seeding import generator
 
 
@@ -110,6 +110,7 @@ class ColorFlowPipeline:
             The page in colour, the canvases, and what was retrieved.
         """
         pool = references if isinstance(references, IndexedPool) else self.index(references)
+        page = to_rgb(page)
         query = fit_page(page.convert("L"), self.page_size)
         retrieved = self.retriever.select(query, pool, seed=seed)
         patches = {(item.quadrant, item.rank): pool.patch_image(item.reference, item.patch) for item in retrieved}

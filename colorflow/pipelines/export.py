@@ -17,7 +17,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 
 from colorflow import __version__
-from colorflow.models.base import PROMPT, BaseModel, load_base, save_base
+from colorflow.models.base import BaseModel, load_base, load_strict, save_base
 from colorflow.models.guider import ColorizationGuider
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import load_lora, save_lora
@@ -28,6 +28,7 @@ SMALL_BASE = 50_000_000
 """Bases of fewer parameters are exported in full (our choice: 200 MB at most)."""
 
 _INDEX = "model_index.json"
+_INSIDE = "base"
 
 
 @dataclass(frozen=True)
@@ -67,39 +68,63 @@ def load_export(folder: Path, dtype: torch.dtype = torch.float32) -> Export:
         FileNotFoundError: If it is not one, or the base it names cannot be had.
         ValueError: If a weight is missing, unexpected or of another shape.
     """
-    if not (folder / _INDEX).is_file():
+    index = _read_index(folder)
+    if not (folder / "guider" / "config.json").is_file() or not any((folder / "guider").glob("*.safetensors")):
         raise FileNotFoundError(
-            f"weights: expected an export folder with {_INDEX}, got {folder}; training writes one to "
-            "runs/<experiment>/<time>/export"
+            f"expected guider/ with config.json and weights, got none in {folder}; export the run again"
         )
-    index = json.loads((folder / _INDEX).read_text())
     base = _load_base(index["base"], folder, dtype)
-    guider = ColorizationGuider.from_pretrained(folder / "guider", torch_dtype=dtype)
+    guider = load_strict(ColorizationGuider, str(folder / "guider"), torch_dtype=dtype)
     load_lora(base.unet, folder / "lora")
     model = ICPModel(base, guider).eval().requires_grad_(False).to(dtype)
     return Export(model, (index["page_size"][0], index["page_size"][1]), RetrievalSettings(**index["retrieval"]))
 
 
+def _read_index(folder: Path) -> dict[str, Any]:
+    file = folder / _INDEX
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"weights: expected an export folder with {_INDEX}, got {folder}; training writes one to "
+            "runs/<experiment>/<time>/export"
+        )
+    try:
+        index: dict[str, Any] = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}: expected JSON, got {error}; export the run again") from error
+    absent = [key for key in ("base", "page_size", "retrieval") if key not in index]
+    if absent:
+        raise ValueError(
+            f"{file}: expected the index of a ColorFlowPipeline, got {index.get('_class_name')} without "
+            f"{', '.join(absent)}; name an export folder of this project"
+        )
+    return index
+
+
 def _save_base(model: ICPModel, folder: Path) -> dict[str, Any]:
     size = sum(parameter.numel() for module in (model.unet, model.vae) for parameter in module.parameters())
-    if size >= SMALL_BASE and model.source != "random":
-        return {"source": model.source, "revision": model.revision, "prompt": PROMPT}
+    if size >= SMALL_BASE and model.source not in ("random", _INSIDE):
+        source = str(Path(model.source).resolve()) if Path(model.source).is_dir() else model.source
+        return {"source": source, "revision": model.revision, "prompt": model.prompt}
     base = BaseModel(
         vae=model.vae,
         unet=_without_lora(model.unet),
         scheduler=DDPMScheduler.from_config(model.noise_scheduler.config),
         prompt_embeds=model.prompt_embeds.cpu(),
         negative_prompt_embeds=model.negative_prompt_embeds.cpu(),
-        source=model.source,
+        source=_INSIDE,
+        prompt=model.prompt,
     )
-    save_base(base, folder / "base")
-    return {"source": "base", "revision": None, "prompt": PROMPT}
+    save_base(base, folder / _INSIDE)
+    return {"source": _INSIDE, "revision": None, "prompt": model.prompt}
 
 
 def _load_base(entry: dict[str, Any], folder: Path, dtype: torch.dtype) -> BaseModel:
-    inside = folder / "base"
-    source = str(inside) if entry["source"] == "base" and inside.is_dir() else entry["source"]
-    return load_base(source, entry["revision"], entry["prompt"], dtype)
+    """The base the index names, under the noise schedule of the run."""
+    inside = entry["source"] == _INSIDE
+    source = str(folder / _INSIDE) if inside else entry["source"]
+    base = load_base(source, entry["revision"], entry["prompt"], dtype)
+    scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
+    return replace(base, scheduler=scheduler, source=_INSIDE if inside else base.source)
 
 
 def _without_lora(unet: UNet2DConditionModel) -> UNet2DConditionModel:

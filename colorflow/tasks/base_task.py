@@ -53,9 +53,7 @@ class VAETask(TrainableTask):
         self.log("val/loss", self._loss(batch)[1], batch_size=len(batch), sync_dist=True)
 
     def _loss(self, batch: ColorizationBatch) -> tuple[Tensor, Tensor]:
-        # Condition canvases are encoded too, so every other sample shows its query in black and white.
-        gray = torch.tensor([seed % 2 == 1 for seed in batch.seeds], device=self.device)
-        images = torch.where(gray[:, None, None, None], batch.condition, batch.target)
+        images = batch.target
         posterior = self.vae.encode(images).latent_dist
         shape = posterior.mean.shape[1:]
         noise = draw_noise(batch.seeds, (shape[0], shape[1], shape[2]), self.device).target

@@ -50,13 +50,15 @@ class TrainableTask(LightningModule):
         """Refuse a checkpoint whose tensors are not exactly the trainable ones.
 
         Raises:
-            ValueError: Naming how many keys are missing and unexpected.
+            ValueError: Naming how many keys are missing, unexpected and of another shape.
         """
-        expected, got = self.trainable().keys(), checkpoint["state_dict"].keys()
-        missing, unexpected = sorted(expected - got), sorted(got - expected)
-        if missing or unexpected:
+        expected, got = self.trainable(), checkpoint["state_dict"]
+        missing, unexpected = sorted(expected.keys() - got.keys()), sorted(got.keys() - expected.keys())
+        misfit = [key for key in expected.keys() & got.keys() if expected[key].shape != got[key].shape]
+        if missing or unexpected or misfit:
             raise ValueError(
                 f"checkpoint does not fit this task: expected {len(expected)} trained tensors, {len(missing)} missing "
-                f"(first: {missing[:1]}), {len(unexpected)} unexpected (first: {unexpected[:1]}); resume with the "
-                "experiment and model of the run that wrote it"
+                f"(first: {missing[:1]}), {len(unexpected)} unexpected (first: {unexpected[:1]}), {len(misfit)} of "
+                f"another shape (first: {sorted(misfit)[:1]}); resume with the experiment and model of the run that "
+                "wrote it"
             )
