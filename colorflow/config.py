@@ -146,7 +146,7 @@ def _paths(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, DictConfig]
     """Every dotted key with the raw (unresolved) node that holds it."""
     for key in cfg.keys():  # noqa: SIM118 (iterating itself would resolve values)
         raw = cfg._get_node(str(key))
-        path = f"{prefix}{key}"
+        path = prefix + str(key)
         yield path, cfg
         if isinstance(raw, DictConfig) and not raw._is_interpolation() and not raw._is_none():
             yield from _paths(raw, f"{path}.")

@@ -23,10 +23,11 @@ class Export(Callback):
     """
 
     def __init__(self, folder: str, page_size: tuple[int, int], retrieval: RetrievalSettings) -> None:
-        self.folder, self.page_size, self.retrieval = Path(folder), page_size, retrieval
+        self.folder, self.retrieval = Path(folder), retrieval
+        self.page_size = (page_size[0], page_size[1])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Export on the first process."""
         if trainer.is_global_zero and isinstance(pl_module, ICPTask):
             with averaged_weights(trainer, pl_module):
-                save_export(pl_module.model, self.folder, tuple(self.page_size), self.retrieval)
+                save_export(pl_module.model, self.folder, self.page_size, self.retrieval)

@@ -17,7 +17,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 def build_base(
     weights: str,
     pretrained: str,
-    random: Mapping[str, Mapping[str, Any]],
+    random: Mapping[str, Any],
     revision: str | None = None,
     prompt: str = PROMPT,
     dtype: Dtype = "float32",

@@ -126,6 +126,7 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         return guider
 
     def _input_convolution(self, conv_in: nn.Conv2d) -> dict[str, Tensor]:
+        assert conv_in.bias is not None
         channels = conv_in.in_channels
         weight = torch.zeros_like(self.conv_in_condition.weight)
         weight[:, :channels] = conv_in.weight
@@ -164,6 +165,6 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
 
 def _zero_convolution(channels: int) -> nn.Conv2d:
     convolution = nn.Conv2d(channels, channels, kernel_size=1)
-    nn.init.zeros_(convolution.weight)
-    nn.init.zeros_(convolution.bias)
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
     return convolution

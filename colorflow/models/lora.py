@@ -5,35 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from diffusers import ModelMixin
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 TARGET_MODULES = ("to_k", "to_q", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
 """Projections and feed-forward of self- and cross-attention: 160 modules of SD1.5."""
 
 
-def add_lora(net: nn.Module, r: int = 64, lora_alpha: int = 64, target_modules: Sequence[str] = TARGET_MODULES) -> None:
+def add_lora(
+    net: ModelMixin, r: int = 64, lora_alpha: int = 64, target_modules: Sequence[str] = TARGET_MODULES
+) -> None:
     """Inject trainable LoRA layers (Gaussian A, zero B, scale ``lora_alpha / r``) and freeze everything else."""
     config = LoraConfig(r=r, lora_alpha=lora_alpha, target_modules=list(target_modules), init_lora_weights="gaussian")
     net.requires_grad_(False)
     _inject(net, config)
 
 
-def lora_state_dict(net: nn.Module) -> dict[str, Tensor]:
+def lora_state_dict(net: ModelMixin) -> dict[str, Tensor]:
     """The LoRA tensors under peft's adapter-free names (``...to_q.lora_A.weight``)."""
     return get_peft_model_state_dict(net)
 
 
-def save_lora(net: nn.Module, folder: Path) -> None:
+def save_lora(net: ModelMixin, folder: Path) -> None:
     """Write ``adapter_config.json`` and ``adapter_model.safetensors``, peft's own layout."""
     net.peft_config["default"].save_pretrained(str(folder))
     tensors = {key: value.detach().cpu().contiguous() for key, value in lora_state_dict(net).items()}
     save_file(tensors, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
 
 
-def load_lora(net: nn.Module, folder: Path) -> None:
+def load_lora(net: ModelMixin, folder: Path) -> None:
     """Inject the adapter that `save_lora` wrote, every key accounted for.
 
     Raises:
@@ -52,7 +55,7 @@ def load_lora(net: nn.Module, folder: Path) -> None:
     load_lora_state_dict(net, load_file(folder / SAFETENSORS_WEIGHTS_NAME), source=str(folder))
 
 
-def load_lora_state_dict(net: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+def load_lora_state_dict(net: ModelMixin, tensors: dict[str, Tensor], source: str) -> None:
     """Load LoRA tensors onto an injected net; any difference in keys or shapes is an error that names it."""
     own = {key: value.shape for key, value in lora_state_dict(net).items()}
     missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
@@ -68,14 +71,14 @@ def load_lora_state_dict(net: nn.Module, tensors: dict[str, Tensor], source: str
     set_peft_model_state_dict(net, tensors)
 
 
-def merge_lora(net: nn.Module) -> None:
+def merge_lora(net: ModelMixin) -> None:
     """Fold the LoRA product into the base weights for inference (equal up to rounding)."""
     for module in net.modules():
         if hasattr(module, "merge") and hasattr(module, "lora_A"):
             module.merge()
 
 
-def _inject(net: nn.Module, config: LoraConfig) -> None:
+def _inject(net: ModelMixin, config: LoraConfig) -> None:
     inject_adapter_in_model(config, net)
     if not hasattr(net, "peft_config"):
         net.peft_config = {"default": config}

@@ -9,15 +9,16 @@ hooks, nothing that ``torch.compile`` has to break its graph for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import ModelMixin, UNet2DConditionModel
 from torch import Tensor, nn
 
 Visit = Callable[[Tensor], Tensor]
 
 
-def run_trunk(net: nn.Module, hidden: Tensor, temb: Tensor, context: Tensor | None, visit: Visit) -> Tensor:
+def run_trunk(net: ModelMixin, hidden: Tensor, temb: Tensor, context: Tensor | None, visit: Visit) -> Tensor:
     """Run down, middle and up blocks, passing the hidden state through ``visit`` at every tap point.
 
     Args:
@@ -50,7 +51,7 @@ def run_trunk(net: nn.Module, hidden: Tensor, temb: Tensor, context: Tensor | No
     return hidden
 
 
-def tap_widths(net: nn.Module, input_width: int) -> tuple[list[int], int, list[int]]:
+def tap_widths(net: ModelMixin, input_width: int) -> tuple[list[int], int, list[int]]:
     """Channels at every tap point, in order: (input convolution and down blocks, middle, up blocks)."""
     down = [
         module.out_channels for block in net.down_blocks for module in (*block.resnets, *(block.downsamplers or ()))
@@ -59,7 +60,7 @@ def tap_widths(net: nn.Module, input_width: int) -> tuple[list[int], int, list[i
     return [input_width, *down], net.mid_block.resnets[-1].out_channels, up
 
 
-def embed_timesteps(net: nn.Module, timesteps: Tensor, sample: Tensor) -> Tensor:
+def embed_timesteps(net: ModelMixin, timesteps: Tensor, sample: Tensor) -> Tensor:
     """Time embedding ``(B, D)`` of integer timesteps, ``(B,)`` or scalar, in the sample's dtype."""
     timesteps = timesteps.to(sample.device).expand(sample.shape[0])
     return net.time_embedding(net.time_proj(timesteps).to(sample.dtype))
@@ -95,14 +96,14 @@ def unet_with_residuals(
     return unet.conv_out(unet.conv_act(unet.conv_norm_out(hidden)))
 
 
-def _layers(block: nn.Module) -> Iterator[tuple[nn.Module, nn.Module | None]]:
+def _layers(block: Any) -> Iterator[tuple[nn.Module, nn.Module | None]]:
     """Each resnet of a block with the attention that follows it, if any."""
     attentions = getattr(block, "attentions", None) or [None] * len(block.resnets)
     return zip(block.resnets, attentions, strict=True)
 
 
 def _run(
-    block: nn.Module,
+    block: Any,
     layer: tuple[nn.Module, nn.Module | None],
     hidden: Tensor,
     temb: Tensor,

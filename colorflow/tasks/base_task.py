@@ -20,12 +20,15 @@ from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, Traina
 
 
 class VAETask(TrainableTask):
-    """Train a small ``AutoencoderKL`` on colour canvases: L1, and a KL term that keeps latents near N(0, 1).
+    """Train a small ``AutoencoderKL`` on colour canvases: L1, again on colour alone, and a weak KL term.
+
+    Without the second term a small model spends its first thousand steps on lines and leaves pages gray.
 
     Args:
         base: Its VAE is trained.
         optimizer: See `TrainableTask`.
         lr_scheduler: See `TrainableTask`.
+        colour_weight: Weight of L1 on what differs between the channels (our choice).
         kl_weight: Weight of the KL term per latent value (our choice).
     """
 
@@ -34,12 +37,13 @@ class VAETask(TrainableTask):
         base: BaseModel,
         optimizer: OptimizerFactory,
         lr_scheduler: SchedulerFactory | None = None,
+        colour_weight: float = 2.0,
         kl_weight: float = 1e-4,
     ) -> None:
         super().__init__(optimizer, lr_scheduler)
         self.base = base
         self.vae = base.vae.requires_grad_(True)
-        self.kl_weight = kl_weight
+        self.colour_weight, self.kl_weight = colour_weight, kl_weight
 
     def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
         """Reconstruct the target window; scalar loss."""
@@ -59,7 +63,9 @@ class VAETask(TrainableTask):
         noise = draw_noise(batch.seeds, (shape[0], shape[1], shape[2]), self.device).target
         decoded = self.vae.decode(posterior.mean + posterior.std * noise).sample
         reconstruction = l1_loss(decoded, images)
-        return reconstruction + self.kl_weight * posterior.kl().mean() / posterior.mean[0].numel(), reconstruction
+        colour = l1_loss(decoded - decoded.mean(1, keepdim=True), images - images.mean(1, keepdim=True))
+        divergence = posterior.kl().mean() / posterior.mean[0].numel()
+        return reconstruction + self.colour_weight * colour + self.kl_weight * divergence, reconstruction
 
     @torch.no_grad()
     def latent_scale(self, batch: ColorizationBatch) -> float:

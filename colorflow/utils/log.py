@@ -7,6 +7,7 @@ import os
 import warnings
 
 import torch.distributed
+from diffusers.utils import logging as diffusers_logging
 
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 _NODE_VARIABLES = ("NODE_RANK", "GROUP_RANK")
@@ -52,5 +53,5 @@ def quiet_libraries() -> None:
     """Silence messages of libraries that are about choices made here on purpose; all else stays."""
     for message in _NOISE:
         warnings.filterwarnings("ignore", message=message)
-    for name in ("diffusers", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.ERROR)
+    diffusers_logging.set_verbosity_error()
