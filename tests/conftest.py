@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,12 @@ import pytest
 os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true", TOKENIZERS_PARALLELISM="false")
 # Tensors here are small. Torch reads it at import; child processes (DDP, loaders) inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def toon_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generated chapters, their retrieval records and benchmark: shared by all runs of ``tiny_runs``."""
+    return tmp_path_factory.mktemp("toon_cache")
 
 
 @pytest.fixture(autouse=True)

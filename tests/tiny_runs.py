@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import pytest
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from colorflow.config import compose_config
+from colorflow.config import CONFIGS, compose_config
 
 TINY = (
     "model=toon",
@@ -51,7 +50,7 @@ def call_main(module: ModuleType, *overrides: str) -> str | None:
     """Run ``python <module>.py <overrides>`` in this process; what it would exit with: None, or its last line."""
     argv, handlers, level = sys.argv, logging.root.handlers[:], logging.root.level
     GlobalHydra.instance().clear()
-    sys.argv = [f"{module.__name__}.py", *overrides]
+    sys.argv = [f"{module.__name__}.py", f"--config-path={CONFIGS}", *overrides]
     try:
         module.main()
     except SystemExit as exit_:
@@ -61,9 +60,3 @@ def call_main(module: ModuleType, *overrides: str) -> str | None:
         logging.root.setLevel(level)
         GlobalHydra.instance().clear()
     return None
-
-
-@pytest.fixture(scope="session")
-def toon_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generated chapters and retrieval records, shared by all tiny runs."""
-    return tmp_path_factory.mktemp("toon_cache")

@@ -33,7 +33,8 @@ class ExportBase(Callback):
         assert isinstance(pl_module, BaseTask | VAETask)
         data = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(pl_module, VAETask) and isinstance(data, ComicDataModule):
-            batch = data.validation_batch(range(self.measured_pages))
+            pages = min(self.measured_pages, len(data.val_samples or ()))
+            batch = data.validation_batch(range(pages))
             pl_module.vae.register_to_config(scaling_factor=pl_module.latent_scale(batch))
         base = pl_module.base
         save_base(replace(base, vae=base.vae.to(self.dtype), unet=base.unet.to(self.dtype)), self.folder)

@@ -1,0 +1,258 @@
+"""Every configuration file: it composes, names what exists, builds and takes a step; mistakes end in one line."""
+
+import inspect
+import math
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import evaluate
+import pytest
+import torch
+import train
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+from tiny_runs import SMALLER, call_main, tiny_config
+
+from colorflow import config
+from colorflow.config import CONFIGS, ConfigError, compose_config, to_dict
+
+ROOT = CONFIGS.parent
+EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+MAINS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+OPTIONS = [
+    f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in {"configs", "experiment", "hydra"}
+]
+HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+STEP = ("trainer.max_steps=1", "trainer.limit_val_batches=0", "lr_scheduler.num_warmup_steps=0")
+
+
+def targets(tree):
+    """Every mapping of a plain tree that has a ``_target_``."""
+    if isinstance(tree, dict):
+        if "_target_" in tree:
+            yield tree
+        for value in tree.values():
+            yield from targets(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from targets(value)
+
+
+def check_call(node, complete):
+    """The target exists and takes the keys; ``complete``: the keys are all it needs."""
+    parameters = inspect.signature(get_object(node["_target_"])).parameters
+    keys = node.keys() - HYDRA_KEYS
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        assert not keys - parameters.keys(), f"{node['_target_']} does not take {sorted(keys - parameters.keys())}"
+    if complete and not node.get("_partial_"):
+        needed = {
+            name
+            for name, parameter in parameters.items()
+            if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        }
+        assert needed <= keys, f"{node['_target_']} also needs {sorted(needed - keys)}"
+
+
+def test_the_files_are_found():
+    assert {"debug", "quickstart", "icp_lora64", "icp_norap"} <= set(EXPERIMENTS)
+    assert {"train", "evaluate"} <= set(MAINS)
+    assert {"model=sd15", "callbacks=default", "retrieval=none", "logger=wandb"} <= set(OPTIONS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_every_target_of_a_file_exists_and_takes_its_keys(path):
+    for node in targets(OmegaConf.to_container(OmegaConf.load(path), resolve=False)):
+        check_call(node, complete=False)
+
+
+@pytest.mark.parametrize("name", MAINS)
+def test_every_main_file_composes(name):
+    cfg = compose_config(name, [])
+    assert "hydra" not in cfg
+    for node in targets(OmegaConf.to_container(cfg, resolve=False)):
+        check_call(node, complete=True)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_group_option_composes(option):
+    for node in targets(OmegaConf.to_container(compose_config("train", [option]), resolve=False)):
+        check_call(node, complete=True)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_resolves_and_names_itself(name):
+    given = ["data.root=somewhere", "weights=random", "paths.run_dir=runs/x"]
+    cfg = to_dict(compose_config("train", [f"experiment={name}", *given]))
+    assert cfg["experiment_name"] == name
+    for node in targets(cfg):
+        check_call(node, complete=True)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_takes_a_step(name, toon_cache, tmp_path):
+    cfg = tiny_config(toon_cache, tmp_path, *STEP, experiment=name)
+    callbacks = list(config.build(cfg.callbacks).values())
+    loggers = list(config.build(cfg.logger).values())
+    datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
+    before = {key: value.detach().clone() for key, value in task.trainable().items()}
+    trainer = config.build(cfg.trainer, callbacks=callbacks, logger=loggers)
+    trainer.fit(task, datamodule=datamodule)
+    assert trainer.global_step == 1
+    assert math.isfinite(trainer.callback_metrics["train/loss"])
+    exported = "base" if name.startswith("toon_") else "export"
+    assert list((tmp_path / exported).rglob("*.safetensors"))
+    if exported == "export":  # bases are halved by their export
+        assert any(not torch.equal(value, before[key]) for key, value in task.trainable().items())
+
+
+@cache
+def sd15_task(experiment):
+    cfg = compose_config("train", [f"experiment={experiment}", "weights=random", "data.root=unused"])
+    with torch.device("meta"):
+        return config.build(cfg.task)
+
+
+def millions(parameters):
+    return round(sum(parameter.numel() for parameter in parameters) / 1e6, 1)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "lora"),
+    [("icp_lora64", 23.9), ("icp_lora32", 12.0), ("icp_lora128", 47.8), ("icp_lora192", 71.8)],
+)
+def test_full_size_parameter_counts(experiment, lora):
+    """Of the paper's model, from its configuration alone; LoRA grows with its rank."""
+    task = sd15_task(experiment)
+    trained = task.trainable()
+    assert {parameter.device.type for parameter in task.parameters()} == {"meta"}
+    assert millions(p for key, p in task.model.unet.named_parameters() if "lora_" not in key) == 859.5
+    assert millions(task.model.guider.parameters()) == 842.1
+    assert millions(p for key, p in trained.items() if "lora_" in key) == lora
+    assert millions(trained.values()) == pytest.approx(842.1 + lora, abs=0.11)
+
+
+def experiment_file(folder: Path, text: str) -> list[str]:
+    """Overrides that compose an experiment file of the given content, which lies outside configs/."""
+    (folder / "experiment").mkdir()
+    (folder / "experiment" / "typo.yaml").write_text(f"# @package _global_\n{text}\n")
+    return ["experiment=typo", f"hydra.searchpath=[file://{folder}]", "data.root=unused"]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "near"),
+    [
+        ("optimizer: {lrr: 1.0e-4}", "optimizer.lrr", "optimizer.lr"),
+        ("optimiser: {lr: 1.0e-4}", "optimiser", "optimizer"),
+        ("model: {lora: {rr: 4}}", "model.lora.rr", "model.lora.r"),
+        ("trainer: {max_step: 10}", "trainer.max_step", "trainer.max_steps"),
+        (
+            "data: {datamodule: {globalbatch_size: 4}}",
+            "data.datamodule.globalbatch_size",
+            "data.datamodule.global_batch_size",
+        ),
+        ("callbacks: {emaa: {decay: 0.9}}", "callbacks.emaa", "callbacks.ema"),
+        ("diffusion: {mu: 1, sigma: 2}", "diffusion.sigma", None),
+    ],
+)
+def test_a_mistyped_key_of_an_experiment_file_is_named(tmp_path, text, key, near):
+    with pytest.raises(ConfigError) as caught:
+        compose_config("train", experiment_file(tmp_path, text))
+    assert f"unknown key {key!r}" in str(caught.value)
+    assert near is None or f"did you mean {near}?" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_experiment_file_may_set_what_the_target_takes(tmp_path):
+    cfg = compose_config(
+        "train", experiment_file(tmp_path, "trainer: {limit_train_batches: 3}\noptimizer: {eps: 1.0e-6}")
+    )
+    assert (cfg.trainer.limit_train_batches, cfg.optimizer.eps) == (3, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("module", "override"),
+    [(train, "optimizer.lrr=1"), (train, "experiment=nothing"), (train, "+optimizer.lrr=1"), (evaluate, "stagee=all")],
+)
+def test_a_mistyped_override_fails_and_is_named(module, override, tmp_path, capfd):
+    message = call_main(module, override, "data.root=unused", f"paths.runs={tmp_path}")
+    said = f"{message}\n{capfd.readouterr().err}"
+    assert message
+    assert message != "0"
+    assert override.lstrip("+").split("=")[0].split(".")[-1] in said
+
+
+TOON = ("model=toon", "data=toon", "retrieval=hog", "trainer=cpu")
+CHAPTERS = ("model=toon", "weights=random", "retrieval=hog", "trainer=cpu", "validate_first=false")
+MISTAKES = {
+    "no data.root": (train, ["experiment=icp_lora64"], "missing data.root: set data.root=..."),
+    "no weights": (train, ["experiment=toon_base"], "missing weights: set weights=..."),
+    "no such folder": (train, [*CHAPTERS, "data.root={tmp}/none"], "{tmp}/none"),
+    "no such weights": (train, [*TOON, "weights={tmp}/none"], "set weights=FOLDER"),
+    "no network": (train, [*TOON, "weights=nobody/nothing"], "download it on a machine with a network"),
+    "no such run": (train, [*TOON, "resume={tmp}/none"], "resume: expected a run folder"),
+    "no such dtype": (train, [*TOON, "weights=random", "model.gradient_checkpointing=[vae]"], "['guider', 'unet']"),
+    "nothing given": (evaluate, [], "missing benchmark.root, output, weights: set benchmark.root=... output=..."),
+    "no predictions": (evaluate, ["method=predictions", "benchmark.root=x", "output=x"], "missing predictions: set"),
+    "no export": (evaluate, ["weights={tmp}", "benchmark.root=x", "output=x"], "expected an export folder"),
+    "unknown references": (
+        evaluate,
+        ["weights={tmp}", "method.references=[mine]", "benchmark.root=x", "output=x"],
+        "expected any of ['none', 'other_chapter', 'own'], got ['mine']",
+    ),
+    "no benchmark": (evaluate, ["method=gray_copy", "benchmark.root={tmp}/none", "output={tmp}/out"], "{tmp}/none"),
+    "no such stage": (
+        evaluate,
+        ["method=gray_copy", "benchmark.root={tmp}", "output={tmp}/out", "stage=draw"],
+        "stage: expected one of all, generate, score, report, got 'draw'",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_ends_in_one_line(mistake, tmp_path):
+    module, overrides, expected = MISTAKES[mistake]
+    runs = [f"paths.runs={tmp_path}/runs"]
+    message = call_main(module, *(item.format(tmp=tmp_path) for item in overrides), *runs)
+    assert message is not None
+    assert expected.format(tmp=tmp_path) in message
+    assert "\n" not in message.strip()
+
+
+@pytest.mark.parametrize(
+    ("script", "override", "expected"),
+    [
+        ("train.py", "experiment=icp_lora64", "ConfigError: missing data.root: set data.root=..."),
+        ("evaluate.py", "output=x", "ConfigError: missing benchmark.root, weights: set benchmark.root=... weights=..."),
+    ],
+)
+def test_the_scripts_exit_with_that_line(script, override, expected, tmp_path):
+    command = [sys.executable, str(ROOT / script), override, f"paths.runs={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == expected
+    assert "Traceback" not in done.stderr
+
+
+def test_the_run_folder_is_hydras(tmp_path, monkeypatch):
+    """So that all processes of a run share one (Lightning hands it on), and jobs of a sweep do not."""
+    seen = []
+    monkeypatch.setattr(train, "train", lambda cfg: seen.append(Path(cfg.paths.run_dir)))
+    plain = ["experiment=debug", f"paths.runs={tmp_path}"]
+    assert call_main(train, *plain) is None
+    assert call_main(train, *plain, f"hydra.run.dir={tmp_path}/given") is None
+    assert call_main(train, *plain, f"paths.run_dir={tmp_path}/mine") is None
+    assert call_main(train, *plain, "-m", "seed=1,2") is None
+    assert seen[0].parent == tmp_path / "debug"
+    assert seen[1:3] == [tmp_path / "given", tmp_path / "mine"]
+    assert [path.name for path in seen[3:]] == ["0", "1"]
+    assert len({path.parent for path in seen[3:]}) == 1
+
+
+def test_smaller_is_smaller(tmp_path):
+    """The overrides of tiny runs reach the model."""
+    tasks = [config.build(tiny_config(tmp_path, tmp_path, *more).task) for more in ((), SMALLER)]
+    large, small = (sum(parameter.numel() for parameter in task.parameters()) for task in tasks)
+    assert small < large / 5
