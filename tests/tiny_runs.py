@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import logging
+import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import torch
 from hydra.core.global_hydra import GlobalHydra
+from lightning.pytorch import Trainer
 from omegaconf import DictConfig
+from tiny_models import noise
+from torch.utils.data import DataLoader, IterableDataset
 
 from colorflow.config import CONFIGS, compose_config
+from colorflow.schema import ColorizationBatch
 
 TINY = (
     "model=toon",
@@ -18,6 +27,7 @@ TINY = (
     "model.page_size=[64,96]",
     "model.train_size=[64,96]",
     "data=toon",
+    "data.datamodule.source.size=[64,96]",
     "data.datamodule.source.chapters=3",
     "data.datamodule.source.pages=3",
     "data.datamodule.source.val_chapters=1",
@@ -60,3 +70,46 @@ def call_main(module: ModuleType, *overrides: str) -> str | None:
         logging.root.setLevel(level)
         GlobalHydra.instance().clear()
     return None
+
+
+def run_script(script: str, *overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script as a user does, in a process of its own and from another folder."""
+    command = [sys.executable, str(CONFIGS.parent / script), *overrides]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def column(path: Path, name: str) -> dict[int, float]:
+    """Values of a metric in metrics.csv by step."""
+    with path.open(newline="") as file:
+        return {int(row["step"]): float(row[name]) for row in csv.DictReader(file) if row.get(name)}
+
+
+def batch_of(*numbers: int, size: tuple[int, int] = (32, 48)) -> ColorizationBatch:
+    """Samples that depend on their number alone, with query and mask as on a canvas; latents of factor 8 are 4 x 6."""
+    width, height = size
+    target = torch.cat([noise(1, 3, height, width, seed=number).tanh() for number in numbers])
+    mask = torch.ones(len(numbers), 1, height, width)
+    mask[..., height // 4 : -height // 4, width // 4 : -width // 4] = 0
+    gray = target.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    ids = tuple(f"chapter/{number}" for number in numbers)
+    seeds = tuple(100 + number for number in numbers)
+    return ColorizationBatch(target, torch.where(mask == 0, gray, target), mask, ids, seeds)
+
+
+class _Stream(IterableDataset[Any]):
+    def __init__(self, batches: Sequence[ColorizationBatch]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[ColorizationBatch]:
+        return iter(self.batches)
+
+
+def loader(*batches: ColorizationBatch) -> DataLoader[Any]:
+    """The batches as they are, in order; without a length, as the loaders of training are."""
+    return DataLoader(_Stream(batches), batch_size=None, collate_fn=lambda batch: batch)
+
+
+def trainer(**options: Any) -> Trainer:
+    """A bare trainer."""
+    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return Trainer(accelerator="cpu", devices=1, logger=False, use_distributed_sampler=False, **quiet | options)

@@ -16,7 +16,7 @@ from colorflow.models.icp_model import ICPModel
 from colorflow.models.unet_trunk import unet_with_residuals
 from colorflow.schema import ColorizationBatch
 from colorflow.tasks.icp_task import ICPTask
-from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask
+from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means
 
 
 class VAETask(TrainableTask):
@@ -43,6 +43,7 @@ class VAETask(TrainableTask):
         super().__init__(optimizer, lr_scheduler)
         self.base = base
         self.vae = base.vae.requires_grad_(True)
+        self.validation_means = validation_means(["val/loss"])
         self.colour_weight, self.kl_weight = colour_weight, kl_weight
 
     def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
@@ -54,7 +55,8 @@ class VAETask(TrainableTask):
 
     def validation_step(self, batch: ColorizationBatch, batch_idx: int) -> None:
         """L1 on held-out canvases."""
-        self.log("val/loss", self._loss(batch)[1], batch_size=len(batch), sync_dist=True)
+        self.validation_means["val/loss"](self._loss(batch)[1], len(batch))
+        self.log_dict(dict(self.validation_means.items()))
 
     def _loss(self, batch: ColorizationBatch) -> tuple[Tensor, Tensor]:
         images = batch.target

@@ -12,7 +12,7 @@ from colorflow.diffusion.noise import SampleNoise, draw_noise
 from colorflow.diffusion.objective import DiffusionObjective, regression_target
 from colorflow.models.icp_model import ICPModel
 from colorflow.schema import ColorizationBatch
-from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask
+from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means
 
 
 class ICPTask(TrainableTask):
@@ -38,6 +38,8 @@ class ICPTask(TrainableTask):
         self.model = model
         self.objective = objective
         self.validation_timesteps = tuple(validation_timesteps)
+        names = ["val/loss", *(f"val/loss_t{timestep:03d}" for timestep in validation_timesteps)]
+        self.validation_means = validation_means(names)
         self.timestep_weights: Tensor
         self.register_buffer("timestep_weights", objective.weights(model.noise_scheduler), persistent=False)
 
@@ -52,12 +54,11 @@ class ICPTask(TrainableTask):
     def validation_step(self, batch: ColorizationBatch, batch_idx: int) -> None:
         """Unweighted loss at fixed timesteps and noise: comparable over steps and runs."""
         noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
-        losses = {}
         for timestep in self.validation_timesteps:
-            timesteps = torch.full((len(batch),), timestep, device=self.device)
-            losses[f"val/loss_t{timestep:03d}"] = self._losses(batch, noise, timesteps).mean()
-        losses["val/loss"] = torch.stack(list(losses.values())).mean()
-        self.log_dict(losses, batch_size=len(batch), sync_dist=True)
+            losses = self._losses(batch, noise, torch.full((len(batch),), timestep, device=self.device))
+            for name in ("val/loss", f"val/loss_t{timestep:03d}"):
+                self.validation_means[name](losses)
+        self.log_dict(dict(self.validation_means.items()))
 
     def _losses(self, batch: ColorizationBatch, noise: SampleNoise, timesteps: Tensor) -> Tensor:
         """One loss a sample, ``(B,)``."""

@@ -9,9 +9,19 @@ from lightning import LightningModule
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MeanMetric
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
+
+
+def validation_means(names: Iterable[str]) -> Any:
+    """A ``ModuleDict`` of means over validation samples: right also where processes hold different numbers of them.
+
+    Lightning's own mean over processes rounds their mean number of samples to an integer (2.6: 3 pages on 2 devices
+    count as 2), so every mean is a metric that counts for itself.
+    """
+    return nn.ModuleDict({name: MeanMetric() for name in names})
 
 
 class TrainableTask(LightningModule):

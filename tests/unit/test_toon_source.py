@@ -1,0 +1,70 @@
+"""Generated training pages and the generated benchmark: made once, whole, and apart from each other."""
+
+import pytest
+from PIL import Image
+
+from colorflow.data.toon_source import ToonSource
+from colorflow.evaluation.benchmark import read_benchmark
+from colorflow.evaluation.toon_benchmark import existing_benchmark, toon_benchmark
+from colorflow.retrieval import RandomRetriever
+from colorflow.utils.hashing import digest_image
+
+SIZE = (48, 72)
+
+
+def source(folder, **options):
+    options = {"chapters": 3, "pages": 2, "val_chapters": 1, "size": SIZE} | options
+    return ToonSource(folder / "toon", SIZE, RandomRetriever(), folder / "cache", **options)
+
+
+def times(folder):
+    return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*.png")}
+
+
+def test_pages_are_drawn_once_at_their_size(tmp_path):
+    splits = source(tmp_path).splits()
+    assert (len(splits.train), len(splits.val)) == (4, 2)
+    drawn = times(tmp_path / "toon")
+    assert len(drawn) == 6
+    assert {Image.open(tmp_path / "toon" / path).size for path in drawn} == {SIZE}
+    again = source(tmp_path).splits()
+    assert times(tmp_path / "toon") == drawn
+    assert again.train.fingerprint == splits.train.fingerprint
+
+
+def test_an_interrupted_set_is_finished(tmp_path):
+    whole = source(tmp_path).splits().train.fingerprint
+    next((tmp_path / "toon").glob("*.complete")).unlink()
+    next((tmp_path / "toon").rglob("*.png")).unlink()
+    assert source(tmp_path).splits().train.fingerprint == whole
+    assert len(times(tmp_path / "toon")) == 6
+
+
+def test_every_set_has_its_own_folder(tmp_path):
+    roots = [source(tmp_path, **change).root for change in ({}, {"seed": 1}, {"pages": 3}, {"size": (64, 96)})]
+    assert len(set(roots)) == 4
+
+
+def test_the_same_seed_gives_the_same_set_anywhere(tmp_path):
+    one, other = (source(tmp_path / name).splits().train.fingerprint for name in "ab")
+    assert one == other
+    assert source(tmp_path / "a", seed=1).splits().train.fingerprint != one
+
+
+def test_the_benchmark_is_made_once_and_shares_no_page_with_training(tmp_path):
+    root = toon_benchmark(str(tmp_path / "bench"), 2, 2, SIZE, seed=1000)
+    made = times(root)
+    assert toon_benchmark(str(root), 2, 2, SIZE, seed=1000) == root == existing_benchmark(str(root))
+    assert times(root) == made
+    benchmark = read_benchmark(root)
+    assert len(benchmark.chapters) == 2
+    targets = [digest_image(Image.open(path)) for path in root.rglob("target/*.png")]
+    assert len(set(targets)) == 4
+    source(tmp_path).splits()
+    trained = {digest_image(Image.open(path)) for path in (tmp_path / "toon").rglob("*.png")}
+    assert not trained & set(targets)
+
+
+def test_an_impossible_size_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="48"):
+        source(tmp_path, size=(16, 24))
