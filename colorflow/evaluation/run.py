@@ -17,7 +17,7 @@ from colorflow.evaluation.benchmark import Benchmark, References, read_benchmark
 from colorflow.evaluation.generate import generate
 from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.report import write_report
-from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, build_results, read_results, write_results
+from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, Row, build_results, read_results, write_results
 from colorflow.evaluation.score import check_pages, score
 from colorflow.evaluation.tables import print_table
 from colorflow.metrics import SsimWindow
@@ -111,11 +111,7 @@ def evaluate(
     results: Results = {"protocol": run, "rows": [], "pages": []}
     _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress)
     if stage in ("all", "score"):
-        rows = []
-        for (name, style), folder in folders.items():
-            missing = 0.0 if specs[name].predictions else max_failures
-            cache = output / "scores" / style / f"{name}.jsonl"
-            rows += score(folder, benchmark, protocol, method=name, max_missing=missing, cache=cache, progress=progress)
+        rows = _score(specs, folders, benchmark, protocol, output, max_failures, progress)
         results = build_results(rows, run, draws)
         write_results(results, output / "results.json")
     if stage in ("all", "report"):
@@ -190,6 +186,24 @@ def _generate(
                 progress=progress,
             )
             logger.info("%s (%s): %d pages coloured, %d kept", name, style, report.written, report.reused)
+
+
+def _score(
+    specs: Mapping[str, MethodSpec],
+    folders: Mapping[tuple[str, str], PredictionsFolder],
+    benchmark: Benchmark,
+    protocol: Protocol,
+    output: Path,
+    max_failures: float,
+    progress: bool,
+) -> list[Row]:
+    """Score every folder; a folder that another system made must be complete."""
+    rows = []
+    for (name, style), folder in folders.items():
+        missing = 0.0 if specs[name].predictions else max_failures
+        cache = output / "scores" / style / f"{name}.jsonl"
+        rows += score(folder, benchmark, protocol, method=name, max_missing=missing, cache=cache, progress=progress)
+    return rows
 
 
 def _report(benchmark: Benchmark, folders: Mapping[tuple[str, str], PredictionsFolder], output: Path) -> Results:
