@@ -98,12 +98,10 @@ def evaluate(
         EvaluationError: For an unknown stage or row names that cannot be folders.
         ValueError: For an impossible metric size or window.
     """
-    if stage not in get_args(Stage):
-        raise EvaluationError(f"stage: expected one of {', '.join(get_args(Stage))}, got {stage!r}")
+    _check_stage(stage)
     specs = _with_gray_copy(methods)
     protocol = Protocol(_size(metric_size), ssim_window)
-    benchmark = read_benchmark(benchmark_root)
-    output = Path(output)
+    benchmark, output = read_benchmark(benchmark_root), Path(output)
     folders = {(name, style): _folder(name, spec, output, style) for style in styles for name, spec in specs.items()}
     _check_inputs(specs, folders, benchmark, styles)
     draws = bootstrap or Bootstrap()
@@ -111,14 +109,19 @@ def evaluate(
     results: Results = {"protocol": run, "rows": [], "pages": []}
     _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress)
     if stage in ("all", "score"):
-        rows = _score(specs, folders, benchmark, protocol, output, max_failures, progress)
-        results = build_results(rows, run, draws)
+        pages = _score(specs, folders, benchmark, protocol, output, max_failures, progress)
+        results = build_results(pages, run, draws)
         write_results(results, output / "results.json")
     if stage in ("all", "report"):
         results = _report(benchmark, folders, output)
     if results["rows"] and progress:
         print_table(results)
     return results
+
+
+def _check_stage(stage: str) -> None:
+    if stage not in get_args(Stage):
+        raise EvaluationError(f"stage: expected one of {', '.join(get_args(Stage))}, got {stage!r}")
 
 
 def _with_gray_copy(methods: Mapping[str, MethodSpec]) -> dict[str, MethodSpec]:
