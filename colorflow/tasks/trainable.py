@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from lightning import LightningModule
 from torch import nn
 from torch.optim import Optimizer
@@ -50,6 +51,22 @@ class TrainableTask(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self._lr_scheduler(optimizer), "interval": "step"},
         }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by norm also under bf16 with a fused optimizer.
+
+        Lightning refuses that for every mixed precision, because a fused optimizer unscales fp16 gradients itself;
+        bf16 gradients are never scaled.
+        """
+        if gradient_clip_val and str(self.trainer.precision) == "bf16-mixed" and gradient_clip_algorithm != "value":
+            torch.nn.utils.clip_grad_norm_(self.trainable().values(), gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep only trainable weights: a checkpoint of the paper's model is 10 GB smaller for it."""

@@ -209,3 +209,12 @@ def test_the_memory_estimate_counts_bytes():
     assert memory["AdamW moments"] == 2 * trained
     assert memory["average (EMA)"] == memory["gradients"] == memory["trained weights"] == trained
     assert memory_estimate(task, ema=False)["average (EMA)"] == 0
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_for_a_fused_optimizer(precision):
+    """The clusters' default; Lightning alone refuses it under mixed precision."""
+    task = icp_task(optimizer=functools.partial(torch.optim.AdamW, lr=1e-4, fused=True))
+    trainer(max_steps=1, precision=precision, gradient_clip_val=1e-3).fit(task, loader(batch_of(1, 2)))
+    norm = torch.stack([value.grad.norm() for value in task.trainable().values()]).norm()
+    assert norm.item() == pytest.approx(1e-3, rel=1e-3)
