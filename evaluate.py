@@ -40,6 +40,7 @@ def main(cfg: DictConfig) -> None:
         rows = str(cfg.method.get("_target_", "")).rpartition(".")[2]
         needless = [key for key, user in _NEEDED_BY.items() if user != rows]
         config.check_complete(cfg, ignore=needless)
+        config.check_folders(cfg)
         run(cfg, Path(cfg.output))
 
 

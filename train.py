@@ -69,6 +69,7 @@ def main(cfg: DictConfig) -> None:
     with config.one_line_errors():
         config.check_keys(cfg)
         config.check_complete(cfg)
+        config.check_folders(cfg)
         cfg.paths.run_dir = config.output_dir()
         dry_run(cfg) if cfg.dry_run else train(cfg)
 

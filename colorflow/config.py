@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from colorflow.utils.files import write_text_atomic
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+_GIVEN_FOLDERS = ("data.root", "benchmark.root")
 _LAYERED = "experiment"  # the group that only changes values of the others
 
 
@@ -69,6 +70,18 @@ def check_complete(cfg: DictConfig, ignore: Sequence[str] = ()) -> None:
     missing = sorted(set(_missing(OmegaConf.to_container(cfg, resolve=False))) - set(ignore))
     if missing:
         raise ConfigError(f"missing {', '.join(missing)}: set {' '.join(f'{key}=...' for key in missing)}")
+
+
+def check_folders(cfg: DictConfig) -> None:
+    """Fail on a folder of pages that is not there, before a model is built or downloaded.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    for key in _GIVEN_FOLDERS:
+        folder = OmegaConf.select(cfg, key)
+        if folder is not None and not Path(folder).is_dir():
+            raise ConfigError(f"{key}: expected a folder, found none at {folder}; set {key}=DIR")
 
 
 def compose_config(name: str, overrides: list[str]) -> DictConfig:

@@ -34,6 +34,7 @@ def build(cfg: DictConfig) -> None:
     benchmark = build_benchmark(
         Path(to_absolute_path(str(cfg.source))),
         Path(to_absolute_path(str(cfg.output))),
+        chapters=cfg.chapters if cfg.chapters is None else [str(name) for name in cfg.chapters],
         references=cfg.references,
         pages=cfg.pages,
         seed=cfg.seed,

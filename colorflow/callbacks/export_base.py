@@ -26,15 +26,26 @@ class ExportBase(Callback):
     def __init__(self, folder: str, dtype: str = "float16", measured_pages: int = 16) -> None:
         self.folder, self.dtype, self.measured_pages = Path(folder), getattr(torch, dtype), measured_pages
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Fail before training where the scaling factor could not be measured after it."""
+        if isinstance(pl_module, VAETask):
+            _data(trainer).validation_batch([0])
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write on the first process."""
         if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, BaseTask | VAETask)
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(pl_module, VAETask) and isinstance(data, ComicDataModule):
+        if isinstance(pl_module, VAETask):
+            data = _data(trainer)
             pages = min(self.measured_pages, len(data.val_samples or ()))
             batch = data.validation_batch(range(pages))
             pl_module.vae.register_to_config(scaling_factor=pl_module.latent_scale(batch))
         base = pl_module.base
         save_base(replace(base, vae=base.vae.to(self.dtype), unet=base.unet.to(self.dtype)), self.folder)
+
+
+def _data(trainer: Trainer) -> ComicDataModule:
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    assert isinstance(data, ComicDataModule)
+    return data

@@ -81,7 +81,7 @@ class SkipReport:
         )
 
 
-def read_chapters(root: str | Path) -> tuple[list[Chapter], SkipReport]:
+def read_chapters(root: str | Path, names: Sequence[str] | None = None) -> tuple[list[Chapter], SkipReport]:
     """List the chapters of a folder, in natural order, without opening a picture.
 
     Hidden files and folders are ignored; files that are no pictures are not pages. Of two pages of
@@ -89,19 +89,25 @@ def read_chapters(root: str | Path) -> tuple[list[Chapter], SkipReport]:
 
     Args:
         root: The folder of chapter folders.
+        names: Folder names of the chapters to read; None reads all.
 
     Returns:
         The chapters with at least one page, and what was left out.
 
     Raises:
-        DataError: For a folder that is missing, holds no chapter, or holds pictures but no folders.
+        DataError: For a folder that is missing, holds no chapter, or holds pictures but no folders, and for
+            names that are not there.
     """
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{root}: expected a folder of chapter folders, found none; set data.root (or source) to one")
     chapters: list[Chapter] = []
     skips: list[Skip] = []
-    for folder in sorted((path for path in _visible(root) if path.is_dir()), key=lambda path: natural_key(path.name)):
+    folders = sorted((path for path in _visible(root) if path.is_dir()), key=lambda path: natural_key(path.name))
+    if names is not None:
+        _check_names(names, [folder.name for folder in folders], "chapters")
+        folders = [folder for folder in folders if folder.name in set(names)]
+    for folder in folders:
         pages, duplicates = _read_pages(folder)
         skips += duplicates
         if pages:
@@ -146,9 +152,7 @@ def _choose(names: Sequence[str], held_out: HeldOut, seed: int) -> Sequence[str]
     if isinstance(held_out, (bool, str)) or not isinstance(held_out, (int, float, Sequence)):
         raise DataError(f"val_chapters: expected a list of names, a count or a fraction, got {held_out!r}")
     if isinstance(held_out, Sequence):
-        missing = [name for name in held_out if name not in set(names)]
-        if missing:
-            raise DataError(f"val_chapters: no such chapters {missing}; there are {_some(names)}")
+        _check_names(held_out, names, "val_chapters")
         return held_out
     if isinstance(held_out, float):
         if not 0 <= held_out < 1:
@@ -157,6 +161,13 @@ def _choose(names: Sequence[str], held_out: HeldOut, seed: int) -> Sequence[str]
     if held_out < 0:
         raise DataError(f"val_chapters: expected a count of at least 0, got {held_out}")
     return sorted(names, key=lambda name: (stable_seed(seed, "split", name), name))[:held_out]
+
+
+def _check_names(wanted: Sequence[str], names: Sequence[str], key: str) -> None:
+    """Fail on chapters that are not there."""
+    missing = [name for name in wanted if name not in set(names)]
+    if missing:
+        raise DataError(f"{key}: no such chapters {missing}; there are {_some(names)}")
 
 
 def _read_pages(folder: Path) -> tuple[tuple[Page, ...], list[Skip]]:

@@ -46,6 +46,7 @@ def build_benchmark(
     source: str | Path,
     output: str | Path,
     *,
+    chapters: Sequence[str] | None = None,
     references: int = 40,
     pages: int = 50,
     seed: int = 0,
@@ -63,6 +64,7 @@ def build_benchmark(
     Args:
         source: Folder of chapter folders.
         output: Folder to make.
+        chapters: Names of the chapters to take; None takes all.
         references: Reference pages a chapter (40: the paper's section 4.1).
         pages: Pages to colour a chapter (50: the paper's section 4.1).
         seed: Seed of the choice.
@@ -76,12 +78,12 @@ def build_benchmark(
 
     Raises:
         BenchmarkError: For counts below one, chapters that are all too small, or an output in the way.
-        DataError: For a source without chapters or with more than 5 % unreadable pages.
+        DataError: For a source without (these) chapters or with more than 5 % unreadable pages.
     """
     if pages < 1 or references < 1:
         raise BenchmarkError(f"expected at least one page and one reference, got pages={pages} references={references}")
-    chapters, report = _readable(*read_chapters(source), progress=progress)
-    selected = select_pages(chapters, references=references, pages=pages, seed=seed)
+    readable, report = _readable(*read_chapters(source, chapters), progress=progress)
+    selected = select_pages(readable, references=references, pages=pages, seed=seed)
     all_styles = (GrayStyle(), *styles)
     output = Path(output)
     head = {

@@ -9,17 +9,17 @@ from colorflow.data.toon import ToonSpec, write_chapters
 from colorflow.evaluation.build_benchmark import build_benchmark
 
 
-def toon_benchmark(root: str, chapters: int, pages: int, size: tuple[int, int], seed: int) -> Path:
-    """Make the benchmark at ``root`` unless it is there; leave-one-out references.
+def toon_benchmark(folder: str | Path, chapters: int, pages: int, size: tuple[int, int], seed: int) -> Path:
+    """Make the benchmark at ``folder`` unless it is there; leave-one-out references.
 
     Args:
-        root: Benchmark folder.
+        folder: Benchmark folder.
         chapters: How many chapters.
         pages: Pages a chapter.
         size: Page size (width, height).
         seed: Of the chapters; training uses other seeds.
     """
-    folder = Path(root)
+    folder = Path(folder)
     if not (folder / "benchmark.json").is_file():
         with tempfile.TemporaryDirectory(prefix="colorflow-toon-") as source:
             write_chapters(source, chapters, pages, seed, ToonSpec(size=(size[0], size[1])))

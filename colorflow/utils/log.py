@@ -44,6 +44,7 @@ _NOISE = (
     r".*isinstance\(treespec, LeafSpec\).*",  # lightning on torch 2.15
     r"Found \d+ module\(s\) in eval mode.*",  # the frozen base is meant to be
     r"Experiment logs directory .* exists and is not empty.*",  # our run folder; old metrics are moved aside
+    r"Checkpoint directory .* exists and is not empty.*",  # a resumed run's
     r"The '.*_dataloader' does not have many workers.*",
     r"Trying to infer the `batch_size`.*",
 )

@@ -86,6 +86,15 @@ def test_large_chapters_get_a_reference_folder_apart_from_their_pages(tmp_path: 
     ]
 
 
+def test_only_the_named_chapters_are_taken(tmp_path: Path) -> None:
+    source = write_chapters(tmp_path / "source", {"a": 2, "b": 3, "c": 2})
+    benchmark = build_benchmark(source, tmp_path / "out", chapters=["c", "a"], progress=False)
+    assert [chapter.name for chapter in benchmark.chapters] == ["a", "c"]
+    with pytest.raises(DataError, match=r"chapters: no such chapters \['d'\]; there are"):
+        build_benchmark(source, tmp_path / "other", chapters=["a", "d"], progress=False)
+    assert not (tmp_path / "other").exists()
+
+
 def test_choice_depends_on_the_seed_alone(tmp_path: Path) -> None:
     source = write_chapters(tmp_path / "source", {"a": 12})
     digests = {}

@@ -183,18 +183,22 @@ def test_a_mistyped_override_fails_and_is_named(module, override, tmp_path, capf
 
 
 TOON = ("model=toon", "data=toon", "retrieval=hog", "trainer=cpu")
-CHAPTERS = ("model=toon", "weights=random", "retrieval=hog", "trainer=cpu", "validate_first=false")
 MISTAKES = {
     "no data.root": (train, ["experiment=icp_lora64"], "missing data.root: set data.root=..."),
     "no weights": (train, ["experiment=toon_base"], "got 'runs/toon_vae/TIME/base'"),
-    "no such folder": (train, [*CHAPTERS, "data.root={tmp}/none"], "{tmp}/none"),
+    "no such folder": (train, ["data.root={tmp}/none"], "data.root: expected a folder, found none at {tmp}/none"),
+    "no such benchmark": (
+        train,
+        [*TOON, "benchmark=folder", "benchmark.root={tmp}/none"],
+        "benchmark.root: expected a folder, found none at {tmp}/none",
+    ),
     "no such weights": (train, [*TOON, "weights={tmp}/none"], "set weights=FOLDER"),
     "no network": (train, [*TOON, "weights=nobody/nothing"], "download it on a machine with a network"),
     "no such run": (train, [*TOON, "resume={tmp}/none"], "resume: expected a run folder"),
     "no such dtype": (train, [*TOON, "weights=random", "model.gradient_checkpointing=[vae]"], "['guider', 'unet']"),
     "nothing given": (evaluate, [], "missing benchmark.root, output, weights: set benchmark.root=... output=..."),
     "no predictions": (evaluate, ["method=predictions", "benchmark.root=x", "output=x"], "missing predictions: set"),
-    "no export": (evaluate, ["weights={tmp}", "benchmark.root=x", "output=x"], "expected an export folder"),
+    "no export": (evaluate, ["weights={tmp}", "benchmark.root={tmp}", "output=x"], "expected an export folder"),
     "no benchmark": (evaluate, ["method=gray_copy", "benchmark.root={tmp}/none", "output={tmp}/out"], "{tmp}/none"),
     "no such stage": (
         evaluate,

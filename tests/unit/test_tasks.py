@@ -9,7 +9,7 @@ from tiny_models import tiny_base, tiny_model
 from tiny_runs import batch_of, loader, trainer
 
 from colorflow.diffusion.noise import draw_noise
-from colorflow.diffusion.objective import DiffusionObjective
+from colorflow.diffusion.objective import DiffusionObjective, regression_target
 from colorflow.schema import ColorizationBatch
 from colorflow.tasks.base_task import BaseTask, VAETask
 from colorflow.tasks.dry_run import memory_estimate
@@ -161,10 +161,42 @@ def test_the_base_unet_is_trained_alone():
 
 
 def test_the_base_unet_sees_no_condition():
-    task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD)
+    task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD, gray_queries=0.0)
     batch = batch_of(1, 2)
     blind = ColorizationBatch(batch.target, torch.zeros_like(batch.target), batch.mask, batch.page_ids, batch.seeds)
     assert torch.equal(task.training_step(batch, 0), task.training_step(blind, 0))
+
+
+def test_some_canvases_of_the_base_have_their_query_in_black_and_white():
+    losses = {}
+    for share in (0.0, 1.0):
+        task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD, clearer_references=0.0, gray_queries=share)
+        batch = batch_of(1, 2)
+        losses[share] = task.training_step(batch, 0)
+        as_gray = ColorizationBatch(batch.condition, batch.condition, batch.mask, batch.page_ids, batch.seeds)
+        losses[share, "gray"] = task.training_step(as_gray, 0)
+    assert losses[1.0] == losses[1.0, "gray"] == losses[0.0, "gray"] != losses[0.0]
+
+
+def test_clearer_references_carry_less_noise_and_do_not_count_in_the_base_loss(monkeypatch):
+    task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD, clearer_references=1.0, gray_queries=0.0)
+    batch = batch_of(1, 2, 3, 4)
+    noise = draw_noise(batch.seeds, task.model.latent_shape(batch.target))
+    seen = {}
+
+    def perfect_on_the_query(noisy_latents, timesteps, _batch, _noise):
+        latents = task.model.encode(batch.target, noise.target)
+        seen["noise"] = (noisy_latents - latents).square().mean(1, keepdim=True)
+        references = torch.nn.functional.interpolate(batch.mask, size=latents.shape[-2:]).round()
+        seen["references"] = references
+        return regression_target(task.model.noise_scheduler, latents, noise.noise, timesteps) + 9.0 * references
+
+    monkeypatch.setattr(task, "predict", perfect_on_the_query)
+    assert task.training_step(batch, 0).item() == pytest.approx(0.0, abs=1e-6)
+    references = seen["references"]
+    on_references = (seen["noise"] * references).sum((1, 2, 3)) / references.sum((1, 2, 3))
+    on_query = (seen["noise"] * (1 - references)).sum((1, 2, 3)) / (1 - references).sum((1, 2, 3))
+    assert (on_references < on_query).all()
 
 
 def test_the_vae_learns():
