@@ -43,12 +43,13 @@ def draw(cfg: DictConfig) -> list[Path]:
     """
     if OmegaConf.missing_keys(cfg):
         raise ValueError("missing output; usage: python data/toon_chapters.py output=DIR")
-    for key in ("chapters", "pages", "seed"):
+    for key in ("chapters", "pages", "seed", "max_panels"):
         if type(cfg[key]) is not int:
             raise ValueError(f"{key}: expected a whole number, got {cfg[key]!r}; e.g. {key}=8")
     width, height = whole_numbers(cfg, "size", 2)
     fewest, most = whole_numbers(cfg, "cast", 2)
-    spec = ToonSpec((width, height), bool(cfg.equal_luminance), fewest, most, bool(cfg.bubbles))
+    switches = {key: bool(cfg[key]) for key in ("equal_luminance", "own_luminance", "bubbles")}
+    spec = ToonSpec((width, height), min_cast=fewest, max_cast=most, max_panels=cfg.max_panels, **switches)
     output = to_absolute_path(str(cfg.output))
     return write_chapters(output, cfg.chapters, cfg.pages, cfg.seed, spec, lines=bool(cfg.lines))
 

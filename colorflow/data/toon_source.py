@@ -7,9 +7,8 @@ from pathlib import Path
 
 from colorflow.data.dataset import ChapterDataset
 from colorflow.data.sources import ChapterSource, Splits
-from colorflow.data.toon import ToonSpec, draw_page, write_chapters
+from colorflow.data.toon import ToonSpec, name_set, write_chapters
 from colorflow.retrieval import Retriever
-from colorflow.utils.hashing import digest_image
 
 
 class ToonSource(ChapterSource):
@@ -20,7 +19,7 @@ class ToonSource(ChapterSource):
         page_size: Page size (W, H).
         retriever: Finds the patches.
         cache_dir: Folder for the retrieval records.
-        size: Size (width, height) the pages are drawn at.
+        spec: What is drawn, and at which size.
         chapters: How many chapters.
         pages: Pages a chapter.
         val_chapters: How many of them are held out.
@@ -34,7 +33,7 @@ class ToonSource(ChapterSource):
         page_size: Sequence[int],
         retriever: Retriever,
         cache_dir: str | Path,
-        size: Sequence[int] = (192, 288),
+        spec: ToonSpec,
         chapters: int = 48,
         pages: int = 8,
         val_chapters: int = 2,
@@ -42,10 +41,8 @@ class ToonSource(ChapterSource):
         seed: int = 0,
     ) -> None:
         self.chapters, self.pages = chapters, pages
-        self.spec = ToonSpec(size=(size[0], size[1]))
-        # A page drawn now names the drawing code too: pages of another version of it are not taken for these.
-        drawn = digest_image(draw_page(seed, 0, self.spec).color)[:8]
-        name = f"{chapters}x{pages}_{size[0]}x{size[1]}_seed{seed}_{drawn}"
+        self.spec = spec
+        name = name_set(chapters, pages, seed, spec)
         super().__init__(Path(root) / name, page_size, retriever, cache_dir, val_chapters, pool_size, seed)
 
     def _make(self) -> Splits[ChapterDataset]:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from colorflow.data.toon import ToonSpec, write_chapters
+from colorflow.data.toon import ToonSpec, name_set, write_chapters
 from colorflow.evaluation.build_benchmark import build_benchmark
 
 
-def toon_benchmark(folder: str | Path, chapters: int, pages: int, size: tuple[int, int], seed: int) -> Path:
-    """Make the benchmark at ``folder`` unless it is there; leave-one-out references.
+def toon_benchmark(parent: str | Path, chapters: int, pages: int, spec: ToonSpec, seed: int) -> Path:
+    """Make the benchmark unless it is there; leave-one-out references.
 
     Args:
-        folder: Benchmark folder.
+        parent: Folder of such benchmarks; each has a subfolder of its own.
         chapters: How many chapters.
         pages: Pages a chapter.
-        size: Page size (width, height).
+        spec: What is drawn, and at which size.
         seed: Of the chapters; training uses other seeds.
+
+    Returns:
+        The benchmark folder.
     """
-    folder = Path(folder)
+    folder = Path(parent) / name_set(chapters, pages, seed, spec)
     if not (folder / "benchmark.json").is_file():
         with tempfile.TemporaryDirectory(prefix="colorflow-toon-") as source:
-            write_chapters(source, chapters, pages, seed, ToonSpec(size=(size[0], size[1])))
+            write_chapters(source, chapters, pages, seed, spec)
             build_benchmark(source, folder, pages=pages, references=pages, seed=seed, name="toon", progress=False)
     return folder
 

@@ -77,18 +77,20 @@ class VAETask(TrainableTask):
 
 
 class BaseTask(ICPTask):
-    """Train the base U-Net as an unconditional denoiser of canvases; no guider, no condition.
+    """Train the base U-Net as a denoiser of canvases; no guider.
 
-    What Stable Diffusion has from its scale, a small base is shown: other regions of an image tell about this
-    one, and comics are in colour or in black and white. So some canvases carry less noise on the references
-    than on the query (the loss is then on the query alone), and some have their query in black and white.
+    What Stable Diffusion has from its scale, a small base is shown. Comics are in colour or in black and white: so
+    some canvases have their query in black and white. And other regions of an image tell about this one, gray
+    values about colours: so some noisy canvases have a share of their condition (references in colour, query in
+    gray) added to them, and the loss is then on the query alone. The first convolution of a new guider, a copy of
+    this U-Net, adds noisy latents and condition in the same way, so that its features mean something from the start.
 
     Args:
         base: Its U-Net is trained, its VAE is frozen.
         objective: See `ICPTask`.
         optimizer: See `TrainableTask`.
         lr_scheduler: See `TrainableTask`.
-        clearer_references: Share of canvases whose references carry less noise (our choice).
+        hinted: Share of canvases with such a hint (our choice).
         gray_queries: Share of canvases with a query in black and white (our choice).
         validation_timesteps: See `ICPTask`.
     """
@@ -99,32 +101,27 @@ class BaseTask(ICPTask):
         objective: DiffusionObjective,
         optimizer: OptimizerFactory,
         lr_scheduler: SchedulerFactory | None = None,
-        clearer_references: float = 0.5,
-        gray_queries: float = 0.25,
+        hinted: float = 0.6,
+        gray_queries: float = 0.1,
         validation_timesteps: Sequence[int] = (100, 300, 500, 700, 900),
     ) -> None:
         idle = ColorizationGuider.from_unet(base.unet, base.unet.config.in_channels + 1).requires_grad_(False)
         super().__init__(ICPModel(base, idle), objective, optimizer, lr_scheduler, validation_timesteps)
         self.base = base
-        self.clearer_references, self.gray_queries = clearer_references, gray_queries
+        self.hinted, self.gray_queries = hinted, gray_queries
 
     def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
-        """Denoise a canvas whose regions may differ in noise; scalar loss."""
+        """Denoise a canvas, some with a hint; scalar loss."""
         noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
-        clearer, share, gray = self._draw_regions(batch.seeds)
-        images = torch.where((gray < self.gray_queries)[:, None, None, None], batch.condition, batch.target)
-        latents = self.model.encode(images, noise.target).float()
-        references = interpolate(batch.mask, size=latents.shape[-2:]).round()
-        timesteps = self.objective.timesteps(noise.uniform, self.model.noise_scheduler)
-        uneven = clearer < self.clearer_references
-        less = torch.where(uneven, (timesteps * share).long(), timesteps)
-        add_noise = self.model.noise_scheduler.add_noise
-        noisy_latents = torch.where(
-            references > 0, add_noise(latents, noise.noise, less), add_noise(latents, noise.noise, timesteps)
-        )
-        target = regression_target(self.model.noise_scheduler, latents, noise.noise, timesteps)
+        scheduler = self.model.noise_scheduler
+        is_gray, is_hinted, strength = self._draw_kinds(batch.seeds)
+        condition = self.model.encode(batch.condition, noise.target).float()
+        latents = torch.where(is_gray > 0, condition, self.model.encode(batch.target, noise.target).float())
+        timesteps = self.objective.timesteps(noise.uniform, scheduler)
+        noisy_latents = scheduler.add_noise(latents, noise.noise, timesteps) + is_hinted * strength * condition
+        target = regression_target(scheduler, latents, noise.noise, timesteps)
         error = (self.predict(noisy_latents, timesteps, batch, noise) - target).square().mean(1, keepdim=True)
-        weight = 1.0 - references * uneven[:, None, None, None]
+        weight = 1.0 - is_hinted * interpolate(batch.mask, size=latents.shape[-2:]).round()
         loss = ((error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
         return loss
@@ -134,6 +131,8 @@ class BaseTask(ICPTask):
         embeds = self.model.prompt_embeds.expand(len(noisy_latents), -1, -1)
         return unet_with_residuals(self.model.unet, noisy_latents, timesteps, embeds)
 
-    def _draw_regions(self, seeds: Sequence[int]) -> Tensor:
-        """Three uniform draws a sample, ``(3, B)``, from its own seed."""
-        return torch.stack([torch.rand(3, generator=generator(seed, "regions")) for seed in seeds], 1).to(self.device)
+    def _draw_kinds(self, seeds: Sequence[int]) -> Tensor:
+        """Is gray, is hinted (0 or 1), and strength of the hint in [0, 1): ``(3, B, 1, 1, 1)``, each from its seed."""
+        draws = torch.stack([torch.rand(3, generator=generator(seed, "kinds")) for seed in seeds], dim=1)
+        kinds = torch.stack([(draws[0] < self.gray_queries).float(), (draws[1] < self.hinted).float(), draws[2]])
+        return kinds[..., None, None, None].to(self.device)

@@ -32,5 +32,5 @@ def debug_run(tmp_path_factory: pytest.TempPathFactory) -> DebugRun:
     folders = list((place / "runs" / "debug").glob("*"))
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(folders) == 1
-    benchmark = next((place / "runs" / "cache").glob("toon_benchmark*"))
+    benchmark = next((place / "runs" / "cache").glob("toon_benchmark/*"))
     return DebugRun(folders[0], benchmark, done.stdout + done.stderr, done.returncode)

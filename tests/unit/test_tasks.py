@@ -161,7 +161,7 @@ def test_the_base_unet_is_trained_alone():
 
 
 def test_the_base_unet_sees_no_condition():
-    task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD, gray_queries=0.0)
+    task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD, hinted=0.0, gray_queries=0.0)
     batch = batch_of(1, 2)
     blind = ColorizationBatch(batch.target, torch.zeros_like(batch.target), batch.mask, batch.page_ids, batch.seeds)
     assert torch.equal(task.training_step(batch, 0), task.training_step(blind, 0))
@@ -170,7 +170,7 @@ def test_the_base_unet_sees_no_condition():
 def test_some_canvases_of_the_base_have_their_query_in_black_and_white():
     losses = {}
     for share in (0.0, 1.0):
-        task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD, clearer_references=0.0, gray_queries=share)
+        task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD, hinted=0.0, gray_queries=share)
         batch = batch_of(1, 2)
         losses[share] = task.training_step(batch, 0)
         as_gray = ColorizationBatch(batch.condition, batch.condition, batch.mask, batch.page_ids, batch.seeds)
@@ -178,25 +178,27 @@ def test_some_canvases_of_the_base_have_their_query_in_black_and_white():
     assert losses[1.0] == losses[1.0, "gray"] == losses[0.0, "gray"] != losses[0.0]
 
 
-def test_clearer_references_carry_less_noise_and_do_not_count_in_the_base_loss(monkeypatch):
-    task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD, clearer_references=1.0, gray_queries=0.0)
+def test_a_hint_is_a_share_of_the_condition_and_the_loss_is_on_the_query_alone(monkeypatch):
+    task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD, hinted=1.0, gray_queries=0.0)
     batch = batch_of(1, 2, 3, 4)
     noise = draw_noise(batch.seeds, task.model.latent_shape(batch.target))
-    seen = {}
+    latents, condition = (task.model.encode(images, noise.target) for images in (batch.target, batch.condition))
+    references = torch.nn.functional.interpolate(batch.mask, size=latents.shape[-2:]).round()
+    scheduler = task.model.noise_scheduler
+    strengths = []
 
     def perfect_on_the_query(noisy_latents, timesteps, _batch, _noise):
-        latents = task.model.encode(batch.target, noise.target)
-        seen["noise"] = (noisy_latents - latents).square().mean(1, keepdim=True)
-        references = torch.nn.functional.interpolate(batch.mask, size=latents.shape[-2:]).round()
-        seen["references"] = references
-        return regression_target(task.model.noise_scheduler, latents, noise.noise, timesteps) + 9.0 * references
+        hints = noisy_latents - scheduler.add_noise(latents, noise.noise, timesteps)
+        for hint, clean in zip(hints, condition, strict=True):
+            strength = float((hint * clean).sum() / clean.square().sum())
+            torch.testing.assert_close(hint, strength * clean, atol=1e-5, rtol=1e-4)
+            strengths.append(strength)
+        return regression_target(scheduler, latents, noise.noise, timesteps) + 9.0 * references
 
     monkeypatch.setattr(task, "predict", perfect_on_the_query)
     assert task.training_step(batch, 0).item() == pytest.approx(0.0, abs=1e-6)
-    references = seen["references"]
-    on_references = (seen["noise"] * references).sum((1, 2, 3)) / references.sum((1, 2, 3))
-    on_query = (seen["noise"] * (1 - references)).sum((1, 2, 3)) / (1 - references).sum((1, 2, 3))
-    assert (on_references < on_query).all()
+    assert len(set(strengths)) == 4
+    assert all(0 <= strength < 1 for strength in strengths)
 
 
 def test_the_vae_learns():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import runpy
 import subprocess
 import sys
@@ -15,7 +16,17 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from colorflow.data.toon import PARTS, ToonPage, ToonSpec, draw_chapter, draw_page, write_chapters
-from colorflow.data.toon.colors import cast_colors, color_at, dice, luma, scene_colors, wheel
+from colorflow.data.toon.colors import (
+    CAST_RANGE,
+    SCENE_LEVELS,
+    cast_colors,
+    color_at,
+    dice,
+    luma,
+    own_levels,
+    scene_colors,
+    wheel,
+)
 from colorflow.data.toon.files import chapter_seed
 from colorflow.data.toon.geometry import circle, grow, points, tube
 
@@ -172,6 +183,34 @@ def test_the_luma_of_a_place_does_not_depend_on_its_hues() -> None:
     assert len({tuple(luma(c) for c in scene_colors(dice("x", seed), False)) for seed in range(40)}) == 40
 
 
+def test_every_colour_may_have_a_luma_of_its_own_that_says_nothing_about_hue() -> None:
+    places: list[tuple[float, float]] = []
+    for seed in range(120):
+        page = draw_page(seed, 0, ToonSpec(size=(48, 48), supersample=1, own_luminance=True))
+        colors = [color for row in page.colors for color in row]
+        assert len({luma(color) for color in colors}) == len(colors)
+        places += [(luma(color), hue_of(color)) for color in colors]
+    lumas, hues = np.array(places).T
+    assert lumas.min() == CAST_RANGE[0]
+    assert lumas.max() == CAST_RANGE[1]
+    for low in range(92, 188, 24):
+        some = hues[(lumas >= low) & (lumas < low + 24)]
+        assert 2 * len(some) * abs(np.exp(2j * np.pi * some).mean()) ** 2 < 16
+
+
+def test_scenery_of_one_use_has_another_luma_in_every_place() -> None:
+    _, scenes = own_levels(dice("x", 1), 3, 3)
+    assert len(set(scenes.ravel())) == scenes.size
+    for one, other in itertools.pairwise(np.argsort(SCENE_LEVELS)):
+        assert scenes[:, one].max() < scenes[:, other].min()
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4])
+def test_no_page_has_more_panels_than_asked(most: int) -> None:
+    counts = {len(draw_page(seed, 0, ToonSpec(size=(96, 144), max_panels=most)).panels) for seed in range(40)}
+    assert counts == set(range(min(most, 2), most + 1))
+
+
 @pytest.mark.parametrize("size", [(48, 48), (49, 77), (48, 300), (300, 48), (255, 401), (700, 1000)])
 def test_any_size(size: tuple[int, int]) -> None:
     for page in draw_chapter(5, 2, ToonSpec(size=size, supersample=2)):
@@ -214,6 +253,9 @@ def test_bubbles_can_be_left_out_and_never_cover_faces() -> None:
         ({"min_cast": 5, "max_cast": 4}, "max_cast=4"),
         ({"max_cast": 7}, "max_cast=7"),
         ({"supersample": 0}, "supersample"),
+        ({"max_panels": 0}, "max_panels from 1 to 4, got 0"),
+        ({"max_panels": 5}, "got 5"),
+        ({"own_luminance": True, "equal_luminance": False}, "expected own_luminance with equal_luminance=true"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict, match: str) -> None:

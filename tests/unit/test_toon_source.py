@@ -1,8 +1,8 @@
 """Generated training pages and the generated benchmark: made once, whole, and apart from each other."""
 
-import pytest
 from PIL import Image
 
+from colorflow.data.toon import ToonSpec
 from colorflow.data.toon_source import ToonSource
 from colorflow.evaluation.benchmark import read_benchmark
 from colorflow.evaluation.toon_benchmark import existing_benchmark, toon_benchmark
@@ -13,7 +13,7 @@ SIZE = (48, 72)
 
 
 def source(folder, **options):
-    options = {"chapters": 3, "pages": 2, "val_chapters": 1, "size": SIZE} | options
+    options = {"chapters": 3, "pages": 2, "val_chapters": 1, "spec": ToonSpec(SIZE)} | options
     return ToonSource(folder / "toon", SIZE, RandomRetriever(), folder / "cache", **options)
 
 
@@ -41,8 +41,9 @@ def test_an_interrupted_set_is_finished(tmp_path):
 
 
 def test_every_set_has_its_own_folder(tmp_path):
-    roots = [source(tmp_path, **change).root for change in ({}, {"seed": 1}, {"pages": 3}, {"size": (64, 96)})]
-    assert len(set(roots)) == 4
+    specs = [{"spec": ToonSpec((64, 96))}, {"spec": ToonSpec(SIZE, max_panels=3)}]
+    roots = [source(tmp_path, **change).root for change in ({}, {"seed": 1}, {"pages": 3}, *specs)]
+    assert len(set(roots)) == 5
 
 
 def test_the_same_seed_gives_the_same_set_anywhere(tmp_path):
@@ -52,9 +53,10 @@ def test_the_same_seed_gives_the_same_set_anywhere(tmp_path):
 
 
 def test_the_benchmark_is_made_once_and_shares_no_page_with_training(tmp_path):
-    root = toon_benchmark(str(tmp_path / "bench"), 2, 2, SIZE, seed=1000)
+    asked = (tmp_path / "bench", 2, 2, ToonSpec(SIZE), 1000)
+    root = toon_benchmark(*asked)
     made = times(root)
-    assert toon_benchmark(str(root), 2, 2, SIZE, seed=1000) == root == existing_benchmark(str(root))
+    assert toon_benchmark(*asked) == root == existing_benchmark(str(root))
     assert times(root) == made
     benchmark = read_benchmark(root)
     assert len(benchmark.chapters) == 2
@@ -63,8 +65,3 @@ def test_the_benchmark_is_made_once_and_shares_no_page_with_training(tmp_path):
     source(tmp_path).splits()
     trained = {digest_image(Image.open(path)) for path in (tmp_path / "toon").rglob("*.png")}
     assert not trained & set(targets)
-
-
-def test_an_impossible_size_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="48"):
-        source(tmp_path, size=(16, 24))

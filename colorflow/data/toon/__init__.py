@@ -3,8 +3,8 @@
 ``draw_chapter`` draws pages in memory, ``write_chapters`` writes a folder of chapters.
 """
 
-from colorflow.data.toon.files import write_chapters
+from colorflow.data.toon.files import name_set, write_chapters
 from colorflow.data.toon.page import draw_chapter, draw_page
 from colorflow.data.toon.spec import PARTS, ToonCharacter, ToonPage, ToonSpec
 
-__all__ = ["PARTS", "ToonCharacter", "ToonPage", "ToonSpec", "draw_chapter", "draw_page", "write_chapters"]
+__all__ = ["PARTS", "ToonCharacter", "ToonPage", "ToonSpec", "draw_chapter", "draw_page", "name_set", "write_chapters"]

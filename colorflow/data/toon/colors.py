@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from colorflow.data.toon.spec import PARTS, Color
@@ -18,6 +20,9 @@ LEVELS = {"hair": (104, 132, 160), "skin": (160, 188), "top": (104, 132, 160), "
 
 SCENE_LEVELS = (226, 208, 192, 214, 176, 188, 234)
 """Luma of sky or wall, far, near, ground, accent, ground shadow, light (our choice: lighter than the cast)."""
+
+CAST_RANGE, SCENE_RANGE = (92, 188), (168, 240)
+"""Lumas that the cast and the scenery are spread over where every colour has its own (our choice)."""
 
 
 def dice(*parts: int | str) -> np.random.Generator:
@@ -80,7 +85,24 @@ def natural(hue: float, saturation: float, light: float) -> Color:
     return red, green, blue
 
 
-def cast_colors(rng: np.random.Generator, cast: int, equal_luminance: bool) -> tuple[tuple[Color, ...], ...]:
+def own_levels(rng: np.random.Generator, cast: int, places: int) -> tuple[np.ndarray, np.ndarray]:
+    """A luma of its own for every colour of a chapter, drawn without regard to any hue.
+
+    Returns:
+        ``(cast, parts)`` levels of the cast, evenly spread and dealt at random, and ``(places, uses)`` levels
+        of the scenery, lighter, in the order of ``SCENE_LEVELS`` whatever the place.
+    """
+    parts = rng.permutation(np.linspace(*CAST_RANGE, cast * len(PARTS)).round()).reshape(cast, len(PARTS))
+    scenes = np.empty((places, len(SCENE_LEVELS)))
+    spread = np.linspace(*SCENE_RANGE, scenes.size).round()
+    for rank, use in enumerate(np.argsort(SCENE_LEVELS)):
+        scenes[:, use] = rng.permutation(spread[rank * places : (rank + 1) * places])
+    return parts.astype(int), scenes.astype(int)
+
+
+def cast_colors(
+    rng: np.random.Generator, cast: int, equal_luminance: bool, levels: np.ndarray | None = None
+) -> tuple[tuple[Color, ...], ...]:
     """Colours of every part of every character of a chapter.
 
     Within a part the hues of the cast are spread over the circle, so that characters differ;
@@ -89,10 +111,10 @@ def cast_colors(rng: np.random.Generator, cast: int, equal_luminance: bool) -> t
     """
     hues = max((_deal_hues(rng, cast) for _ in range(12)), key=_contrast)
     table = []
-    for row in hues:
+    for character, row in enumerate(hues):
         colors = []
-        for name, hue in zip(PARTS, row, strict=True):
-            level = int(rng.choice(LEVELS[name]))
+        for part, (name, hue) in enumerate(zip(PARTS, row, strict=True)):
+            level = int(rng.choice(LEVELS[name]) if levels is None else levels[character, part])
             saturation = float(rng.uniform(0.84, 1.0))
             light = float(rng.uniform(0.0, 0.3))
             colors.append(
@@ -114,7 +136,9 @@ def _contrast(hues: np.ndarray) -> float:
     return float(np.minimum(gap, 1.0 - gap).min())
 
 
-def scene_colors(rng: np.random.Generator, equal_luminance: bool) -> tuple[Color, ...]:
+def scene_colors(
+    rng: np.random.Generator, equal_luminance: bool, levels: Sequence[int] = SCENE_LEVELS
+) -> tuple[Color, ...]:
     """Seven colours of a location (see ``SCENE_LEVELS``): two related hues and one apart."""
     base = float(rng.random())
     ground = base + float(rng.uniform(0.25, 0.5))
@@ -123,6 +147,6 @@ def scene_colors(rng: np.random.Generator, equal_luminance: bool) -> tuple[Color
     hues = (base, ground - 0.04, near, ground, accent, ground, accent)
     strength = (0.75, 0.65, 0.7, 0.7, 0.85, 0.7, 0.6)
     if equal_luminance:
-        return tuple(color_at(h, v, s) for h, v, s in zip(hues, SCENE_LEVELS, strength, strict=True))
+        return tuple(color_at(h, int(v), s) for h, v, s in zip(hues, levels, strength, strict=True))
     lights = [(level - 150) / 110 for level in SCENE_LEVELS]
     return tuple(natural(h, s, v) for h, v, s in zip(hues, lights, strength, strict=True))

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
 
 from colorflow.data.toon.page import draw_page
 from colorflow.data.toon.spec import ToonSpec
+from colorflow.utils.hashing import digest_image, digest_json
 from colorflow.utils.images import save_png
 from colorflow.utils.seeding import stable_seed
+
+
+def name_set(chapters: int, pages: int, seed: int, spec: ToonSpec) -> str:
+    """Folder name of a set of chapters: equal names mean equal pixels.
+
+    A page drawn now is part of it, so that pages of another version of the drawing code are not taken for these.
+    """
+    digest = digest_json([asdict(spec), digest_image(draw_page(seed, 0, spec).color)])[:8]
+    return f"{chapters}x{pages}_{spec.size[0]}x{spec.size[1]}_seed{seed}_{digest}"
 
 
 def write_chapters(

@@ -36,12 +36,13 @@ class Panel:
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def lay_out(rng: np.random.Generator, width: float, height: float) -> tuple[Panel, ...]:
-    """Divide a page of ``width`` x ``height`` canvas pixels into two to four panels."""
+def lay_out(rng: np.random.Generator, width: float, height: float, most: int) -> tuple[Panel, ...]:
+    """Divide a page of ``width`` x ``height`` canvas pixels into at most ``most`` panels, two to four where it may."""
     across = width > 1.15 * height
     long, short = (width, height) if across else (height, width)
     side = min(width, height)
-    rows = TEMPLATES[int(rng.choice(len(TEMPLATES), p=WEIGHTS))]
+    weights = np.array([weight * (sum(rows) <= most) for rows, weight in zip(TEMPLATES, WEIGHTS, strict=True)])
+    rows = TEMPLATES[int(rng.choice(len(TEMPLATES), p=weights / weights.sum()))] if most > 1 else (1,)
     shares = np.array([float(rng.uniform(0.85, 1.2)) for _ in rows])
     shares = np.round(shares / shares.sum(), 6)
     slanted = bool(rng.random() < 0.55)
@@ -59,7 +60,7 @@ def lay_out(rng: np.random.Generator, width: float, height: float) -> tuple[Pane
         panels = [panel[:, ::-1][[0, 3, 2, 1]] for panel in panels]
     laid = [Panel(panel) for panel in panels]
     hosts = [k for k, panel in enumerate(laid) if _aspect(panel) > 0.95]
-    if len(laid) < 4 and hosts and rng.random() < 0.3:
+    if len(laid) < most and hosts and rng.random() < 0.3:
         host = hosts[int(rng.integers(len(hosts)))]
         laid[host], inset = _inset(rng, laid[host], side)
         laid.append(inset)

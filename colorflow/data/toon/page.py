@@ -45,7 +45,7 @@ def _draw_page(world: World, index: int, spec: ToonSpec) -> ToonPage:
     width, height = spec.size[0] * fine, spec.size[1] * fine
     line = max(float(fine), LINE * min(width, height))
     canvas = Image.new("L", (width, height), PAPER)
-    panels = lay_out(rng, float(width), float(height))
+    panels = lay_out(rng, float(width), float(height), spec.max_panels)
     where = int(rng.integers(PLACES))
     characters: list[ToonCharacter] = []
     for number, panel in enumerate(panels):

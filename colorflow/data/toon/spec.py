@@ -12,6 +12,7 @@ PARTS = ("hair", "skin", "top", "bottom", "prop")
 """Colour-carrying parts of a character, in the order of the label map."""
 
 MAX_CAST = 6
+MAX_PANELS = 4
 MIN_SIDE = 48
 
 Box = tuple[int, int, int, int]
@@ -31,6 +32,10 @@ class ToonSpec:
         max_cast: Most characters in a chapter, at most 6.
         bubbles: Draw speech bubbles and caption boxes.
         supersample: Pixels are drawn this many times finer in both directions, then averaged.
+        own_luminance: With ``equal_luminance``: every colour of a chapter has a luma of its own, so that a
+            reference tells the colour by the gray value alone. False: a few levels are shared, and only who
+            and what it is tells.
+        max_panels: Most panels on a page, 1 to 4; an inset counts.
 
     Raises:
         ValueError: An option is out of its range.
@@ -42,6 +47,8 @@ class ToonSpec:
     max_cast: int = 6
     bubbles: bool = True
     supersample: int = 3
+    own_luminance: bool = False
+    max_panels: int = 4
 
     def __post_init__(self) -> None:
         """Check every option."""
@@ -56,6 +63,13 @@ class ToonSpec:
             raise ValueError(
                 f"toon cast: expected 1 <= min_cast <= max_cast <= {MAX_CAST}, "
                 f"got min_cast={self.min_cast}, max_cast={self.max_cast}; change one of them"
+            )
+        if not 1 <= self.max_panels <= MAX_PANELS:
+            raise ValueError(f"toon panels: expected max_panels from 1 to {MAX_PANELS}, got {self.max_panels}")
+        if self.own_luminance and not self.equal_luminance:
+            raise ValueError(
+                "toon luminance: expected own_luminance with equal_luminance=true, got false; "
+                "a luma that follows the hue is not the part's own"
             )
         if not 1 <= self.supersample <= 8:
             raise ValueError(f"toon supersample: expected 1 to 8, got {self.supersample}; 3 is a good value")
