@@ -26,11 +26,13 @@ class Row:
         name: Row name.
         references: ``own``, ``other_chapter`` (what the references are worth is the gap to it), or ``none``.
         keep_luminance: See `ColorFlowPipeline`.
+        gsrp: Whether guided super-resolution is run; False gives ICP alone. None: where the weights have it.
     """
 
     name: str = "colorflow"
     references: References = "own"
     keep_luminance: bool = False
+    gsrp: bool | None = None
 
 
 def colorflow_rows(
@@ -40,6 +42,7 @@ def colorflow_rows(
     retrieval: RetrievalSettings | None = None,
     device: str = "auto",
     dtype: str = "float32",
+    gsrp: str | None = None,
 ) -> Mapping[str, MethodSpec]:
     """Rows of one export folder; they share its networks, loaded when the first page is due.
 
@@ -50,9 +53,10 @@ def colorflow_rows(
         retrieval: Other than what the export folder names.
         device: ``auto`` takes the GPU where there is one.
         dtype: Of the networks.
+        gsrp: Export folder that guided super-resolution is taken from; default: ``weights``, where it has one.
 
     Raises:
-        FileNotFoundError: If there is no export folder.
+        FileNotFoundError: If there is no export folder, or no guided super-resolution for a row that asks for it.
     """
     folder = Path(weights)
     if not (folder / "model_index.json").is_file():
@@ -61,19 +65,33 @@ def colorflow_rows(
             "runs/<experiment>/<time>/export"
         )
 
+    source = folder if gsrp is None else Path(gsrp)
+    wanting = [row.name for row in rows if row.gsrp]
+    if wanting and not (source / "gsrp").is_dir():
+        raise FileNotFoundError(
+            f"gsrp: expected an export folder with gsrp/ for {', '.join(wanting)}, got {source}; experiment=gsrp trains one"
+        )
+
     @cache
     def load() -> ColorFlowPipeline:
         target = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        return ColorFlowPipeline.from_pretrained(folder, getattr(torch, dtype), target, retrieval)
+        return ColorFlowPipeline.from_pretrained(folder, getattr(torch, dtype), target, retrieval, gsrp)
 
     def build(row: Row) -> Colorizer:
         shared = load()
         return ColorFlowPipeline(
-            shared.icp, shared.retriever, shared.page_size, sampling, row.keep_luminance, name=row.name
+            shared.icp,
+            shared.retriever,
+            shared.page_size,
+            sampling,
+            row.keep_luminance,
+            name=row.name,
+            gsrp=None if row.gsrp is False else shared.gsrp,
         )
 
-    files = {str(path.relative_to(folder)): digest_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    shared_settings = [files, asdict(sampling), repr(retrieval), dtype]
+    shared_settings = [_digests(folder), asdict(sampling), repr(retrieval), dtype]
+    if gsrp is not None:
+        shared_settings.append(_digests(source))
     return {
         row.name: MethodSpec(
             lambda row=row: build(row),  # type: ignore[misc]
@@ -82,6 +100,11 @@ def colorflow_rows(
         )
         for row in rows
     }
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Digest of every file, by its place in the folder."""
+    return {str(path.relative_to(folder)): digest_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def predictions_rows(predictions: str, name: str) -> Mapping[str, MethodSpec]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import instance_norm, relu
 
 NormMode = Literal["batch", "running"]
+UpsampleMode = Literal["bilinear", "bicubic"]
 
 _BLOCKS = ("block1", "block2", "block3", "block4")
 
@@ -97,13 +98,22 @@ class FusionNetwork(ModelMixin, ConfigMixin):
     Args:
         block_out_channels: Width of each level of the VAE.
         norm_mode: ``batch`` or ``running``, see `PageNorm`.
+        upsample_mode: How `GSRPModel` brings the colour result to the page's size; kept here because it has to go
+            where the weights go. ``bilinear`` (the paper: linearly), or ``bicubic`` with Pillow's kernel (released).
+
+    Raises:
+        ValueError: For an unknown mode.
     """
 
     @register_to_config
     def __init__(
-        self, block_out_channels: Sequence[int] = (128, 256, 512, 512), norm_mode: NormMode = "batch"
+        self,
+        block_out_channels: Sequence[int] = (128, 256, 512, 512),
+        norm_mode: NormMode = "batch",
+        upsample_mode: UpsampleMode = "bilinear",
     ) -> None:
         super().__init__()
+        _check("upsample_mode", upsample_mode, get_args(UpsampleMode))
         widths = tap_widths(block_out_channels)
         last = len(widths) - 1
         stacks = [ResidualStack(2 * width, widths[min(level + 2, last)]) for level, width in enumerate(widths)]
@@ -116,8 +126,7 @@ class FusionNetwork(ModelMixin, ConfigMixin):
         Raises:
             ValueError: For another mode.
         """
-        if norm_mode not in get_args(NormMode):
-            raise ValueError(f"norm_mode: expected one of {', '.join(get_args(NormMode))}, got {norm_mode!r}")
+        _check("norm_mode", norm_mode, get_args(NormMode))
         self.register_to_config(norm_mode=norm_mode)
         for module in self.modules():
             if isinstance(module, PageNorm):
@@ -140,3 +149,8 @@ class FusionNetwork(ModelMixin, ConfigMixin):
 def tap_widths(block_out_channels: Sequence[int]) -> list[int]:
     """Channels of the tapped encoder features: the input convolution's, then every down block's."""
     return [block_out_channels[0], *block_out_channels]
+
+
+def _check(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")

@@ -7,7 +7,6 @@ hooks (fixture ``d_gsrp``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 from diffusers import AutoencoderKL
@@ -15,9 +14,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from colorflow.models.fusion import FusionNetwork, NormMode
-
-UpsampleMode = Literal["bilinear", "bicubic"]
+from colorflow.models.fusion import FusionNetwork, NormMode, UpsampleMode
 
 
 def encoder_features(vae: AutoencoderKL, images: Tensor) -> list[Tensor]:
@@ -74,14 +71,12 @@ class GSRPModel(nn.Module):
     Args:
         vae: Frozen here.
         fusion: What is trained.
-        upsample_mode: How the colour result is brought to the page's size: ``bilinear`` (the paper: linearly), or
-            ``bicubic`` with Pillow's kernel, which is what the released demo does.
 
     Raises:
-        ValueError: If the fusion network was made for a VAE of other widths, or for another mode.
+        ValueError: If the fusion network was made for a VAE of other widths.
     """
 
-    def __init__(self, vae: AutoencoderKL, fusion: FusionNetwork, upsample_mode: UpsampleMode = "bilinear") -> None:
+    def __init__(self, vae: AutoencoderKL, fusion: FusionNetwork) -> None:
         super().__init__()
         expected, got = list(vae.config.block_out_channels), list(fusion.config.block_out_channels)
         if expected != got:
@@ -89,21 +84,15 @@ class GSRPModel(nn.Module):
                 f"the fusion network is made for a VAE of widths {got}, this VAE has {expected}; use it with the "
                 "family it was trained for"
             )
-        if upsample_mode not in get_args(UpsampleMode):
-            raise ValueError(
-                f"upsample_mode: expected one of {', '.join(get_args(UpsampleMode))}, got {upsample_mode!r}"
-            )
         self.vae: AutoencoderKL = vae.requires_grad_(False).eval()
         self.fusion = fusion
-        # In the fusion network's config.json: what it was trained with has to go where it goes.
-        fusion.register_to_config(upsample_mode=upsample_mode)
 
     @classmethod
     def from_vae(
         cls, vae: AutoencoderKL, norm_mode: NormMode = "batch", upsample_mode: UpsampleMode = "bilinear"
     ) -> GSRPModel:
         """A model to train: a fresh fusion network that fits the VAE."""
-        return cls(vae, FusionNetwork(tuple(vae.config.block_out_channels), norm_mode), upsample_mode)
+        return cls(vae, FusionNetwork(tuple(vae.config.block_out_channels), norm_mode, upsample_mode))
 
     def train(self, mode: bool = True) -> GSRPModel:
         """Switch to training mode; the frozen VAE stays in evaluation mode."""

@@ -31,9 +31,9 @@ def build(config: dict[str, Any], tensors: dict[str, Tensor], norm_mode: NormMod
     vae.load_state_dict(with_prefix(tensors, "vae."))
     widths = config["vae"]["block_out_channels"]
     assert tap_widths(widths) == config["channels_list"]
-    fusion = FusionNetwork(widths, norm_mode)
+    fusion = FusionNetwork(widths, norm_mode, "bicubic")
     fusion.load_state_dict(with_prefix(tensors, "gsrp."))
-    return GSRPModel(vae, fusion, "bicubic").eval()
+    return GSRPModel(vae, fusion).eval()
 
 
 def truncated(image: Tensor) -> Tensor:
