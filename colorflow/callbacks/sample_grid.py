@@ -12,6 +12,7 @@ from torchvision.utils import make_grid
 
 from colorflow.data.datamodule import ComicDataModule
 from colorflow.pipelines.icp import ICPPipeline, Sampling
+from colorflow.schema import ColorizationBatch
 from colorflow.tasks.icp_task import ICPTask
 from colorflow.utils.images import save_png, to_image
 from colorflow.utils.seeding import generator
@@ -38,6 +39,7 @@ class SampleGrid(Callback):
         if data.val_samples is None or self.pages == 0 or type(pl_module) is not ICPTask:
             return
         batch = data.validation_batch(range(min(self.pages, len(data.val_samples)))).to(pl_module.device)
+        assert isinstance(batch, ColorizationBatch)
         pipeline = ICPPipeline.from_model(pl_module.model)
         pipeline.set_progress_bar_config(disable=True)
         seeds = [generator(seed, "grid") for seed in batch.seeds]

@@ -138,7 +138,9 @@ def collate(batches: Sequence[BatchT]) -> BatchT:
 def _join(values: Sequence[Any]) -> Any:
     if values[0] is None:
         return None
-    return torch.cat(tuple(values)) if isinstance(values[0], Tensor) else tuple(item for part in values for item in part)
+    return (
+        torch.cat(tuple(values)) if isinstance(values[0], Tensor) else tuple(item for part in values for item in part)
+    )
 
 
 @lru_cache(maxsize=4)

@@ -69,7 +69,8 @@ def colorflow_rows(
     wanting = [row.name for row in rows if row.gsrp]
     if wanting and not (source / "gsrp").is_dir():
         raise FileNotFoundError(
-            f"gsrp: expected an export folder with gsrp/ for {', '.join(wanting)}, got {source}; experiment=gsrp trains one"
+            f"gsrp: expected an export folder with gsrp/ for {', '.join(wanting)}, got {source}; experiment=gsrp "
+            "trains one"
         )
 
     @cache

@@ -128,7 +128,7 @@ class GSRPModel(nn.Module):
         return decode_with_skips(self.vae, latents, fused)[..., :height, :width]
 
     def _padded(self, images: Tensor) -> Tensor:
-        """Repeat the last row and column up to multiples of the factor; padding keeps lines sharp, resizing does not."""
+        """Repeat the last row and column up to multiples of the factor; a resize would blur lines."""
         height, width = images.shape[-2:]
         right, bottom = -width % self.factor, -height % self.factor
         return pad(images, (0, right, 0, bottom), mode="replicate") if right or bottom else images

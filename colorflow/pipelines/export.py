@@ -1,7 +1,7 @@
 """The export folder: what training hands to everything else, in diffusers' and peft's layouts.
 
-``model_index.json``, ``guider/``, ``lora/``, ``scheduler/``, ``gsrp/`` where there is one, and the base: by hub id and revision where it has
-one, in full under ``base/`` where it is small or exists nowhere else.
+``model_index.json``, ``guider/``, ``lora/``, ``scheduler/``, ``gsrp/`` where there is one, and the base: by hub id
+and revision where it has one, in full under ``base/`` where it is small or exists nowhere else.
 """
 
 from __future__ import annotations
