@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -58,20 +59,8 @@ def colorflow_rows(
     Raises:
         FileNotFoundError: If there is no export folder, or no guided super-resolution for a row that asks for it.
     """
-    folder = Path(weights)
-    if not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(
-            f"weights: expected an export folder with model_index.json, got {weights}; training writes one to "
-            "runs/<experiment>/<time>/export"
-        )
-
-    source = folder if gsrp is None else Path(gsrp)
-    wanting = [row.name for row in rows if row.gsrp]
-    if wanting and not (source / "gsrp").is_dir():
-        raise FileNotFoundError(
-            f"gsrp: expected an export folder with gsrp/ for {', '.join(wanting)}, got {source}; experiment=gsrp "
-            "trains one"
-        )
+    folder, source = Path(weights), Path(gsrp or weights)
+    _check_folders(folder, source, rows)
 
     @cache
     def load() -> ColorFlowPipeline:
@@ -90,9 +79,8 @@ def colorflow_rows(
             gsrp=None if row.gsrp is False else shared.gsrp,
         )
 
-    shared_settings = [_digests(folder), asdict(sampling), repr(retrieval), dtype]
-    if gsrp is not None:
-        shared_settings.append(_digests(source))
+    files = _digests(folder) | ({} if gsrp is None else {"gsrp from": _digests(source)})
+    shared_settings = [files, asdict(sampling), repr(retrieval), dtype]
     return {
         row.name: MethodSpec(
             lambda row=row: build(row),  # type: ignore[misc]
@@ -103,7 +91,21 @@ def colorflow_rows(
     }
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def _check_folders(folder: Path, gsrp: Path, rows: Sequence[Row]) -> None:
+    if not (folder / "model_index.json").is_file():
+        raise FileNotFoundError(
+            f"weights: expected an export folder with model_index.json, got {folder}; training writes one to "
+            "runs/<experiment>/<time>/export"
+        )
+    wanting = [row.name for row in rows if row.gsrp]
+    if wanting and not (gsrp / "gsrp").is_dir():
+        raise FileNotFoundError(
+            f"gsrp: expected an export folder with gsrp/ for {', '.join(wanting)}, got {gsrp}; experiment=gsrp trains "
+            "one"
+        )
+
+
+def _digests(folder: Path) -> dict[str, Any]:
     """Digest of every file, by its place in the folder."""
     return {str(path.relative_to(folder)): digest_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 

@@ -14,8 +14,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_comics import BlockEncoder, draw_page
 from tiny_models import PAGE_SIZE, VAE, randomize, tiny_model, tiny_pipeline
-from tiny_runs import loader, trainer
+from tiny_runs import loader, tiny_config, trainer
 
+from colorflow import config
 from colorflow.callbacks.ema import EMA
 from colorflow.callbacks.export import Export
 from colorflow.canvas import query_box
@@ -244,3 +245,25 @@ def test_a_training_run_exports_the_average_beside_the_colorizer(pristine: Path,
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     with pytest.raises(FileNotFoundError, match="colorizer: expected the export folder of an ICP run"):
         Export(str(tmp_path / "export"), PAGE_SIZE, NONE, str(tmp_path))
+
+
+def test_the_grid_shows_page_input_result_and_truth(toon_cache: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(
+        toon_cache,
+        tmp_path,
+        "model.gsrp.page_size=[64,96]",
+        "model.page_size=[32,48]",
+        "trainer.max_steps=1",
+        "trainer.val_check_interval=1",
+        "callbacks.sample_grid.pages=2",
+        experiment="gsrp",
+    )
+    callbacks = config.build(cfg.callbacks)
+    data, task = config.build(cfg.data.datamodule), config.build(cfg.task)
+    config.build(cfg.trainer, callbacks=list(callbacks.values()), logger=False).fit(task, datamodule=data)
+    grid = Image.open(tmp_path / "samples" / "step_0000001.png")
+    assert grid.size == (2 * (64 + 4) + 4, 4 * (96 + 4) + 4)
+    batch = data.validation_batch([0, 1])
+    for row, images in ((0, batch.gray), (3, batch.target)):
+        top = 4 + row * 100
+        assert same(grid.crop((4, top, 68, top + 96)), to_image(images[0]))
