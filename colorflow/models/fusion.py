@@ -93,7 +93,9 @@ class FusionNetwork(ModelMixin, ConfigMixin):
     - A page's result depends on that page alone, whatever the batch, the number of devices or the place where a run
       was interrupted; only parameters count, so averaging the weights (EMA) averages everything.
 
-    ``running`` is cheaper where a page must be computed in strips, as no pass over the whole page precedes it.
+    ``running`` is cheaper where a page must be computed in strips, as no pass over the whole page precedes it, and
+    weights trained in ``batch`` run in it too. In a short run on toon pages it was 0.1 to 0.2 dB ahead of 23.6, against
+    a gain of 7.6 over the input (docs/deviations.md has the table): not a reason to depart from the released norm.
 
     Args:
         block_out_channels: Width of each level of the VAE.

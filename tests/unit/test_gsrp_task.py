@@ -157,6 +157,18 @@ def test_it_learns() -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_a_step_in_mixed_precision() -> None:
+    """The clusters' default: the frozen VAE in bfloat16, the fusion network in float32."""
+    subject = task()
+    subject.model.vae.to(torch.bfloat16)
+    before = {name: value.detach().clone() for name, value in subject.trainable().items()}
+    fitting = trainer(max_steps=1, precision="bf16-mixed")
+    fitting.fit(subject, loader(batch_of(1, 2)))
+    assert math.isfinite(fitting.callback_metrics["train/loss"])
+    assert all(value.dtype == torch.float32 for value in subject.trainable().values())
+    assert any(not torch.equal(value, before[name]) for name, value in subject.trainable().items())
+
+
 def validate(subject: GSRPTask, *batches: PageBatch) -> dict[str, float]:
     torch.manual_seed(len(batches))
     return trainer().validate(subject, loader(*batches), verbose=False)[0]  # type: ignore[return-value]
