@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, cast
 
 import torch
 from PIL import Image
@@ -94,17 +94,45 @@ class ColorizationSample:
     patches: tuple[tuple[RetrievedPatch, Image.Image], ...]
 
 
+class Batch:
+    """What all batches have; the dataclasses below declare the fields.
+
+    Attributes:
+        page_ids: B page ids, for messages.
+        seeds: B integers; all noise of a sample is drawn from its own seed, so that results
+            depend neither on batch size nor on rank count.
+    """
+
+    page_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.page_ids)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move or cast the tensors, with the arguments of ``Tensor.to``."""
+        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+
+    def pin_memory(self) -> Self:
+        """Pin the tensors (called by ``DataLoader(pin_memory=True)``)."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Any) -> Self:
+        tensors = {name: function(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(cast(Any, self), **tensors)
+
+
 @dataclass(frozen=True)
-class ColorizationBatch:
+class ColorizationBatch(Batch):
     """What a training step gets. B samples of h x w pixels.
 
     Attributes:
         target: ``(B, 3, h, w)`` float in [-1, 1], the canvas window in colour.
         condition: ``(B, 3, h, w)`` float in [-1, 1], the same window with the query in black and white.
         mask: ``(B, 1, h, w)`` float in [0, 1]; 0 on the query, 1 on the references.
-        page_ids: B page ids, for messages.
-        seeds: B integers; all noise of a sample is drawn from its own seed, so that results
-            depend neither on batch size nor on rank count.
+        page_ids: See `Batch`.
+        seeds: See `Batch`.
     """
 
     target: Tensor
@@ -113,20 +141,24 @@ class ColorizationBatch:
     page_ids: tuple[str, ...]
     seeds: tuple[int, ...]
 
-    def __len__(self) -> int:
-        """Number of samples."""
-        return len(self.page_ids)
 
-    def to(self, *args: Any, **kwargs: Any) -> ColorizationBatch:
-        """Move or cast the three tensors, with the arguments of ``Tensor.to``."""
-        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+@dataclass(frozen=True)
+class PageBatch(Batch):
+    """What a step of guided super-resolution gets. B pages of H x W pixels.
 
-    def pin_memory(self) -> ColorizationBatch:
-        """Pin the three tensors (called by ``DataLoader(pin_memory=True)``)."""
-        return self._map(Tensor.pin_memory)
+    Attributes:
+        target: ``(B, 3, H, W)`` float in [-1, 1], the page in colour.
+        gray: ``(B, 3, H, W)`` float in [-1, 1], the page in black and white.
+        low_res: ``(B, 3, h, w)`` float in [-1, 1], a recorded result of ICP; None where it is to be simulated.
+        page_ids: See `Batch`.
+        seeds: See `Batch`.
+    """
 
-    def _map(self, function: Any) -> ColorizationBatch:
-        return replace(self, target=function(self.target), condition=function(self.condition), mask=function(self.mask))
+    target: Tensor
+    gray: Tensor
+    page_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+    low_res: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from colorflow.data.datamodule import ComicDataModule
 from colorflow.models.base import save_base
+from colorflow.schema import ColorizationBatch
 from colorflow.tasks.base_task import BaseTask, VAETask
 
 
@@ -40,6 +41,7 @@ class ExportBase(Callback):
             data = _data(trainer)
             pages = min(self.measured_pages, len(data.val_samples or ()))
             batch = data.validation_batch(range(pages))
+            assert isinstance(batch, ColorizationBatch)
             pl_module.vae.register_to_config(scaling_factor=pl_module.latent_scale(batch))
         base = pl_module.base
         save_base(replace(base, vae=base.vae.to(self.dtype), unet=base.unet.to(self.dtype)), self.folder)

@@ -18,8 +18,8 @@ from colorflow.data.chapters import DataError
 from colorflow.data.dataset import PositionDataset, SampleDataset
 from colorflow.data.sampler import StepSampler, validation_batches
 from colorflow.data.sources import Source, Splits
-from colorflow.data.transforms import CanvasTransform, collate
-from colorflow.schema import ColorizationBatch
+from colorflow.data.transforms import Transform, collate
+from colorflow.schema import Batch
 from colorflow.utils.seeding import stable_seed
 
 
@@ -35,13 +35,13 @@ class ComicDataModule(LightningDataModule):
     def __init__(
         self,
         source: Source,
-        transform: CanvasTransform,
+        transform: Transform,
         global_batch_size: int,
         seed: int = 0,
         num_workers: int = 2,
         val_batch_size: int | None = None,
         prefetch_factor: int = 2,
-        val_transform: CanvasTransform | None = None,
+        val_transform: Transform | None = None,
     ) -> None:
         """Describe the loaders; nothing is read yet.
 
@@ -53,7 +53,7 @@ class ComicDataModule(LightningDataModule):
             num_workers: Loader processes of each device; results do not depend on it.
             val_batch_size: Validation samples a device takes at once; default: its share of the global batch.
             prefetch_factor: Batches each worker prepares ahead.
-            val_transform: Default: ``transform`` on the whole canvas.
+            val_transform: Default: ``transform`` without random geometry.
 
         Raises:
             ValueError: If the source and a transform differ in page size.
@@ -61,7 +61,7 @@ class ComicDataModule(LightningDataModule):
         super().__init__()
         self.source = source
         self.transform = transform
-        self.val_transform = val_transform or transform.whole_canvas()
+        self.val_transform = val_transform or transform.for_validation()
         self.global_batch_size = global_batch_size
         self.seed = seed
         self.num_workers = num_workers
@@ -102,7 +102,7 @@ class ComicDataModule(LightningDataModule):
         """Open the samples on every process."""
         self._splits = self.source.splits()
 
-    def train_dataloader(self) -> DataLoader[ColorizationBatch]:
+    def train_dataloader(self) -> DataLoader[Batch]:
         """Return this rank's endless loader, from the first batch that was not consumed.
 
         Raises:
@@ -117,7 +117,7 @@ class ComicDataModule(LightningDataModule):
         )
         return self._loader(PositionDataset(samples, self.transform, self.seed), sampler)
 
-    def val_dataloader(self) -> DataLoader[ColorizationBatch] | list[Any]:
+    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
         """Return this rank's share of the validation samples, each once; an empty list for none."""
         if self.val_samples is None:
             return []
@@ -126,7 +126,7 @@ class ComicDataModule(LightningDataModule):
         batches = validation_batches(len(self.val_samples), size, rank, world_size)
         return self._loader(self._val_dataset(), batches)
 
-    def validation_batch(self, indices: Sequence[int]) -> ColorizationBatch:
+    def validation_batch(self, indices: Sequence[int]) -> Batch:
         """Return some validation samples as the validation loader gives them (for grids of fixed pages).
 
         Raises:
@@ -188,7 +188,7 @@ class ComicDataModule(LightningDataModule):
             )
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _loader(self, dataset: PositionDataset, batches: Any) -> DataLoader[ColorizationBatch]:
+    def _loader(self, dataset: PositionDataset, batches: Any) -> DataLoader[Batch]:
         """Make a loader; its generator is its own, so that loading draws nothing from the global one."""
         return DataLoader(
             dataset,  # type: ignore[arg-type]

@@ -22,8 +22,8 @@ from colorflow.canvas import Size, fit_page, reference_patches
 from colorflow.data.chapters import DataError
 from colorflow.data.recording import RecordedChapter, RecordedPage, patches_from_json
 from colorflow.data.shard_index import ShardIndex, locate, read_members, reference_member
-from colorflow.data.transforms import CanvasTransform
-from colorflow.schema import ColorizationBatch, ColorizationSample, RetrievedPatch
+from colorflow.data.transforms import Transform
+from colorflow.schema import Batch, ColorizationSample, RetrievedPatch
 from colorflow.utils.hashing import digest_json
 from colorflow.utils.images import load_image
 
@@ -152,7 +152,7 @@ class PositionDataset:
     Indexed by the sampler's (position, index) pairs, it returns batches of one sample.
     """
 
-    def __init__(self, dataset: SampleDataset, transform: CanvasTransform, seed: int) -> None:
+    def __init__(self, dataset: SampleDataset, transform: Transform, seed: int) -> None:
         """Join a dataset with the transform and the seed its positions count for."""
         self.dataset = dataset
         self.transform = transform
@@ -162,7 +162,7 @@ class PositionDataset:
         """Number of samples."""
         return len(self.dataset)
 
-    def __getitem__(self, pair: tuple[int, int]) -> ColorizationBatch:
+    def __getitem__(self, pair: tuple[int, int]) -> Batch:
         """Return the sample ``index`` as it looks at ``position``."""
         position, index = pair
         return self.transform(self.dataset[index], self.seed, position)

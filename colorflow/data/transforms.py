@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,11 +18,27 @@ from PIL import Image
 from torch import Tensor
 
 from colorflow.canvas import Box, Size, canvas_size, fit_page, query_box, query_mask, stitch, training_window
-from colorflow.schema import ColorizationBatch, ColorizationSample, Style
+from colorflow.schema import Batch, ColorizationBatch, ColorizationSample, Style
 from colorflow.utils.images import to_tensor
 from colorflow.utils.seeding import generator, stable_seed
 
 WHOLE_CANVAS = (2.0, 2.0)
+
+BatchT = TypeVar("BatchT", bound=Batch)
+
+
+class Transform(Protocol):
+    """Turns a decoded sample into the tensors of a step."""
+
+    page_size: Size
+
+    def for_validation(self) -> Transform:
+        """Return the transform that validation uses, without random geometry."""
+        ...
+
+    def __call__(self, sample: ColorizationSample, seed: int, position: int) -> Batch:
+        """Return a batch of one; all randomness comes from (seed, position)."""
+        ...
 
 
 class Canvases(NamedTuple):
@@ -66,8 +82,8 @@ class CanvasTransform:
                 f"{self.train_size}; the canvas would be distorted"
             )
 
-    def whole_canvas(self) -> CanvasTransform:
-        """Return the transform for validation: the same, with the whole canvas as its window."""
+    def for_validation(self) -> CanvasTransform:
+        """Return the same transform with the whole canvas as its window."""
         return replace(self, window=WHOLE_CANVAS)
 
     def canvases(self, sample: ColorizationSample, seed: int, position: int) -> Canvases:
@@ -113,14 +129,17 @@ class CanvasTransform:
         return torch.from_numpy(np.array(view))[None].clamp(0, 1)
 
 
-def collate(batches: Sequence[ColorizationBatch]) -> ColorizationBatch:
-    """Join batches into one, in order."""
-    return ColorizationBatch(
-        target=torch.cat([batch.target for batch in batches]),
-        condition=torch.cat([batch.condition for batch in batches]),
-        mask=torch.cat([batch.mask for batch in batches]),
-        page_ids=tuple(page_id for batch in batches for page_id in batch.page_ids),
-        seeds=tuple(seed for batch in batches for seed in batch.seeds),
+def collate(batches: Sequence[BatchT]) -> BatchT:
+    """Join batches of one kind into one, in order: tensors along the batch, names and seeds end to end."""
+    parts = {name: [vars(batch)[name] for batch in batches] for name in vars(batches[0])}
+    return type(batches[0])(**{name: _join(values) for name, values in parts.items()})
+
+
+def _join(values: Sequence[Any]) -> Any:
+    if values[0] is None:
+        return None
+    return (
+        torch.cat(tuple(values)) if isinstance(values[0], Tensor) else tuple(item for part in values for item in part)
     )
 
 

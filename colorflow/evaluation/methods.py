@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,11 +27,13 @@ class Row:
         name: Row name.
         references: ``own``, ``other_chapter`` (what the references are worth is the gap to it), or ``none``.
         keep_luminance: See `ColorFlowPipeline`.
+        gsrp: Whether guided super-resolution is run; False gives ICP alone. None: where the weights have it.
     """
 
     name: str = "colorflow"
     references: References = "own"
     keep_luminance: bool = False
+    gsrp: bool | None = None
 
 
 def colorflow_rows(
@@ -40,6 +43,7 @@ def colorflow_rows(
     retrieval: RetrievalSettings | None = None,
     device: str = "auto",
     dtype: str = "float32",
+    gsrp: str | None = None,
 ) -> Mapping[str, MethodSpec]:
     """Rows of one export folder; they share its networks, loaded when the first page is due.
 
@@ -50,29 +54,32 @@ def colorflow_rows(
         retrieval: Other than what the export folder names.
         device: ``auto`` takes the GPU where there is one.
         dtype: Of the networks.
+        gsrp: Export folder that guided super-resolution is taken from; default: ``weights``, where it has one.
 
     Raises:
-        FileNotFoundError: If there is no export folder.
+        FileNotFoundError: If there is no export folder, or no guided super-resolution for a row that asks for it.
     """
-    folder = Path(weights)
-    if not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(
-            f"weights: expected an export folder with model_index.json, got {weights}; training writes one to "
-            "runs/<experiment>/<time>/export"
-        )
+    folder, source = Path(weights), Path(gsrp or weights)
+    _check_folders(folder, source, rows)
 
     @cache
     def load() -> ColorFlowPipeline:
         target = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        return ColorFlowPipeline.from_pretrained(folder, getattr(torch, dtype), target, retrieval)
+        return ColorFlowPipeline.from_pretrained(folder, getattr(torch, dtype), target, retrieval, gsrp)
 
     def build(row: Row) -> Colorizer:
         shared = load()
         return ColorFlowPipeline(
-            shared.icp, shared.retriever, shared.page_size, sampling, row.keep_luminance, name=row.name
+            shared.icp,
+            shared.retriever,
+            shared.page_size,
+            sampling,
+            row.keep_luminance,
+            name=row.name,
+            gsrp=None if row.gsrp is False else shared.gsrp,
         )
 
-    files = {str(path.relative_to(folder)): digest_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = _digests(folder) | ({} if gsrp is None else {"gsrp from": _digests(source)})
     shared_settings = [files, asdict(sampling), repr(retrieval), dtype]
     return {
         row.name: MethodSpec(
@@ -82,6 +89,25 @@ def colorflow_rows(
         )
         for row in rows
     }
+
+
+def _check_folders(folder: Path, gsrp: Path, rows: Sequence[Row]) -> None:
+    if not (folder / "model_index.json").is_file():
+        raise FileNotFoundError(
+            f"weights: expected an export folder with model_index.json, got {folder}; training writes one to "
+            "runs/<experiment>/<time>/export"
+        )
+    wanting = [row.name for row in rows if row.gsrp]
+    if wanting and not (gsrp / "gsrp").is_dir():
+        raise FileNotFoundError(
+            f"gsrp: expected an export folder with gsrp/ for {', '.join(wanting)}, got {gsrp}; experiment=gsrp trains "
+            "one"
+        )
+
+
+def _digests(folder: Path) -> dict[str, Any]:
+    """Digest of every file, by its place in the folder."""
+    return {str(path.relative_to(folder)): digest_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def predictions_rows(predictions: str, name: str) -> Mapping[str, MethodSpec]:

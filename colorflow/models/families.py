@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 
 from colorflow.models.base import PROMPT, BaseModel, load_base, random_base
+from colorflow.models.fusion import NormMode, UpsampleMode
+from colorflow.models.gsrp import GSRPModel
 from colorflow.models.icp_model import ICPModel, LoraSettings
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -65,3 +67,16 @@ def build_icp_model(
             raise ValueError(f"gradient_checkpointing: expected names among {sorted(networks)}, got {name!r}")
         networks[name].enable_gradient_checkpointing()
     return model
+
+
+def build_gsrp_model(
+    base: BaseModel, norm_mode: NormMode = "batch", upsample_mode: UpsampleMode = "bilinear"
+) -> GSRPModel:
+    """Guided super-resolution to train: the base's VAE, frozen, and a fresh fusion network; the U-Net is let go of.
+
+    Args:
+        base: Base; only its VAE is used.
+        norm_mode: See `colorflow.models.fusion.FusionNetwork`.
+        upsample_mode: See the same.
+    """
+    return GSRPModel.from_vae(base.vae, norm_mode, upsample_mode)

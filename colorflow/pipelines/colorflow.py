@@ -1,4 +1,4 @@
-"""The whole way from a page and its references to a coloured page: RAP, then ICP."""
+"""The whole way from a page and its references to a coloured page: RAP, ICP, then GSRP where there is one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from colorflow.canvas import fit_box, fit_page, query_box, query_mask, stitch
+from colorflow.models.gsrp import GSRPModel
 from colorflow.pipelines.export import load_export
+from colorflow.pipelines.gsrp import super_resolve
 from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.pipelines.rap import RetrievalSettings, build_retriever
 from colorflow.retrieval import IndexedPool, Retriever, reference_pool
@@ -24,9 +26,9 @@ class ColorFlowOutput:
     """A coloured page and how it came about.
 
     Attributes:
-        image: The coloured page, W x H (the page's own size with ``keep_luminance``).
+        image: The coloured page, the page's own size; W x H without GSRP and ``keep_luminance``.
         canvas: What the model was shown, 2W x 2H.
-        result_canvas: What it answered, 2W x 2H.
+        result_canvas: What it answered, 2W x 2H; its centre is what GSRP was given.
         retrieved: The patches on the canvas, with their similarities.
     """
 
@@ -48,6 +50,7 @@ class ColorFlowPipeline:
             model: lines and lettering stay as sharp as they came. Right for gray copies of colour pages; on screentone
             it would keep the dots.
         name: Row name in a benchmark.
+        gsrp: Guided super-resolution; None leaves pages at W x H.
     """
 
     def __init__(
@@ -58,10 +61,12 @@ class ColorFlowPipeline:
         sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
         keep_luminance: bool = False,
         name: str = "colorflow",
+        gsrp: GSRPModel | None = None,
     ) -> None:
         self.icp, self.retriever = icp, retriever
         self.page_size, self.sampling = page_size, sampling
         self.keep_luminance, self.name = keep_luminance, name
+        self.gsrp = gsrp
 
     @classmethod
     def from_pretrained(
@@ -70,6 +75,7 @@ class ColorFlowPipeline:
         torch_dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         retrieval: RetrievalSettings | None = None,
+        gsrp: str | Path | None = None,
     ) -> ColorFlowPipeline:
         """Load an export folder.
 
@@ -78,11 +84,13 @@ class ColorFlowPipeline:
             torch_dtype: Networks are cast to this.
             device: Networks are moved there.
             retrieval: Other than what the folder names.
+            gsrp: Export folder that guided super-resolution is taken from; default: ``folder``, where it has one.
         """
-        export = load_export(Path(folder), torch_dtype)
+        export = load_export(Path(folder), torch_dtype, None if gsrp is None else Path(gsrp))
         icp = ICPPipeline.from_model(export.model).to(device)
         icp.set_progress_bar_config(disable=True)
-        return cls(icp, build_retriever(retrieval or export.retrieval), export.page_size)
+        stage = None if export.gsrp is None else export.gsrp.to(device)
+        return cls(icp, build_retriever(retrieval or export.retrieval), export.page_size, gsrp=stage)
 
     def index(self, references: ReferencePool | Sequence[Image.Image]) -> IndexedPool:
         """Fit, cut and embed references once; the result can be passed wherever references can."""
@@ -123,6 +131,8 @@ class ColorFlowPipeline:
         )
         result_canvas = to_image(result[0].cpu())
         image = result_canvas.crop(query_box(self.page_size))
+        if self.gsrp is not None:
+            image = super_resolve(self.gsrp, page, image)
         if self.keep_luminance:
             image = with_luminance(image, page)
         return ColorFlowOutput(image, canvas, result_canvas, retrieved)
@@ -133,10 +143,10 @@ class ColorFlowPipeline:
 
 
 def with_luminance(result: Image.Image, page: Image.Image) -> Image.Image:
-    """The colour (Cb, Cr) of a W x H result under the luminance of the page it was made of.
+    """The colour (Cb, Cr) of a result under the luminance of the page it was made of.
 
     Args:
-        result: W x H, from a page that `fit_page` brought to that size.
+        result: W x H, from a page that `fit_page` brought to that size, or of the page's own size.
         page: The page; what a centre crop left out stays gray.
 
     Returns:

@@ -1,7 +1,7 @@
 """The export folder: what training hands to everything else, in diffusers' and peft's layouts.
 
-``model_index.json``, ``guider/``, ``lora/``, ``scheduler/`` and the base: by hub id and revision where it has
-one, in full under ``base/`` where it is small or exists nowhere else.
+``model_index.json``, ``guider/``, ``lora/``, ``scheduler/``, ``gsrp/`` where there is one, and the base: by hub id
+and revision where it has one, in full under ``base/`` where it is small or exists nowhere else.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
 from colorflow import __version__
 from colorflow.models.base import BaseModel, load_base, load_strict, save_base
+from colorflow.models.fusion import FusionNetwork
+from colorflow.models.gsrp import GSRPModel
 from colorflow.models.guider import ColorizationGuider
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import load_lora, save_lora
@@ -29,23 +33,40 @@ SMALL_BASE = 50_000_000
 
 _INDEX = "model_index.json"
 _INSIDE = "base"
+_GSRP = "gsrp"
 
 
 @dataclass(frozen=True)
 class Export:
-    """What an export folder holds."""
+    """What an export folder holds; ``gsrp`` shares the model's VAE."""
 
     model: ICPModel
     page_size: tuple[int, int]
     retrieval: RetrievalSettings
+    gsrp: GSRPModel | None = None
 
 
-def save_export(model: ICPModel, folder: Path, page_size: tuple[int, int], retrieval: RetrievalSettings) -> None:
-    """Write an export folder; an existing one is replaced only when the new one is complete."""
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill; it takes the place of an existing one only when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         fresh = Path(temporary) / folder.name
         fresh.mkdir()
+        yield fresh
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+
+
+def save_export(
+    model: ICPModel,
+    folder: Path,
+    page_size: tuple[int, int],
+    retrieval: RetrievalSettings,
+    gsrp: FusionNetwork | None = None,
+) -> None:
+    """Write an export folder; an existing one is replaced only when the new one is complete."""
+    with _replaced(folder) as fresh:
         model.guider.save_pretrained(fresh / "guider")
         save_lora(model.unet, fresh / "lora")
         model.noise_scheduler.save_pretrained(fresh / "scheduler")
@@ -57,12 +78,41 @@ def save_export(model: ICPModel, folder: Path, page_size: tuple[int, int], retri
             "retrieval": asdict(replace(retrieval, device="cpu")),
         }
         write_json_atomic(index, fresh / _INDEX)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+        if gsrp is not None:
+            gsrp.save_pretrained(fresh / _GSRP)
 
 
-def load_export(folder: Path, dtype: torch.dtype = torch.float32) -> Export:
+def save_gsrp(fusion: FusionNetwork, folder: Path, colorizer: Path | None = None) -> None:
+    """Write an export folder with ``gsrp/``: alone, or beside a copy of what another export folder holds."""
+    with _replaced(folder) as fresh:
+        if colorizer is not None:
+            shutil.copytree(colorizer, fresh, dirs_exist_ok=True, ignore=shutil.ignore_patterns(_GSRP))
+        fusion.save_pretrained(fresh / _GSRP)
+
+
+def load_gsrp(folder: Path, vae: AutoencoderKL) -> GSRPModel:
+    """Guided super-resolution of an export folder, on a VAE that is already there and in its precision.
+
+    Raises:
+        FileNotFoundError: If the folder has none.
+        ValueError: If a weight is missing, unexpected or of another shape, or it was trained for another VAE.
+    """
+    source = folder / _GSRP
+    if not (source / "config.json").is_file() or not any(source.glob("*.safetensors")):
+        raise FileNotFoundError(
+            f"expected gsrp/ with config.json and weights, got none in {folder}; experiment=gsrp trains and exports it"
+        )
+    fusion = load_strict(FusionNetwork, str(source), torch_dtype=vae.dtype)
+    return GSRPModel(vae, fusion.to(vae.device)).eval().requires_grad_(False)
+
+
+def load_export(folder: Path, dtype: torch.dtype = torch.float32, gsrp: Path | None = None) -> Export:
     """Read an export folder.
+
+    Args:
+        folder: Export folder.
+        dtype: Networks are cast to this.
+        gsrp: Another export folder that guided super-resolution is taken from; default: the same, where it has one.
 
     Raises:
         FileNotFoundError: If it is not one, or the base it names cannot be had.
@@ -77,7 +127,13 @@ def load_export(folder: Path, dtype: torch.dtype = torch.float32) -> Export:
     guider = load_strict(ColorizationGuider, str(folder / "guider"), torch_dtype=dtype)
     load_lora(base.unet, folder / "lora")
     model = ICPModel(base, guider).eval().requires_grad_(False).to(dtype)
-    return Export(model, (index["page_size"][0], index["page_size"][1]), RetrievalSettings(**index["retrieval"]))
+    gsrp = gsrp or (folder if (folder / _GSRP).exists() else None)
+    return Export(
+        model,
+        (index["page_size"][0], index["page_size"][1]),
+        RetrievalSettings(**index["retrieval"]),
+        None if gsrp is None else load_gsrp(gsrp, model.vae),
+    )
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

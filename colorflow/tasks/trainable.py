@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
@@ -42,6 +42,13 @@ class TrainableTask(LightningModule):
         """Everything that is trained, by its name in this module."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
+    def kept_buffers(self) -> dict[str, Tensor]:
+        """Buffers that training changes, by their name in this module: saved beside what is trained."""
+        return {}
+
+    def _kept(self) -> dict[str, Tensor]:
+        return {**self.trainable(), **self.kept_buffers()}
+
     def configure_optimizers(self) -> Any:
         """Optimizer over the trainable parameters, and its schedule by step."""
         optimizer = self._optimizer(self.trainable().values())
@@ -69,9 +76,9 @@ class TrainableTask(LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep only trainable weights: a checkpoint of the paper's model is 10 GB smaller for it."""
-        trained = self.trainable()
-        checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in trained}
+        """Keep only what training changes: a checkpoint of the paper's model is 10 GB smaller for it."""
+        kept = self._kept()
+        checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in kept}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint whose tensors are not exactly the trainable ones.
@@ -79,7 +86,7 @@ class TrainableTask(LightningModule):
         Raises:
             ValueError: Naming how many keys are missing, unexpected and of another shape.
         """
-        expected, got = self.trainable(), checkpoint["state_dict"]
+        expected, got = self._kept(), checkpoint["state_dict"]
         missing, unexpected = sorted(expected.keys() - got.keys()), sorted(got.keys() - expected.keys())
         misfit = [key for key in expected.keys() & got.keys() if expected[key].shape != got[key].shape]
         if missing or unexpected or misfit:

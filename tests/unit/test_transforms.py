@@ -96,7 +96,7 @@ def test_everything_is_a_function_of_seed_and_position():
 
 
 def test_validation_sees_the_whole_canvas_at_any_position():
-    whole = TRANSFORM.whole_canvas()
+    whole = TRANSFORM.for_validation()
     batches = [whole(sample(), 0, position) for position in range(3)]
     assert all(torch.equal(batch.target, batches[0].target) for batch in batches)
     assert (1 - batches[0].mask).mean().item() == pytest.approx(0.25, abs=0.01)
