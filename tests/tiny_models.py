@@ -88,11 +88,9 @@ TRANSFORMER = {
 }
 """PixArt-alpha, tiny; an odd number of blocks tells half from half."""
 
-PIXART_TARGETS = ("to_k", "to_q", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2") + (
-    "proj",
-    "linear",
-    "linear_1",
-    "linear_2",
+PIXART_TARGETS = (
+    *("to_k", "to_q", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"),
+    *("proj", "linear", "linear_1", "linear_2"),
 )
 """LoRA targets of the released sketch models (released code 4)."""
 
@@ -106,12 +104,15 @@ def tiny_pixart_base(seed: int = 0, **transformer: Any) -> PixArtBase:
 
 
 def tiny_pixart_model(
-    conditioning_channels: int = 9, trained: bool = True, base: PixArtBase | None = None, lora: LoraSettings | None = None
+    conditioning_channels: int = 9,
+    trained: bool = True,
+    base: PixArtBase | None = None,
+    lora: LoraSettings | None = None,
 ) -> ICPModel:
     """As `tiny_model`, of the PixArt-alpha family."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model = ICPModel.from_base(base or tiny_pixart_base(), lora or PIXART_LORA, conditioning_channels)
+        model = ICPModel.from_base(base or tiny_pixart_base(), lora, conditioning_channels)
     if trained:
         randomize(model.guider, "adapter_linear")
         randomize(model.guider, "pos_embed.proj.weight")

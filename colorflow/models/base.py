@@ -102,9 +102,7 @@ class BaseModel(Base):
         encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", revision=revision).eval()
         check_vocabulary(len(tokenizer), encoder.config.vocab_size)
         length = tokenizer.model_max_length
-        tokens = tokenizer(
-            [prompt, ""], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )
+        tokens = tokenizer([prompt, ""], padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         with torch.no_grad():
             embeds = encoder(tokens.input_ids)[0].float()
         return {"prompt_embeds": embeds[:1], "negative_prompt_embeds": embeds[1:]}
@@ -120,7 +118,7 @@ def load_base(
     dtype: torch.dtype = torch.float32,
     kind: type[BaseT] = BaseModel,  # type: ignore[assignment]  # mypy: a type variable cannot have a default
 ) -> BaseT:
-    """Load a base in diffusers layout (``vae/``, ``unet/`` or ``transformer/``, ``scheduler/``, text side or embeddings).
+    """Load a base in diffusers layout (``vae/``, ``unet/`` or ``transformer/``, ``scheduler/``, text or embeddings).
 
     Args:
         source: Folder or hub id.

@@ -16,7 +16,12 @@ RELEASED_ALIAS = "after_proj."
 """Released files hold the last ``adapter_linear`` a second time under this prefix; here it is stored once."""
 
 _OWN = ("pos_embed.proj.", "adapter_linear.")
-_COPIED_SETTINGS = ("num_attention_heads", "attention_head_dim", "in_channels", "num_layers", "sample_size") + (
+_COPIED_SETTINGS = (
+    "num_attention_heads",
+    "attention_head_dim",
+    "in_channels",
+    "num_layers",
+    "sample_size",
     "patch_size",
     "interpolation_scale",
     "use_additional_conditions",

@@ -54,7 +54,7 @@ def embed_timesteps(net: ModelMixin, timesteps: Tensor, tokens: Tensor, image_si
     """The blocks' modulation ``(B, 6 D)`` and the embedding ``(B, D)`` it is made of.
 
     Args:
-        net: Has ``adaln_single``; without additional conditions (``use_additional_conditions``) the image size is unused.
+        net: Has ``adaln_single``; where that has no ``use_additional_conditions`` the image size is unused.
         timesteps: ``(B,)`` or scalar integers.
         tokens: ``(B, N, D)``, for batch, device and dtype.
         image_size: ``(2,)`` or ``(B, 2)`` float: height and width in pixels. Height first, and height over width: the
@@ -127,9 +127,7 @@ def embed_patches(net: ModelMixin, latents: Tensor) -> Tensor:
 def _run(
     block: nn.Module, hidden: Tensor, modulation: Tensor, context: Tensor | None, context_bias: Tensor | None
 ) -> Tensor:
-    return block(
-        hidden, encoder_hidden_states=context, encoder_attention_mask=context_bias, timestep=modulation
-    )
+    return block(hidden, encoder_hidden_states=context, encoder_attention_mask=context_bias, timestep=modulation)
 
 
 def _to_image(net: PixArtTransformer2DModel, hidden: Tensor, embedding: Tensor, size: Sequence[int]) -> Tensor:

@@ -100,9 +100,7 @@ def test_predictions(path: Path) -> None:
     assert {f"out.{name}" for name in found} == {key for key in tensors if key.startswith("out.noise_pred")}
     latents, timestep, text = tensors["in.latents"], tensors["in.timestep"], tensors["in.text"]
     for name, (network, added) in found.items():
-        prediction = transformer_with_control(
-            network, latents, timestep, text, tensors["in.text_mask"], size, added
-        )
+        prediction = transformer_with_control(network, latents, timestep, text, tensors["in.text_mask"], size, added)
         assert_near(prediction, tensors[f"out.{name}"], name)
 
 
