@@ -78,7 +78,10 @@ def load_export(folder: Path, dtype: torch.dtype = torch.float32) -> Export:
     guider = load_strict(kind.denoiser_class.guider_class, str(folder / "guider"), torch_dtype=dtype)
     load_lora(base.network, folder / "lora")
     model = ICPModel(base, guider).eval().requires_grad_(False).to(dtype)
-    return Export(model, (index["page_size"][0], index["page_size"][1]), RetrievalSettings(**index["retrieval"]))
+    retrieval = RetrievalSettings(**index["retrieval"])
+    if retrieval.folder is not None and (folder / retrieval.folder).is_dir():  # an imported folder carries its encoder
+        retrieval = replace(retrieval, folder=str(folder / retrieval.folder))
+    return Export(model, (index["page_size"][0], index["page_size"][1]), retrieval)
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
