@@ -107,7 +107,7 @@ def tiny_pixart_model(
     conditioning_channels: int = 9,
     trained: bool = True,
     base: PixArtBase | None = None,
-    lora: LoraSettings | None = None,
+    lora: LoraSettings = PIXART_LORA,
 ) -> ICPModel:
     """As `tiny_model`, of the PixArt-alpha family."""
     with torch.random.fork_rng(devices=[]):

@@ -52,10 +52,9 @@ def read_ours(source: Path) -> Parts:
     parts.read_lora(source / "lora" / "adapter_model.safetensors")
     if adapter.get("r") != parts.rank and parts.lora:
         parts.problems.append(f"{adapter_file}: r: expected {parts.rank} of the weights, got {adapter.get('r')!r}")
-    scale = adapter.get("lora_alpha", parts.rank) / parts.rank
-    parts.lora = {
-        key: value * scale if scale != 1 and ".lora_B." in key else value for key, value in parts.lora.items()
-    }
+    scale = adapter.get("lora_alpha", 0) / parts.rank
+    if scale != 1:
+        parts.lora = {key: value * scale if ".lora_B." in key else value for key, value in parts.lora.items()}
     if (source / "gsrp").is_dir():
         parts.read_gsrp(first_of(source / "gsrp", DIFFUSERS_NAMES))
     if (source / ENCODER).is_dir():

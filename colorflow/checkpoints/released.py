@@ -80,14 +80,12 @@ def read_released(source: Path, *, gsrp: bool = True, image_encoder: Path | None
 def _layout(source: Path, config: dict[str, Any]) -> Layout:
     """The family: by the configuration's class, else by the name of the LoRA file."""
     name = config.get("_class_name")
-    named = [layout for layout in LAYOUTS if name == layout.released_class]
-    if named or name is not None:
-        if named:
-            return named[0]
-        known = " or ".join(layout.released_class for layout in LAYOUTS)
-        raise CheckpointError(
-            f"{source / 'config.json'}: expected the _class_name {known}, got {name!r}; name the folder"
-        )
+    if name is not None:
+        named = {layout.released_class: layout for layout in LAYOUTS}
+        if name in named:
+            return named[name]
+        known = " or ".join(named)
+        raise CheckpointError(f"{source / 'config.json'}: expected the _class_name {known}, got {name!r}")
     by_file = [layout for layout in LAYOUTS if (source / layout.lora_file).is_file()]
     if len(by_file) != 1:
         files = " or ".join(layout.lora_file for layout in LAYOUTS)

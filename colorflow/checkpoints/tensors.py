@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -44,11 +45,11 @@ def read_tensors(file: Path) -> Tensors:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{file}: {_reason(file)} ({_first_line(error)}); fetch it again") from error
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        kinds = sorted({type(value).__name__ for value in content.values()}) if isinstance(content, Mapping) else []
-        found = (
-            f"a mapping to {', '.join(kinds) or 'nothing'}" if isinstance(content, Mapping) else type(content).__name__
-        )
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{file}: expected a mapping of names to tensors, got {type(content).__name__}")
+    kinds = sorted({type(value).__name__ for value in content.values() if not isinstance(value, Tensor)})
+    if kinds or not content:
+        found = f"also {', '.join(kinds)}" if kinds else "nothing"
         raise CheckpointError(
             f"{file}: expected a mapping of names to tensors, got {found}; it is another kind of file"
         )
@@ -107,12 +108,9 @@ def refuse(problems: Iterable[str], remedy: str) -> None:
 
 def _renamed(file: Path, names: Mapping[str, str], tensors: Tensors) -> Tensors:
     """The tensors under new names, each of which must be taken once."""
-    if len(set(names.values())) < len(names):
-        seen: set[str] = set()
-        twice = sorted({name for name in names.values() if name in seen or seen.add(name)})  # type: ignore[func-returns-value]
-        raise CheckpointError(
-            f"{file}: {len(twice)} tensors stand there twice under different prefixes: {_listed(twice)}"
-        )
+    twice = sorted(name for name, count in Counter(names.values()).items() if count > 1)
+    if twice:
+        raise CheckpointError(f"{file}: stored twice under different prefixes: {_listed(twice)}")
     return {names[key]: value for key, value in tensors.items()}
 
 
