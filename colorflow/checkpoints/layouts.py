@@ -71,6 +71,10 @@ class Layout(ABC):
     def text_and_answer(self, config: Config, lora: Mapping[str, Tensor]) -> tuple[int, int]:
         """Width of the text embedding and channels of the answer: from the configuration, else from the LoRA."""
 
+    def unfit(self, config: Config) -> list[str]:
+        """Why the released code could not load a guider of ours; empty where it can."""
+        return []
+
     @abstractmethod
     def text_settings(self, config: Config, text_width: int, answer: int) -> dict[str, Any]:
         """Released configuration entries about text and answer, which our guider does not have."""
@@ -175,6 +179,13 @@ class SDLayout(Layout):
     def aliases(self, config: Config) -> dict[str, str]:
         """None."""
         return {}
+
+    def unfit(self, config: Config) -> list[str]:
+        """The released classes know four levels and four latent channels (3.1 and 3.6); toon has others."""
+        levels, latents = len(config["block_out_channels"]), config["in_channels"]
+        if (levels, latents) == (4, 4):
+            return []
+        return [f"the released code knows 4 levels and 4 latent channels alone, this guider has {levels} and {latents}"]
 
     def text_and_answer(self, config: Config, lora: Mapping[str, Tensor]) -> tuple[int, int]:
         """The answer has the latents' channels."""

@@ -49,6 +49,8 @@ def read_ours(source: Path) -> Parts:
     adapter = read_json(adapter_file, "peft's adapter configuration")
     parts = Parts(layouts[name], config)
     parts.read_guider(first_of(source / "guider", DIFFUSERS_NAMES), config_file)
+    if parts.guider:
+        parts.problems += [f"{config_file}: {reason}" for reason in parts.layout.unfit(config)]
     parts.read_lora(source / "lora" / "adapter_model.safetensors")
     if adapter.get("r") != parts.rank and parts.lora:
         parts.problems.append(f"{adapter_file}: r: expected {parts.rank} of the weights, got {adapter.get('r')!r}")

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from tiny_checkpoints import (
+    BIN,
+    CLASS,
+    GSRP,
+    LORA_FILE,
+    SAFE,
+    WIDTHS,
+    Tensors,
+    assert_equal,
+    drop_last,
+    edit_config,
+    fusion_tensors,
+    rewrite,
+    tiny,
+    write_released,
+)
 from tiny_models import (
     PIXART_TARGETS,
     SD_UNET,
@@ -23,7 +38,6 @@ from tiny_models import (
     tiny_pixart_base,
     tiny_pixart_model,
 )
-from torch import Tensor
 
 from colorflow.checkpoints import CheckpointError, export_released, import_released
 from colorflow.checkpoints.__main__ import main
@@ -31,19 +45,10 @@ from colorflow.checkpoints.fusion import fusion, fusion_widths
 from colorflow.checkpoints.layouts import PixArtLayout, SDLayout
 from colorflow.checkpoints.released import read_released
 from colorflow.models.base import save_base
-from colorflow.models.icp_model import ICPModel, LoraSettings
+from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import TARGET_MODULES
 from colorflow.pipelines.export import load_export, save_export
 from colorflow.pipelines.rap import RetrievalSettings
-
-Tensors = dict[str, Tensor]
-
-SAFE, BIN = "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"
-GSRP = "MultiResNetModel.bin"
-LORA_FILE = {"sd": "unet_lora.bin", "pixart": "transformer_lora.bin"}
-CLASS = {"sd": "ColorGuiderSDModel", "pixart": "ColorGuiderPixArtModel"}
-WIDTHS = [4, 4, 8, 16, 16]
-"""The proportions of Stable Diffusion's VAE, so that the same levels have shortcuts."""
 
 
 def plain(shape: list[int]) -> tuple[int, ...]:
@@ -111,44 +116,6 @@ def test_full_size_folder_is_read(tmp_path: Path, family: str, channels: int, co
 
 
 # Round trips at tiny size.
-
-
-def tiny(family: str, channels: int) -> ICPModel:
-    lora = LoraSettings(2, 2, TARGET_MODULES if family == "sd" else PIXART_TARGETS)  # released: scale 1
-    if family == "sd":
-        return tiny_model(channels, base=tiny_base(SD_UNET), lora=lora).eval()
-    return tiny_pixart_model(channels, base=tiny_pixart_base(), lora=lora).eval()
-
-
-def fusion_tensors() -> Tensors:
-    source = torch.Generator().manual_seed(3)
-    found = {key: torch.rand(shape, generator=source) for key, shape in fusion(WIDTHS).items()}
-    return {key: torch.tensor(7) if key.endswith("num_batches_tracked") else value for key, value in found.items()}
-
-
-def write_released(model: ICPModel, family: str, folder: Path) -> None:
-    """The released layout written by hand, from a model's own state."""
-    folder.mkdir(parents=True)
-    names = {"cross_attention_dim": 8} if family == "sd" else {"caption_channels": 8, "out_channels": 8}
-    config = {key: value for key, value in model.guider.config.items() if not key.startswith("_")}
-    (folder / "config.json").write_text(json.dumps(config | names | {"_class_name": CLASS[family]}))
-    guider = dict(model.guider.state_dict())
-    if family == "pixart":
-        last = len(model.guider.adapter_linear) - 1
-        guider |= {f"after_proj.{kind}": guider[f"adapter_linear.{last}.{kind}"] for kind in ("weight", "bias")}
-        torch.save(guider, folder / BIN)
-    else:
-        save_file(guider, folder / SAFE)
-    lora = {key: value for key, value in model.network.state_dict().items() if "lora_" in key}
-    torch.save(lora, folder / LORA_FILE[family])
-    torch.save(fusion_tensors(), folder / GSRP)
-
-
-def assert_equal(ours: Tensors, theirs: Tensors) -> None:
-    assert ours.keys() == theirs.keys()
-    for key in ours:
-        assert ours[key].dtype == theirs[key].dtype
-        assert torch.equal(ours[key], theirs[key]), key
 
 
 @pytest.fixture(scope="module", params=[("sd", 5), ("sd", 9), ("pixart", 9)], ids=lambda p: f"{p[0]}{p[1]}")
@@ -237,19 +204,6 @@ def sketch(tmp_path: Path) -> Path:
     return tmp_path / "sketch"
 
 
-def rewrite(file: Path, change: Callable[[Tensors], Tensors | None]) -> None:
-    tensors = load_file(file) if file.suffix == ".safetensors" else torch.load(file, weights_only=True)
-    changed = change(tensors)
-    tensors = tensors if changed is None else changed
-    save_file(tensors, file) if file.suffix == ".safetensors" else torch.save(tensors, file)
-
-
-def edit_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    change(config)
-    (folder / "config.json").write_text(json.dumps(config))
-
-
 RENAMES = {
     "module": lambda key: f"module.{key}",
     "no adapter": lambda key: key.replace(".default.", "."),
@@ -308,139 +262,6 @@ def test_image_encoder_comes_along(released: Path, tmp_path: Path) -> None:
         import_released(released, tmp_path / "other")
 
 
-# Damage.
-
-
-def last_weight(tensors: Tensors) -> str:
-    return max(key for key, value in tensors.items() if value.ndim > 1)
-
-
-def drop_last(tensors: Tensors) -> None:
-    del tensors[last_weight(tensors)]
-
-
-def add_one(tensors: Tensors) -> None:
-    tensors["nowhere.weight"] = torch.zeros(2)
-
-
-def shorten_one(tensors: Tensors) -> None:
-    key = last_weight(tensors)
-    tensors[key] = tensors[key][:, :-1].contiguous()
-
-
-def spoil_one(tensors: Tensors) -> None:
-    tensors[last_weight(tensors)].view(-1)[0] = float("nan")
-
-
-def second_adapter(tensors: Tensors) -> None:
-    tensors |= {key.replace(".default.", ".other."): value for key, value in tensors.items()}
-
-
-def twice(tensors: Tensors) -> None:
-    key = last_weight(tensors)
-    tensors[f"module.{key}"] = tensors[key].clone()
-
-
-def truncate(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-
-
-class Stranger:
-    """Something that a file of weights must not bring along."""
-
-
-DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "guider key missing": (
-        lambda f: rewrite(f / SAFE, drop_last),
-        rf"{SAFE}: expected 626 tensors, got 625\n  1 missing: up_",
-    ),
-    "guider key unexpected": (lambda f: rewrite(f / SAFE, add_one), r"1 unexpected: nowhere\.weight"),
-    "guider misshapen": (lambda f: rewrite(f / SAFE, shorten_one), r"1 misshapen: .* \(expected \[.*\], got \["),
-    "guider not finite": (lambda f: rewrite(f / SAFE, spoil_one), r"1 not finite: up_blocks"),
-    "guider truncated": (lambda f: truncate(f / SAFE), rf"{SAFE}: truncated, damaged"),
-    "guider absent": (lambda f: (f / SAFE).unlink(), rf"{SAFE}: missing; fetch the whole folder"),
-    "guider twice": (lambda f: rewrite(f / SAFE, twice), "stored twice under different prefixes: up_blocks"),
-    "LoRA key missing": (
-        lambda f: rewrite(f / "unet_lora.bin", drop_last),
-        r"unet_lora\.bin: expected 320 .*got 319\n  1 missing",
-    ),
-    "LoRA key unexpected": (
-        lambda f: rewrite(f / "unet_lora.bin", add_one),
-        r"unet_lora\.bin.*\n  1 unexpected: nowhere",
-    ),
-    "LoRA misshapen": (lambda f: rewrite(f / "unet_lora.bin", shorten_one), r"unet_lora\.bin.*\n  1 misshapen"),
-    "LoRA of two adapters": (
-        lambda f: rewrite(f / "unet_lora.bin", second_adapter),
-        "one adapter, got 2: default, other",
-    ),
-    "LoRA truncated": (lambda f: truncate(f / "unet_lora.bin"), r"unet_lora\.bin: truncated"),
-    "LoRA is code": (lambda f: torch.save({"a": Stranger()}, f / "unet_lora.bin"), "not a file of tensors alone"),
-    "LoRA is a list": (lambda f: torch.save([torch.zeros(1)], f / "unet_lora.bin"), "expected a mapping .* got list"),
-    "LoRA with numbers": (lambda f: torch.save({"step": 3}, f / "unet_lora.bin"), "got also int"),
-    "LoRA is a pointer": (
-        lambda f: (f / "unet_lora.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0"),
-        "Git LFS pointer",
-    ),
-    "gsrp key missing": (
-        lambda f: rewrite(f / GSRP, drop_last),
-        rf"{GSRP}: expected 258 tensors, got 257\n  1 missing",
-    ),
-    "gsrp level missing": (
-        lambda f: rewrite(f / GSRP, lambda t: {k: v for k, v in t.items() if ".4." not in k}),
-        r"missing: two_layer_resnets\.4\.block1.*and \d+ more",
-    ),
-    "gsrp misshapen": (lambda f: rewrite(f / GSRP, shorten_one), "1 misshapen: two_layer"),
-    "gsrp absent": (lambda f: (f / GSRP).unlink(), rf"{GSRP}: missing"),
-    "config absent": (lambda f: (f / "config.json").unlink(), r"config\.json: missing; expected a released folder"),
-    "config no JSON": (lambda f: (f / "config.json").write_text("{"), "expected JSON"),
-    "config of another class": (lambda f: edit_config(f, lambda c: c.update(_class_name="UNet")), "got 'UNet'"),
-    "config of the other family": (
-        lambda f: edit_config(f, lambda c: c.update(_class_name=CLASS["pixart"])),
-        r"missing entries: .*num_layers",
-    ),
-    "config incomplete": (lambda f: edit_config(f, lambda c: c.pop("in_channels")), "missing entries: in_channels"),
-    "config unsupported": (
-        lambda f: edit_config(f, lambda c: c.update(use_linear_projection=True)),
-        "use_linear_projection: expected False, got True",
-    ),
-    "config of other channels": (
-        lambda f: edit_config(f, lambda c: c.update(conditioning_channels=5)),
-        r"misshapen: conv_in_condition\.weight \(expected \[8, 9, 3, 3\], got \[8, 13, 3, 3\]\)",
-    ),
-    "encoder incomplete": (lambda f: (f / "image_encoder").mkdir(), r"image_encoder/config\.json: missing"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_named(released: Path, tmp_path: Path, damage: str) -> None:
-    change, message = DAMAGE[damage]
-    change(released)
-    with pytest.raises(CheckpointError, match=message) as caught:
-        import_released(released, tmp_path / "ours")
-    assert str(released) in str(caught.value)
-    assert not (tmp_path / "ours").exists()
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")], "a temporary folder was left"
-
-
-def test_alias_that_differs_is_named(sketch: Path, tmp_path: Path) -> None:
-    rewrite(sketch / BIN, lambda tensors: tensors | {"after_proj.bias": tensors["after_proj.bias"] + 1})
-    with pytest.raises(
-        CheckpointError, match=r"after_proj\.bias is stored beside adapter_linear\.1\.bias and must equal"
-    ):
-        import_released(sketch, tmp_path / "ours")
-
-
-def test_all_damage_is_in_one_list(released: Path, tmp_path: Path) -> None:
-    for name in (SAFE, "unet_lora.bin", GSRP):
-        rewrite(released / name, drop_last)
-        rewrite(released / name, add_one)
-    with pytest.raises(CheckpointError) as caught:
-        import_released(released, tmp_path / "ours")
-    text = str(caught.value)
-    assert text.count("1 missing") == text.count("1 unexpected") == 3
-    assert all(f"{released / name}: expected" in text for name in (SAFE, "unet_lora.bin", GSRP))
-
-
 def test_export_of_a_damaged_folder(released: Path, tmp_path: Path) -> None:
     import_released(released, tmp_path / "ours")
     shutil.copytree(tmp_path / "ours", tmp_path / "damaged")
@@ -451,6 +272,12 @@ def test_export_of_a_damaged_folder(released: Path, tmp_path: Path) -> None:
         export_released(tmp_path, tmp_path / "back")
     with pytest.raises(CheckpointError, match="exists already"):
         export_released(tmp_path / "ours", tmp_path / "damaged")
+
+
+def test_toon_has_no_released_form(tmp_path: Path) -> None:
+    save_export(tiny_model().eval(), tmp_path / "ours", (32, 48), RetrievalSettings(kind="hog"))
+    with pytest.raises(CheckpointError, match="4 levels and 4 latent channels alone, this guider has 3 and 4"):
+        export_released(tmp_path / "ours", tmp_path / "released")
 
 
 def test_command(released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
