@@ -78,7 +78,7 @@ def gradients(model: ICPModel) -> dict[str, Tensor | None]:
 
 
 def test_only_guider_and_lora_get_gradients() -> None:
-    """The learned variance's rows of the output head and the last guider block's like have none, all else has."""
+    """Every trained tensor, the frozen rest none (of the output head, the variance's rows stay still)."""
     model = tiny_pixart_model().train()
     found = gradients(model)
     trained = {name for name, _ in model.trainable()}
