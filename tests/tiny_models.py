@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from colorflow.config import compose_config, to_dict
 from colorflow.models.base import BaseModel, random_base
 from colorflow.models.icp_model import ICPModel, LoraSettings
+from colorflow.models.pixart_base import PixArtBase, random_pixart_base
 from colorflow.pipelines.icp import ICPPipeline
 
 PAGE_SIZE = (32, 48)
@@ -70,6 +72,52 @@ SD_UNET = UNET | {
     "layers_per_block": 2,
 }
 """Four levels, two resnets each: every tap point, LoRA module and key of Stable Diffusion v1.5."""
+
+
+TRANSFORMER = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 6,
+    "in_channels": 4,
+    "out_channels": 8,
+    "num_layers": 5,
+    "cross_attention_dim": 12,
+    "sample_size": 16,
+    "patch_size": 2,
+    "caption_channels": 8,
+    "use_additional_conditions": True,
+}
+"""PixArt-alpha, tiny; an odd number of blocks tells half from half."""
+
+PIXART_TARGETS = (
+    *("to_k", "to_q", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"),
+    *("proj", "linear", "linear_1", "linear_2"),
+)
+"""LoRA targets of the released sketch models (released code 4)."""
+
+PIXART_LORA = LoraSettings(r=2, lora_alpha=4, target_modules=PIXART_TARGETS)
+
+
+def tiny_pixart_base(seed: int = 0, **transformer: Any) -> PixArtBase:
+    """A PixArt base of some 20,000 parameters; equal seeds give equal weights."""
+    scheduler = {"num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear"}
+    return random_pixart_base(VAE, TRANSFORMER | transformer, scheduler, tokens=6, seed=seed)
+
+
+def tiny_pixart_model(
+    conditioning_channels: int = 9,
+    trained: bool = True,
+    base: PixArtBase | None = None,
+    lora: LoraSettings = PIXART_LORA,
+) -> ICPModel:
+    """As `tiny_model`, of the PixArt-alpha family."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = ICPModel.from_base(base or tiny_pixart_base(), lora, conditioning_channels)
+    if trained:
+        randomize(model.guider, "adapter_linear")
+        randomize(model.guider, "pos_embed.proj.weight")
+        randomize(model.transformer, "lora_B")
+    return model
 
 
 def tiny_base(unet: dict | None = None, prediction_type: str = "epsilon", seed: int = 0) -> BaseModel:
@@ -138,9 +186,27 @@ def sd15_on_meta(conditioning_channels: int = 5) -> ICPModel:
         )
 
 
+@functools.cache
+def pixart_config() -> dict[str, Any]:
+    """The ``model`` group of the PixArt-alpha experiment, as Hydra composes it."""
+    overrides = ["experiment=icp_pixart_lora128", "weights=random", "data.root=unused"]
+    return to_dict(compose_config("train", overrides).model)
+
+
+@functools.cache
+def pixart_on_meta(conditioning_channels: int = 9) -> ICPModel:
+    """The full-size PixArt-alpha model without memory, as its configuration builds it."""
+    config = pixart_config()
+    settings = {key: value for key, value in config["lora"].items() if key != "_target_"}
+    with torch.device("meta"):
+        base = random_pixart_base(**config["base"]["random"])
+        return ICPModel.from_base(base, LoraSettings(**settings), conditioning_channels)
+
+
 def released_keys(name: str, file: str = "colorflow.json") -> Any:
     """An entry of the released checkpoints' key lists, which lie outside this repository."""
-    path = Path(__file__).resolve().parents[2] / "shared" / "spec" / "keys" / file
+    default = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
+    path = Path(os.environ.get("COLORFLOW_FIXTURES") or default).parent / "spec" / "keys" / file
     if not path.is_file():
         pytest.skip(f"no key lists of the released checkpoints: {path} does not exist")
     return json.loads(path.read_text())[name]

@@ -41,6 +41,21 @@ TINY = (
 
 QUIET = ("~callbacks.progress_bar", "+trainer.enable_progress_bar=false")
 
+TINY_PIXART = (
+    "model=pixart_alpha",
+    "model.base.random.tokens=4",
+    "model.base.random.vae.block_out_channels=[8,8,8,8]",
+    "model.base.random.vae.norm_num_groups=4",
+    "model.base.random.vae.layers_per_block=1",
+    "model.base.random.transformer.num_attention_heads=2",
+    "model.base.random.transformer.attention_head_dim=6",
+    "model.base.random.transformer.num_layers=4",
+    "model.base.random.transformer.cross_attention_dim=12",
+    "model.base.random.transformer.caption_channels=8",
+    "model.lora.r=2",
+)
+"""After `TINY`: the same runs on PixArt-alpha's classes."""
+
 SMALLER = (
     "model.lora.r=2",
     "model.base.random.vae.block_out_channels=[8,8,16]",

@@ -1,4 +1,4 @@
-"""The frozen base: VAE, U-Net, noise schedule and the embedding of one fixed prompt.
+"""The frozen base: VAE, U-Net (or transformer), noise schedule and the embedding of one fixed prompt.
 
 The text encoder is needed for two embeddings only (the prompt and the empty negative), so it is loaded,
 asked once and dropped; folders that carry ``prompt_embeds.safetensors`` never load it.
@@ -7,9 +7,9 @@ asked once and dropped; folders that carry ``prompt_embeds.safetensors`` never l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
@@ -18,67 +18,135 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from colorflow.models.conditioning import latent_factor
+from colorflow.models.denoiser import Denoiser, SDDenoiser
+
 PROMPT = "manga"
 """The released pipeline's prompt (released code 3.4)."""
 
 _EMBEDS = "prompt_embeds.safetensors"
+_STORED = {
+    "prompt": "prompt_embeds",
+    "negative": "negative_prompt_embeds",
+    "prompt_mask": "prompt_mask",
+    "negative_mask": "negative_prompt_mask",
+}
+"""Name in the file: field of a base."""
 
 
-@dataclass(frozen=True)
-class BaseModel:
-    """A frozen base, whatever family.
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A frozen base, whatever family; a subclass adds its network and how that denoises.
 
     Attributes:
         vae: Autoencoder with a ``scaling_factor``.
-        unet: Base U-Net, before LoRA.
         scheduler: Training noise schedule.
         prompt_embeds: ``(1, L, D)``, the prompt.
         negative_prompt_embeds: ``(1, L, D)``, the empty prompt of classifier-free guidance.
+        prompt_mask: ``(1, L)``, 1 for tokens and 0 for padding; None where padding is attended to.
+        negative_prompt_mask: The empty prompt's.
         source: Hub id or folder it came from, "random" for random weights.
         revision: Hub revision, if any.
         prompt: What ``prompt_embeds`` is the embedding of.
     """
 
     vae: AutoencoderKL
-    unet: UNet2DConditionModel
     scheduler: DDPMScheduler
     prompt_embeds: Tensor
     negative_prompt_embeds: Tensor
+    prompt_mask: Tensor | None = None
+    negative_prompt_mask: Tensor | None = None
     source: str
     revision: str | None = None
     prompt: str = PROMPT
+    denoiser_class: ClassVar[type[Denoiser]]
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """How this family predicts."""
+        return self.denoiser_class(latent_factor(self.vae))
+
+    @property
+    def network(self) -> Any:
+        """The base network: ``unet`` or ``transformer``."""
+        return getattr(self, self.denoiser_class.part)
+
+    def to(self, dtype: torch.dtype) -> Self:
+        """The same base, its networks kept in another precision."""
+        part = self.denoiser_class.part
+        return replace(self, vae=self.vae.to(dtype), **{part: self.network.to(dtype)})
+
+    @staticmethod
+    def encode_prompt(source: str, revision: str | None, prompt: str) -> dict[str, Tensor]:
+        """Ask the family's text encoder for the fields of prompt and empty prompt; it is let go of with this call."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseModel(Base):
+    """A base with a U-Net: Stable Diffusion v1.5, toon.
+
+    Attributes:
+        unet: Base U-Net, before LoRA.
+    """
+
+    unet: UNet2DConditionModel
+    denoiser_class = SDDenoiser
+
+    @staticmethod
+    def encode_prompt(source: str, revision: str | None, prompt: str) -> dict[str, Tensor]:
+        """CLIP's embeddings ``(1, 77, 768)``."""
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", revision=revision)
+        encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", revision=revision).eval()
+        check_vocabulary(len(tokenizer), encoder.config.vocab_size)
+        length = tokenizer.model_max_length
+        tokens = tokenizer([prompt, ""], padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        with torch.no_grad():
+            embeds = encoder(tokens.input_ids)[0].float()
+        return {"prompt_embeds": embeds[:1], "negative_prompt_embeds": embeds[1:]}
+
+
+BaseT = TypeVar("BaseT", bound=Base)
 
 
 def load_base(
-    source: str, revision: str | None = None, prompt: str = PROMPT, dtype: torch.dtype = torch.float32
-) -> BaseModel:
-    """Load a base in diffusers layout (``vae/``, ``unet/``, ``scheduler/``, text side or prompt embeddings).
+    source: str,
+    revision: str | None = None,
+    prompt: str = PROMPT,
+    dtype: torch.dtype = torch.float32,
+    kind: type[BaseT] = BaseModel,  # type: ignore[assignment]  # mypy: a type variable cannot have a default
+) -> BaseT:
+    """Load a base in diffusers layout (``vae/``, ``unet/`` or ``transformer/``, ``scheduler/``, text or embeddings).
 
     Args:
         source: Folder or hub id.
         revision: Hub revision.
         prompt: The fixed prompt; "" is allowed.
         dtype: Kept in memory as this; the frozen base may be bfloat16 on a GPU.
+        kind: Family.
 
     Raises:
         FileNotFoundError: With the remedy, if folder, hub id or a part of it cannot be had.
         ValueError: If a tensor is missing, unexpected or of another shape, or the stored prompt is another.
     """
+    network = kind.denoiser_class
     try:
         parts = {
             name: load_strict(cls, source, subfolder=name, revision=revision, torch_dtype=dtype)
-            for name, cls in {"vae": AutoencoderKL, "unet": UNet2DConditionModel}.items()
+            for name, cls in {"vae": AutoencoderKL, network.part: network.network_class}.items()
         }
         scheduler = DDPMScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
-        embeds = _stored_embeds(Path(source) / _EMBEDS, prompt) or _encoded_embeds(source, revision, prompt)
+        embeds = _stored_embeds(Path(source) / _EMBEDS, prompt) or kind.encode_prompt(source, revision, prompt)
     except (OSError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
-            f"base weights: expected a diffusers folder or hub id with vae/, unet/ and scheduler/, got {source!r} "
-            f"({reason}); download it on a machine with a network and set weights=FOLDER, or use weights=random for a "
-            "dry run"
+            f"base weights: expected a diffusers folder or hub id with vae/, {network.part}/ and scheduler/, got "
+            f"{source!r} ({reason}); download it on a machine with a network and set weights=FOLDER, or use "
+            "weights=random for a dry run"
         ) from error
-    return BaseModel(**parts, scheduler=scheduler, source=source, revision=revision, prompt=prompt, **embeds)
+    return kind(**parts, scheduler=scheduler, source=source, revision=revision, prompt=prompt, **embeds)
 
 
 def load_strict(cls: Any, source: str, **options: Any) -> Any:
@@ -123,16 +191,31 @@ def random_base(
         )
 
 
-def save_base(base: BaseModel, folder: Path) -> None:
+def save_base(base: Base, folder: Path) -> None:
     """Write a base in full, in the layout that `load_base` reads without a text encoder."""
     base.vae.save_pretrained(folder / "vae")
-    base.unet.save_pretrained(folder / "unet")
+    base.network.save_pretrained(folder / base.denoiser.part)
     base.scheduler.save_pretrained(folder / "scheduler")
-    save_file(
-        {"prompt": base.prompt_embeds.clone(), "negative": base.negative_prompt_embeds.clone()},
-        folder / _EMBEDS,
-        metadata={"prompt": base.prompt},
-    )
+    fields = {name: getattr(base, field) for name, field in _STORED.items()}
+    tensors = {name: value.cpu().clone() for name, value in fields.items() if value is not None}
+    save_file(tensors, folder / _EMBEDS, metadata={"prompt": base.prompt})
+
+
+def check_vocabulary(tokens: int, expected: int, unused: int = 0) -> None:
+    """Refuse the empty tokenizer that transformers 5 makes of nothing: every word would become the same token.
+
+    Args:
+        tokens: Of the tokenizer.
+        expected: Of the text encoder.
+        unused: How many of these may have no token.
+
+    Raises:
+        FileNotFoundError: If the tokenizer is of another size.
+    """
+    if not expected - unused <= tokens <= expected:
+        raise FileNotFoundError(
+            f"tokenizer/ has {tokens} tokens, the text encoder {expected}; its vocabulary is missing or another's"
+        )
 
 
 def _stored_embeds(file: Path, prompt: str) -> dict[str, Tensor] | None:
@@ -140,30 +223,13 @@ def _stored_embeds(file: Path, prompt: str) -> dict[str, Tensor] | None:
     if not file.is_file():
         return None
     with safe_open(file, "pt") as tensors:
-        stored, negative = (tensors.metadata() or {}).get("prompt"), tensors.get_tensor("negative").float()
-        if prompt and prompt != stored:
-            raise ValueError(
-                f"{file}: expected the embedding of the prompt {prompt!r}, got that of {stored!r}; set the prompt to "
-                "that, or use a folder with tokenizer/ and text_encoder/"
-            )
-        embeds = tensors.get_tensor("prompt").float() if prompt else negative
-    return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
-
-
-def _encoded_embeds(source: str, revision: str | None, prompt: str) -> dict[str, Tensor]:
-    """Ask the text encoder once; it is let go of with this call."""
-    from transformers import CLIPTextModel, CLIPTokenizer
-
-    tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", revision=revision)
-    encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", revision=revision).eval()
-    if len(tokenizer) != encoder.config.vocab_size:  # transformers 5 makes an empty tokenizer of nothing
-        raise FileNotFoundError(
-            f"tokenizer/ has {len(tokenizer)} tokens, the text encoder {encoder.config.vocab_size}; its vocabulary is "
-            "missing or another's"
+        stored = (tensors.metadata() or {}).get("prompt")
+        found = {_STORED[name]: tensors.get_tensor(name).float() for name in tensors.keys()}  # noqa: SIM118 (not a dict)
+    if prompt and prompt != stored:
+        raise ValueError(
+            f"{file}: expected the embedding of the prompt {prompt!r}, got that of {stored!r}; set the prompt to "
+            "that, or use a folder with tokenizer/ and text_encoder/"
         )
-    tokens = tokenizer(
-        [prompt, ""], padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
-    )
-    with torch.no_grad():
-        embeds = encoder(tokens.input_ids)[0].float()
-    return {"prompt_embeds": embeds[:1], "negative_prompt_embeds": embeds[1:]}
+    if not prompt:
+        found |= {name.removeprefix("negative_"): value for name, value in found.items() if "negative_" in name}
+    return found

@@ -8,9 +8,14 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 
+def latent_factor(vae: AutoencoderKL) -> int:
+    """Image pixels a latent pixel, per side (8 for SD1.5)."""
+    return int(2 ** (len(vae.config.block_out_channels) - 1))
+
+
 def latent_size(vae: AutoencoderKL, height: int, width: int) -> tuple[int, int]:
     """Latent (height, width) of a canvas; both sides must be multiples of the VAE's factor (8 for SD1.5)."""
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    factor = latent_factor(vae)
     if height % factor or width % factor:
         raise ValueError(
             f"canvas sides must be multiples of {factor}, got {width} x {height}; choose a page size (width, height) "

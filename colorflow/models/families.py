@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 
-from colorflow.models.base import PROMPT, BaseModel, load_base, random_base
+from colorflow.models.base import PROMPT, Base, BaseModel, load_base, random_base
 from colorflow.models.fusion import NormMode, UpsampleMode
 from colorflow.models.gsrp import GSRPModel
 from colorflow.models.icp_model import ICPModel, LoraSettings
+from colorflow.models.pixart_base import PixArtBase, random_pixart_base
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+Network = Literal["unet", "transformer"]
+
+KINDS: dict[str, type[Base]] = {kind.denoiser_class.part: kind for kind in (BaseModel, PixArtBase)}
+"""Bases by the name of their network."""
+
+_RANDOM: dict[str, Callable[..., Base]] = {"unet": random_base, "transformer": random_pixart_base}
 
 
 def build_base(
@@ -23,31 +29,33 @@ def build_base(
     revision: str | None = None,
     prompt: str = PROMPT,
     dtype: Dtype = "float32",
-) -> BaseModel:
+    network: Network = "unet",
+) -> Base:
     """The frozen base of a family.
 
     Args:
         weights: ``pretrained``, ``random``, or a folder or hub id to load instead of ``pretrained``.
         pretrained: The family's own hub id or folder.
-        random: Arguments of `random_base`: configurations of ``vae``, ``unet`` and ``scheduler``.
+        random: Arguments of `random_base` or `random_pixart_base`: configurations of ``vae``, the network and
+            ``scheduler``.
         revision: Hub revision of ``pretrained``.
         prompt: The fixed prompt.
         dtype: What the frozen networks are kept in.
+        network: ``unet`` (Stable Diffusion, toon) or ``transformer`` (PixArt-alpha).
     """
-    kept = getattr(torch, dtype)
+    kept, kind = getattr(torch, dtype), KINDS[network]
     if weights == "random":
-        base = random_base(**random)
-        return base if kept == torch.float32 else replace(base, vae=base.vae.to(kept), unet=base.unet.to(kept))
+        return _RANDOM[network](**random).to(kept)
     if weights == "pretrained":
-        return load_base(pretrained, revision, prompt, kept)
-    return load_base(weights, None, prompt, kept)
+        return load_base(pretrained, revision, prompt, kept, kind)
+    return load_base(weights, None, prompt, kept, kind)
 
 
 def build_icp_model(
-    base: BaseModel,
+    base: Base,
     lora: LoraSettings,
     conditioning_channels: int = 5,
-    gradient_checkpointing: Sequence[Literal["guider", "unet"]] = (),
+    gradient_checkpointing: Sequence[Literal["guider", "unet", "transformer"]] = (),
 ) -> ICPModel:
     """A colorizer to train: guider copied from the base, fresh LoRA.
 
@@ -58,10 +66,10 @@ def build_icp_model(
         gradient_checkpointing: Networks whose activations are recomputed in the backward pass.
 
     Raises:
-        ValueError: For a network name that is neither ``guider`` nor ``unet``.
+        ValueError: For a name that is neither ``guider`` nor the base network's.
     """
     model = ICPModel.from_base(base, lora, conditioning_channels)
-    networks = {"guider": model.guider, "unet": model.unet}
+    networks = {"guider": model.guider, model.denoiser.part: model.network}
     for name in gradient_checkpointing:
         if name not in networks:
             raise ValueError(f"gradient_checkpointing: expected names among {sorted(networks)}, got {name!r}")

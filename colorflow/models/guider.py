@@ -77,6 +77,11 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         self.brushnet_mid_block = _zero_convolution(middle)
         self.brushnet_up_blocks = nn.ModuleList(map(_zero_convolution, up))
 
+    @property
+    def conditioning_channels(self) -> int:
+        """Channels of the condition, under the name that all guiders share."""
+        return int(self.config.conditioning_channels)
+
     @classmethod
     def from_unet(cls, unet: UNet2DConditionModel, conditioning_channels: int = 5) -> ColorizationGuider:
         """Start from a base U-Net (released code 3.6).
@@ -147,7 +152,7 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         Returns:
             Down, middle and up residuals in the order of the walk (12 + 1 + 15 for SD1.5).
         """
-        expected = self.config.conditioning_channels
+        expected = self.conditioning_channels
         if condition.shape[1] != expected:
             raise ValueError(f"condition has {condition.shape[1]} channels, this guider expects {expected}")
         taps = iter([*self.brushnet_down_blocks, self.brushnet_mid_block, *self.brushnet_up_blocks])

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin, PixArtTransformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from colorflow.models.base import BaseModel
+from colorflow.models.base import Base
 from colorflow.models.conditioning import encode_condition, encode_latents, latent_size
-from colorflow.models.guider import ColorizationGuider
+from colorflow.models.denoiser import Denoiser
 from colorflow.models.lora import TARGET_MODULES, add_lora
-from colorflow.models.unet_trunk import unet_with_residuals
 
 
 class LoraSettings(NamedTuple):
@@ -27,31 +26,44 @@ class LoraSettings(NamedTuple):
 class ICPModel(nn.Module):
     """Everything that denoises a canvas; what is trained is the guider and the LoRA layers.
 
+    The base network is kept under its family's own name, ``unet`` or ``transformer``, and is ``network`` in any.
+
     Args:
-        base: Frozen base; its U-Net is modified in place where LoRA is added.
+        base: Frozen base; its network is modified in place where LoRA is added.
         guider: Colorization guider that fits the base.
-        lora: Adds fresh LoRA layers; None leaves the U-Net as it is (already injected, or without).
+        lora: Adds fresh LoRA layers; None leaves the network as it is (already injected, or without).
     """
 
-    def __init__(self, base: BaseModel, guider: ColorizationGuider, lora: LoraSettings | None = None) -> None:
+    unet: UNet2DConditionModel
+    transformer: PixArtTransformer2DModel
+    prompt_embeds: Tensor
+    negative_prompt_embeds: Tensor
+    prompt_mask: Tensor | None
+    negative_prompt_mask: Tensor | None
+
+    def __init__(self, base: Base, guider: ModelMixin, lora: LoraSettings | None = None) -> None:
         super().__init__()
         self.source, self.revision, self.prompt = base.source, base.revision, base.prompt
+        self.denoiser: Denoiser = base.denoiser
         self.vae: AutoencoderKL = base.vae.requires_grad_(False).eval()
-        self.unet: UNet2DConditionModel = base.unet
+        self.add_module(self.denoiser.part, base.network)
         self.guider = guider
         self.noise_scheduler: DDPMScheduler = base.scheduler
-        self.prompt_embeds: Tensor
-        self.negative_prompt_embeds: Tensor
-        self.register_buffer("prompt_embeds", base.prompt_embeds, persistent=False)
-        self.register_buffer("negative_prompt_embeds", base.negative_prompt_embeds, persistent=False)
+        for name in ("prompt_embeds", "negative_prompt_embeds", "prompt_mask", "negative_prompt_mask"):
+            self.register_buffer(name, getattr(base, name), persistent=False)
         if lora is not None:
-            add_lora(self.unet, *lora)
+            add_lora(self.network, *lora)
 
     @classmethod
-    def from_base(cls, base: BaseModel, lora: LoraSettings, conditioning_channels: int = 5) -> ICPModel:
-        """A new model to train: guider copied from the base's U-Net, fresh LoRA."""
-        guider = ColorizationGuider.from_unet(base.unet, conditioning_channels).float()
+    def from_base(cls, base: Base, lora: LoraSettings, conditioning_channels: int = 5) -> ICPModel:
+        """A new model to train: guider copied from the base's network, fresh LoRA."""
+        guider = base.denoiser.new_guider(base.network, conditioning_channels).float()
         return cls(base, guider, lora)
+
+    @property
+    def network(self) -> ModelMixin:
+        """The base network, whatever family."""
+        return self.get_submodule(self.denoiser.part)
 
     def train(self, mode: bool = True) -> ICPModel:
         """Switch to training mode; the frozen VAE stays in evaluation mode."""
@@ -75,7 +87,7 @@ class ICPModel(nn.Module):
     @torch.no_grad()
     def encode_condition(self, canvas: Tensor, mask: Tensor, noises: tuple[Tensor, Tensor]) -> Tensor:
         """The guider's condition; see `colorflow.models.conditioning.encode_condition`."""
-        return encode_condition(self.vae, canvas, mask, self.guider.config.conditioning_channels, noises)
+        return encode_condition(self.vae, canvas, mask, self.guider.conditioning_channels, noises)
 
     def forward(
         self,
@@ -84,6 +96,7 @@ class ICPModel(nn.Module):
         condition: Tensor,
         encoder_hidden_states: Tensor | None = None,
         conditioning_scale: float = 1.0,
+        encoder_attention_mask: Tensor | None = None,
     ) -> Tensor:
         """Predict epsilon or v.
 
@@ -91,13 +104,25 @@ class ICPModel(nn.Module):
             noisy_latents: ``(B, C, h, w)``.
             timesteps: ``(B,)`` or scalar integers.
             condition: ``(B, conditioning_channels, h, w)``.
-            encoder_hidden_states: ``(B, L, D)``; default: the fixed prompt.
-            conditioning_scale: Factor on the guider's residuals.
+            encoder_hidden_states: ``(B, L, D)``; default: the fixed prompt and its mask.
+            conditioning_scale: Factor on what the guider adds.
+            encoder_attention_mask: ``(B, L)`` of the given text, where the family masks padding.
 
         Returns:
             ``(B, C, h, w)``.
         """
         if encoder_hidden_states is None:
-            encoder_hidden_states = self.prompt_embeds.to(noisy_latents.dtype).expand(len(noisy_latents), -1, -1)
-        residuals = self.guider(noisy_latents, timesteps, condition, conditioning_scale)
-        return unet_with_residuals(self.unet, noisy_latents, timesteps, encoder_hidden_states, residuals)
+            batch = len(noisy_latents)
+            encoder_hidden_states = self.prompt_embeds.to(noisy_latents.dtype).expand(batch, -1, -1)
+            if self.prompt_mask is not None:
+                encoder_attention_mask = self.prompt_mask.expand(batch, -1)
+        return self.denoiser.predict(
+            self.network,
+            self.guider,
+            noisy_latents,
+            timesteps,
+            condition,
+            encoder_hidden_states,
+            encoder_attention_mask,
+            conditioning_scale,
+        )

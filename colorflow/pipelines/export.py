@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
 
 from colorflow import __version__
-from colorflow.models.base import BaseModel, load_base, load_strict, save_base
+from colorflow.models.base import Base, load_base, load_strict, save_base
+from colorflow.models.families import KINDS
 from colorflow.models.fusion import FusionNetwork
 from colorflow.models.gsrp import GSRPModel
-from colorflow.models.guider import ColorizationGuider
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import load_lora, save_lora
 from colorflow.pipelines.rap import RetrievalSettings
@@ -68,7 +68,7 @@ def save_export(
     """Write an export folder; an existing one is replaced only when the new one is complete."""
     with _replaced(folder) as fresh:
         model.guider.save_pretrained(fresh / "guider")
-        save_lora(model.unet, fresh / "lora")
+        save_lora(model.network, fresh / "lora")
         model.noise_scheduler.save_pretrained(fresh / "scheduler")
         index = {
             "_class_name": "ColorFlowPipeline",
@@ -123,17 +123,17 @@ def load_export(folder: Path, dtype: torch.dtype = torch.float32, gsrp: Path | N
         raise FileNotFoundError(
             f"expected guider/ with config.json and weights, got none in {folder}; export the run again"
         )
-    base = _load_base(index["base"], folder, dtype)
-    guider = load_strict(ColorizationGuider, str(folder / "guider"), torch_dtype=dtype)
-    load_lora(base.unet, folder / "lora")
+    kind = _base_kind(folder / "guider" / "config.json")
+    base = _load_base(index["base"], folder, dtype, kind)
+    guider = load_strict(kind.denoiser_class.guider_class, str(folder / "guider"), torch_dtype=dtype)
+    load_lora(base.network, folder / "lora")
     model = ICPModel(base, guider).eval().requires_grad_(False).to(dtype)
+    retrieval = RetrievalSettings(**index["retrieval"])
+    if retrieval.folder is not None and (folder / retrieval.folder).is_dir():  # an imported folder carries its encoder
+        retrieval = replace(retrieval, folder=str(folder / retrieval.folder))
     gsrp = gsrp or (folder if (folder / _GSRP).exists() else None)
-    return Export(
-        model,
-        (index["page_size"][0], index["page_size"][1]),
-        RetrievalSettings(**index["retrieval"]),
-        None if gsrp is None else load_gsrp(gsrp, model.vae),
-    )
+    page_size = (index["page_size"][0], index["page_size"][1])
+    return Export(model, page_size, retrieval, None if gsrp is None else load_gsrp(gsrp, model.vae))
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
@@ -157,38 +157,51 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _save_base(model: ICPModel, folder: Path) -> dict[str, Any]:
-    size = sum(parameter.numel() for module in (model.unet, model.vae) for parameter in module.parameters())
+    size = sum(parameter.numel() for module in (model.network, model.vae) for parameter in module.parameters())
     if size >= SMALL_BASE and model.source not in ("random", _INSIDE):
         source = str(Path(model.source).resolve()) if Path(model.source).is_dir() else model.source
         return {"source": source, "revision": model.revision, "prompt": model.prompt}
-    base = BaseModel(
-        vae=model.vae,
-        unet=_without_lora(model.unet),
+    prompts = ("prompt_embeds", "negative_prompt_embeds", "prompt_mask", "negative_prompt_mask")
+    part = model.denoiser.part
+    networks = {"vae": model.vae, part: _without_lora(model.network)}
+    base = KINDS[part](
         scheduler=DDPMScheduler.from_config(model.noise_scheduler.config),
-        prompt_embeds=model.prompt_embeds.cpu(),
-        negative_prompt_embeds=model.negative_prompt_embeds.cpu(),
         source=_INSIDE,
         prompt=model.prompt,
+        **networks,
+        **{name: getattr(model, name) for name in prompts},
     )
     save_base(base, folder / _INSIDE)
     return {"source": _INSIDE, "revision": None, "prompt": model.prompt}
 
 
-def _load_base(entry: dict[str, Any], folder: Path, dtype: torch.dtype) -> BaseModel:
+def _base_kind(config: Path) -> type[Base]:
+    """The kind of base that a guider's configuration belongs to."""
+    kinds = {kind.denoiser_class.guider_class.__name__: kind for kind in KINDS.values()}
+    name = json.loads(config.read_text()).get("_class_name")
+    if name not in kinds:
+        raise ValueError(
+            f"{config}: expected a _class_name among {sorted(kinds)}, got {name!r}; released folders are imported with "
+            "python -m colorflow.checkpoints import"
+        )
+    return kinds[name]
+
+
+def _load_base(entry: dict[str, Any], folder: Path, dtype: torch.dtype, kind: type[Base]) -> Base:
     """The base the index names, under the noise schedule of the run."""
     inside = entry["source"] == _INSIDE
     source = str(folder / _INSIDE) if inside else entry["source"]
-    base = load_base(source, entry["revision"], entry["prompt"], dtype)
+    base = load_base(source, entry["revision"], entry["prompt"], dtype, kind)
     scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
     return replace(base, scheduler=scheduler, source=_INSIDE if inside else base.source)
 
 
-def _without_lora(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """The base U-Net under its own names, sharing the tensors of the one with LoRA."""
+def _without_lora(network: ModelMixin) -> ModelMixin:
+    """The base network under its own names, sharing the tensors of the one with LoRA."""
     with torch.device("meta"):
-        plain = UNet2DConditionModel.from_config(unet.config)
+        plain = type(network).from_config(network.config)
     tensors = {
-        key.replace(".base_layer.", "."): value for key, value in unet.state_dict().items() if "lora_" not in key
+        key.replace(".base_layer.", "."): value for key, value in network.state_dict().items() if "lora_" not in key
     }
     plain.load_state_dict(tensors, assign=True)
     return plain

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel, UniPCMultistepScheduler
+from diffusers import AutoencoderKL, DiffusionPipeline, ModelMixin, PixArtTransformer2DModel, UNet2DConditionModel
 from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
 
-from colorflow.models.conditioning import decode_latents, encode_condition, latent_size
+from colorflow.models.conditioning import decode_latents, encode_condition, latent_factor, latent_size
+from colorflow.models.denoiser import Denoiser, PixArtDenoiser, SDDenoiser
 from colorflow.models.guider import ColorizationGuider
 from colorflow.models.icp_model import ICPModel
-from colorflow.models.unet_trunk import unet_with_residuals
+from colorflow.models.pixart_guider import PixArtGuider
 
 StepCallback = Callable[[int, int, Tensor], None]
 
@@ -47,6 +48,7 @@ class ICPPipeline(DiffusionPipeline):
     """
 
     model_cpu_offload_seq = "guider->unet->vae"
+    denoiser_class: type[Denoiser] = SDDenoiser
 
     def __init__(
         self,
@@ -58,18 +60,39 @@ class ICPPipeline(DiffusionPipeline):
         negative_prompt_embeds: Tensor | None = None,
     ) -> None:
         super().__init__()
-        if prompt_embeds is None or negative_prompt_embeds is None:
-            raise ValueError("ICPPipeline: expected prompt_embeds and negative_prompt_embeds, got None")
         self.register_modules(vae=vae, unet=unet, guider=guider, scheduler=scheduler)
-        self.prompt_embeds = prompt_embeds
-        self.negative_prompt_embeds = negative_prompt_embeds
+        self._set_prompt(prompt_embeds, negative_prompt_embeds)
 
-    @classmethod
-    def from_model(cls, model: ICPModel) -> ICPPipeline:
-        """Share the networks of a model (nothing is copied), with UniPC on its noise schedule."""
-        # Named, as a saved DDPM configuration states its own default, "leading", and would hand it on (released: 3.4).
-        scheduler = UniPCMultistepScheduler.from_config(model.noise_scheduler.config, timestep_spacing="linspace")
-        return cls(model.vae, model.unet, model.guider, scheduler, model.prompt_embeds, model.negative_prompt_embeds)
+    def _set_prompt(
+        self,
+        prompt_embeds: Tensor | None,
+        negative_prompt_embeds: Tensor | None,
+        prompt_mask: Tensor | None = None,
+        negative_prompt_mask: Tensor | None = None,
+    ) -> None:
+        if prompt_embeds is None or negative_prompt_embeds is None:
+            raise ValueError(f"{type(self).__name__}: expected prompt_embeds and negative_prompt_embeds, got None")
+        self.prompt_embeds, self.negative_prompt_embeds = prompt_embeds, negative_prompt_embeds
+        self.prompt_mask, self.negative_prompt_mask = prompt_mask, negative_prompt_mask
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """How the family predicts."""
+        return self.denoiser_class(latent_factor(self.vae))
+
+    @property
+    def network(self) -> ModelMixin:
+        """The base network, whatever family: ``unet`` or ``transformer``."""
+        return getattr(self, self.denoiser_class.part)
+
+    @staticmethod
+    def from_model(model: ICPModel) -> ICPPipeline:
+        """Share the networks of a model (nothing is copied), with its family's solver on its noise schedule."""
+        scheduler = model.denoiser.inference_scheduler(model.noise_scheduler.config)
+        parts = (model.vae, model.network, model.guider, scheduler, model.prompt_embeds, model.negative_prompt_embeds)
+        if isinstance(model.denoiser, PixArtDenoiser):
+            return PixArtICPPipeline(*parts, model.prompt_mask, model.negative_prompt_mask)
+        return ICPPipeline(*parts)
 
     @torch.no_grad()
     def __call__(
@@ -105,25 +128,33 @@ class ICPPipeline(DiffusionPipeline):
         if posterior_noise is None:
             posterior_noise = (torch.cat(draws[1:3]), torch.cat(draws[3:5])) if guided else draws[1:3]
         condition = self._encode(canvas, mask, posterior_noise, 2 if guided else 1)
-        embeds = self._prompt(len(canvas), guided)
+        embeds, embeds_mask = self._prompt(len(canvas), guided)
         self.scheduler.set_timesteps(sampling.num_inference_steps, device=self._execution_device)
-        latents = latents.to(self._execution_device, self.unet.dtype) * self.scheduler.init_noise_sigma
+        latents = latents.to(self._execution_device, self.network.dtype) * self.scheduler.init_noise_sigma
         for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            prediction = self.predict(latents, timestep, condition, embeds, sampling)
+            prediction = self.predict(latents, timestep, condition, embeds, sampling, embeds_mask)
             latents = self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]
             if callback_on_step_end is not None:
                 callback_on_step_end(index, int(timestep), latents)
         return decode_latents(self.vae, latents).float().clamp(-1.0, 1.0)
 
     def predict(
-        self, latents: Tensor, timestep: Tensor, condition: Tensor, embeds: Tensor, sampling: Sampling
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        condition: Tensor,
+        embeds: Tensor,
+        sampling: Sampling,
+        embeds_mask: Tensor | None = None,
     ) -> Tensor:
-        """One (guided) prediction ``(B, C, h, w)``; condition and embeds are ``(2 B, ...)`` under guidance."""
+        """One (guided) prediction ``(B, C, h, w)``; condition, embeds and mask are ``(2 B, ...)`` under guidance."""
         guided = len(condition) == 2 * len(latents)
         model_input = torch.cat([latents, latents]) if guided else latents
         model_input = self.scheduler.scale_model_input(model_input, timestep)
-        residuals = self.guider(model_input, timestep, condition, sampling.conditioning_scale)
-        prediction = unet_with_residuals(self.unet, model_input, timestep, embeds, residuals)
+        scale = sampling.conditioning_scale
+        prediction = self.denoiser.predict(
+            self.network, self.guider, model_input, timestep, condition, embeds, embeds_mask, scale
+        )
         if not guided:
             return prediction
         negative, positive = prediction.chunk(2)
@@ -137,13 +168,52 @@ class ICPPipeline(DiffusionPipeline):
         if len(mask) != len(canvas):
             mask = mask.repeat(copies, 1, 1, 1)
         noises = [noise.to(device) for noise in noises]
-        channels = self.guider.config.conditioning_channels
+        channels = self.guider.conditioning_channels
         return encode_condition(self.vae, canvas, mask, channels, (noises[0], noises[-1]))
 
-    def _prompt(self, batch: int, guided: bool) -> Tensor:
+    def _prompt(self, batch: int, guided: bool) -> tuple[Tensor, Tensor | None]:
+        """Embeddings and masks of the text, [negative, positive] under guidance."""
+        device = self._execution_device
         parts = [self.negative_prompt_embeds, self.prompt_embeds] if guided else [self.prompt_embeds]
-        parts = [part.to(self._execution_device, self.unet.dtype).expand(batch, -1, -1) for part in parts]
-        return torch.cat(parts)
+        embeds = torch.cat([part.to(device, self.network.dtype).expand(batch, -1, -1) for part in parts])
+        masks = [self.negative_prompt_mask, self.prompt_mask] if guided else [self.prompt_mask]
+        given = [mask.to(device).expand(batch, -1) for mask in masks if mask is not None]
+        return embeds, torch.cat(given) if given else None
+
+
+class PixArtICPPipeline(ICPPipeline):
+    """The same for the PixArt-alpha family (released code 4; guidance 4.5 there).
+
+    Args:
+        vae: Frozen autoencoder.
+        transformer: Base transformer with its LoRA (injected or merged).
+        guider: Colorization guider.
+        scheduler: Inference scheduler; default DPM-Solver++ with the training schedule's configuration.
+        prompt_embeds: ``(1, L, D)``.
+        negative_prompt_embeds: ``(1, L, D)``, for ``guidance_scale > 1``.
+        prompt_mask: ``(1, L)``, 1 for tokens and 0 for padding.
+        negative_prompt_mask: The empty prompt's.
+    """
+
+    model_cpu_offload_seq = "guider->transformer->vae"
+    denoiser_class = PixArtDenoiser
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        transformer: PixArtTransformer2DModel,
+        guider: PixArtGuider,
+        scheduler: SchedulerMixin,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        prompt_mask: Tensor | None = None,
+        negative_prompt_mask: Tensor | None = None,
+    ) -> None:
+        DiffusionPipeline.__init__(self)
+        self.register_modules(vae=vae, transformer=transformer, guider=guider, scheduler=scheduler)
+        if prompt_mask is None or negative_prompt_mask is None:
+            raise ValueError("PixArtICPPipeline: expected prompt_mask and negative_prompt_mask, got None")
+        self._set_prompt(prompt_embeds, negative_prompt_embeds, prompt_mask, negative_prompt_mask)
 
 
 def _draw(

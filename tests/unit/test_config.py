@@ -9,7 +9,7 @@ import pytest
 import torch
 from hydra.utils import get_object
 from omegaconf import OmegaConf
-from tiny_runs import SMALLER, call_main, run_script, tiny_config
+from tiny_runs import SMALLER, TINY_PIXART, call_main, run_script, tiny_config
 
 import evaluate
 import train
@@ -23,6 +23,8 @@ OPTIONS = [
     f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in {"configs", "experiment", "hydra"}
 ]
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+NETWORKS = {"icp_lora64": "unet", "icp_pixart_lora128": "transformer"}
+"""Base network of an experiment: its tiny run must be one of the same classes."""
 STEP = ("trainer.max_steps=1", "trainer.limit_val_batches=0", "lr_scheduler.num_warmup_steps=0")
 
 
@@ -91,6 +93,7 @@ def test_every_experiment_resolves_and_names_itself(name):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_takes_a_step(name, toon_cache, tmp_path):
     more = SMALLER[1:] if name.startswith("icp") else ()  # they are for a large model; its rank is what they are about
+    more = TINY_PIXART if "pixart" in name else more
     cfg = tiny_config(toon_cache, tmp_path, *STEP, *more, experiment=name)
     callbacks = list(config.build(cfg.callbacks).values())
     loggers = list(config.build(cfg.logger).values())
@@ -100,6 +103,7 @@ def test_every_experiment_takes_a_step(name, toon_cache, tmp_path):
     trainer.fit(task, datamodule=datamodule)
     assert trainer.global_step == 1
     assert math.isfinite(trainer.callback_metrics["train/loss"])
+    assert name not in NETWORKS or task.model.denoiser.part == NETWORKS[name]
     exported = "base" if name.startswith("toon_") else "export"
     assert list((tmp_path / exported).rglob("*.safetensors"))
     if exported == "export":  # bases are halved by their export
