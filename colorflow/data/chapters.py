@@ -108,7 +108,7 @@ def read_chapters(root: str | Path, names: Sequence[str] | None = None) -> tuple
         _check_names(names, [folder.name for folder in folders], "chapters")
         folders = [folder for folder in folders if folder.name in set(names)]
     for folder in folders:
-        pages, duplicates = _read_pages(folder)
+        pages, duplicates = read_pages(folder)
         skips += duplicates
         if pages:
             chapters.append(Chapter(folder.name, pages))
@@ -170,8 +170,12 @@ def _check_names(wanted: Sequence[str], names: Sequence[str], key: str) -> None:
         raise DataError(f"{key}: no such chapters {missing}; there are {_some(names)}")
 
 
-def _read_pages(folder: Path) -> tuple[tuple[Page, ...], list[Skip]]:
-    """Return the pages of one chapter folder and the files whose name another page already has."""
+def read_pages(folder: Path) -> tuple[tuple[Page, ...], list[Skip]]:
+    """List the pictures of one folder, in natural order, without opening any.
+
+    Returns:
+        Its pages, and the files left out because another page already has their name.
+    """
     pages: dict[str, Page] = {}
     skips: list[Skip] = []
     files = (path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())

@@ -18,7 +18,7 @@ from PIL import Image
 
 from colorflow.data.chapters import Skip, SkipReport, read_chapters
 from colorflow.evaluation.benchmark import INDEX_FILE, PROTOCOL_VERSION, Benchmark, BenchmarkError, read_benchmark
-from colorflow.evaluation.progress import track
+from colorflow.utils.progress import track
 from colorflow.schema import Chapter, Page, Style
 from colorflow.styles.gray import GrayStyle
 from colorflow.utils.files import write_json_atomic

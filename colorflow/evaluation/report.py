@@ -14,10 +14,11 @@ from typing import Any
 from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark
 from colorflow.evaluation.html import Figure, Strip, html_page
-from colorflow.evaluation.strips import StripCell, contain, draw_strip, page_cells, spread
+from colorflow.evaluation.strips import page_cells
 from colorflow.evaluation.tables import csv_pages, csv_table, latex_table, markdown_table
 from colorflow.utils.files import atomic_path, write_text_atomic
 from colorflow.utils.images import save_png
+from colorflow.utils.strips import StripCell, contain, draw_strip, spread
 
 Folders = Mapping[tuple[str, str], PredictionsFolder]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from colorflow.utils.files import atomic_path
@@ -104,10 +105,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
-def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write a PNG atomically, creating parents: a kill leaves the old file or none, never half of one."""
+def save_png(image: Image.Image, path: str | os.PathLike[str], info: PngInfo | None = None) -> None:
+    """Write a PNG atomically, creating parents: a kill leaves the old file or none, never half of one.
+
+    Args:
+        image: What to write.
+        path: Where.
+        info: Text chunks to go with it.
+    """
     with atomic_path(path) as temporary:
-        image.save(temporary, format="PNG")
+        image.save(temporary, format="PNG", pnginfo=info)
 
 
 def to_tensor(image: Image.Image) -> Tensor:

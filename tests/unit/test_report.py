@@ -19,7 +19,7 @@ from rich.console import Console
 from tiny_benchmark import SIZE, Tint, tiny_benchmark
 
 from colorflow.baselines import PredictionsError
-from colorflow.evaluation import strips
+from colorflow.utils import strips
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.paper import paper_rows
 from colorflow.evaluation.results import Bootstrap, ResultsError, build_results, find_row, read_results, write_results

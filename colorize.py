@@ -1,0 +1,44 @@
+"""Colour chapters: ``python colorize.py pages=DIR references=DIR output=DIR weights=DIR``; see ``--help``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from colorflow import config
+from colorflow.pipelines.chapters import ColorizeReport, colorize_chapters, find_jobs
+from colorflow.utils.hashing import digest_json
+from colorflow.utils.log import get_logger, quiet_libraries
+
+config.register_resolvers()
+quiet_libraries()
+log = get_logger("colorflow.colorize")
+
+
+def colorize(cfg: DictConfig) -> ColorizeReport:
+    """Find the pages, load the model, colour, say what was done."""
+    jobs = find_jobs(cfg.pages, cfg.references)
+    fingerprint = digest_json(config.to_dict(cfg.pipeline))
+    pipeline = config.build(cfg.pipeline)
+    options = config.build(cfg.options, fingerprint=fingerprint)
+    report = colorize_chapters(pipeline, jobs, Path(cfg.output), options)
+    counts = {"coloured": report.colored, "kept": report.kept, "in colour already": report.passed_through}
+    log.info("%s: %s", cfg.output, ", ".join(f"{len(pages)} {name}" for name, pages in counts.items()))
+    if report.failures:
+        log.warning("%d pages failed, the same command tries them again: %s", len(report.failures), report.failures)
+    return report
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="colorize")
+def main(cfg: DictConfig) -> None:
+    """Entry point; what the user can mend ends in one line."""
+    with config.one_line_errors():
+        config.check_keys(cfg)
+        config.check_complete(cfg)
+        colorize(cfg)
+
+
+if __name__ == "__main__":
+    main()

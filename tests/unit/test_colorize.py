@@ -1,0 +1,219 @@
+"""Colouring chapter folders: order, pools, going on after a stop, damaged pages, provenance."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from tiny_benchmark import color_page, write_chapters
+
+from colorflow.data.chapters import DataError
+from colorflow.data.toon import ToonSpec, draw_page
+from colorflow.pipelines.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
+from colorflow.pipelines.colorflow import ColorFlowOutput
+from colorflow.pipelines.provenance import SOURCE_TYPE, is_marked
+from colorflow.schema import ReferencePool, RetrievedPatch
+from colorflow.utils.color import is_colored
+
+QUIET = ColorizeOptions(progress=False)
+
+
+class Painter:
+    """Stands for the pipeline: paints pages red, the more the larger the pool; remembers what it was given."""
+
+    def __init__(self, stop_at: int | None = None, fail_on: tuple[int, ...] = ()) -> None:
+        self.calls: list[tuple[int, tuple[str, ...]]] = []
+        self.stop_at, self.fail_on = stop_at, fail_on
+
+    def __call__(self, page: Image.Image, references: ReferencePool, *, seed: int) -> ColorFlowOutput:
+        number = len(self.calls)
+        if number == self.stop_at:
+            raise KeyboardInterrupt
+        self.calls.append((seed, references.ids))
+        if number in self.fail_on:
+            raise RuntimeError("told to fail")
+        image = ImageOps.colorize(page.convert("L"), (40 + seed % 50, 0, 0), (255, 255 - len(references.ids), 0))
+        patches = tuple(
+            RetrievedPatch(name, 0, 0, rank, 0.5 + rank / 10) for rank, name in enumerate(references.ids[:2])
+        )
+        return ColorFlowOutput(image, page, page, patches or (RetrievedPatch("none", 0, 0, 0, math.nan),))
+
+
+def gray_chapters(root: Path, pages: dict[str, int]) -> Path:
+    """The chapters of ``write_chapters``, in black and white."""
+    write_chapters(root, pages)
+    for path in root.glob("*/*"):
+        Image.open(path).convert("L").save(path)
+    return root
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    pages = gray_chapters(tmp_path / "pages", {"ep2": 3, "ep10": 2})
+    references = write_chapters(tmp_path / "refs", {"ep2": 2, "ep10": 1})
+    return pages, references, tmp_path / "out"
+
+
+def digests(output: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(output)): path.read_bytes() for path in sorted(output.glob("*/p*.png"))}
+
+
+def manifest(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
+
+
+def test_every_page_is_coloured_in_natural_order_from_its_own_references(folders):
+    pages, references, output = folders
+    painter = Painter()
+    report = colorize_chapters(painter, find_jobs(pages, references), output, QUIET)
+    assert report.colored == ["ep2/p1", "ep2/p2", "ep2/p3", "ep10/p1", "ep10/p2"]
+    assert [ids for _, ids in painter.calls] == [("reference/ep2/p1", "reference/ep2/p2")] * 3 + [
+        ("reference/ep10/p1",)
+    ] * 2
+    assert len({seed for seed, _ in painter.calls}) == 5
+    assert (output / "ep2" / SHEET).is_file()
+    record = manifest(output / "ep2")[0]
+    assert record["references"][0] == {
+        "reference": "reference/ep2/p2", "patch": 0, "quadrant": 0, "rank": 1, "similarity": 0.6,
+    }  # fmt: skip
+    assert record["seed"] == painter.calls[0][0]
+
+
+def test_a_flat_folder_is_one_chapter_and_flat_references_are_for_all(folders):
+    pages, references, output = folders
+    alone = find_jobs(pages / "ep2", references / "ep10")
+    assert [(job.chapter.name, len(job.chapter.pages), len(job.references)) for job in alone] == [("ep2", 3, 1)]
+    shared = find_jobs(pages, references / "ep2")
+    assert [len(job.references) for job in shared] == [2, 2]
+    assert [job.references for job in find_jobs(pages, None)] == [(), ()]
+    assert colorize_chapters(Painter(), find_jobs(pages, None), output, QUIET).failures == {}
+    assert manifest(output / "ep10")[0]["references"][0]["similarity"] is None
+
+
+def test_a_chapter_without_references_where_others_have_some_is_told(folders):
+    pages, references, _ = folders
+    shutil.rmtree(references / "ep10")
+    with pytest.raises(DataError, match="none for ep10 .there are ep2."):
+        find_jobs(pages, references)
+
+
+def test_a_stopped_run_goes_on_without_redoing_a_page(folders):
+    pages, references, output = folders
+    jobs = find_jobs(pages, references)
+    whole = colorize_chapters(Painter(), jobs, output.with_name("whole"), QUIET)
+    with pytest.raises(KeyboardInterrupt):
+        colorize_chapters(Painter(stop_at=2), jobs, output, QUIET)
+    painter = Painter()
+    report = colorize_chapters(painter, jobs, output, QUIET)
+    assert report.kept == ["ep2/p1", "ep2/p2"]
+    assert len(painter.calls) == 3
+    assert report.kept + report.colored == whole.colored
+    assert digests(output) == digests(output.with_name("whole"))
+
+
+def test_changed_and_missing_results_are_made_again(folders):
+    pages, references, output = folders
+    jobs = find_jobs(pages, references)
+    colorize_chapters(Painter(), jobs, output, QUIET)
+    (output / "ep2" / "p1.png").write_bytes(b"half a file")
+    (output / "ep2" / "p2.png").unlink()
+    color_page(77).convert("L").save(pages / "ep10" / "p1.png")  # another input under the same name
+    report = colorize_chapters(Painter(), jobs, output, QUIET)
+    assert report.colored == ["ep2/p1", "ep2/p2", "ep10/p1"]
+    assert colorize_chapters(Painter(), jobs, output, QUIET).colored == []
+    again = colorize_chapters(Painter(), jobs, output, ColorizeOptions(progress=False, overwrite=True))
+    assert len(again.colored) == 5
+
+
+def test_other_settings_are_told_and_nothing_is_redone(folders, caplog):
+    pages, references, output = folders
+    jobs = find_jobs(pages, references)
+    colorize_chapters(Painter(), jobs, output, QUIET)
+    report = colorize_chapters(Painter(), jobs, output, ColorizeOptions(progress=False, fingerprint="other weights"))
+    assert len(report.kept) == 5
+    assert "3 pages made with other settings are kept; overwrite=true" in caplog.text
+
+
+def test_a_failing_page_is_reported_and_tried_again(folders):
+    pages, references, output = folders
+    (pages / "ep2" / "p3.png").write_bytes(b"no picture")
+    jobs = find_jobs(pages, references)
+    report = colorize_chapters(Painter(fail_on=(0,)), jobs, output, QUIET)
+    assert report.colored == ["ep2/p2", "ep10/p1", "ep10/p2"]
+    assert set(report.failures) == {"ep2/p1", "ep2/p3"}
+    assert "told to fail" in report.failures["ep2/p1"]
+    assert "expected a readable picture" in report.failures["ep2/p3"]
+    assert not (output / "ep2" / "p1.png").exists()
+    assert colorize_chapters(Painter(), jobs, output, QUIET).colored == ["ep2/p1"]
+
+
+def test_a_damaged_reference_is_left_out(folders):
+    pages, references, output = folders
+    (references / "ep2" / "p1.png").write_bytes(b"no picture")
+    painter = Painter()
+    report = colorize_chapters(painter, find_jobs(pages, references)[:1], output, QUIET)
+    assert list(report.failures) == ["reference ep2/p1"]
+    assert painter.calls[0][1] == ("reference/ep2/p2",)
+
+
+def test_pages_in_colour_pass_through_untouched_and_are_references(folders):
+    pages, references, output = folders
+    color_page(5).save(pages / "ep2" / "p3.png")
+    painter = Painter()
+    report = colorize_chapters(painter, find_jobs(pages, references)[:1], output, QUIET)
+    assert report.passed_through == ["ep2/p3"]
+    assert painter.calls[0][1] == ("reference/ep2/p1", "reference/ep2/p2", "ep2/p3")
+    passed = Image.open(output / "ep2" / "p3.png")
+    assert np.array_equal(np.asarray(passed), np.asarray(color_page(5)))
+    assert not is_marked(passed)
+    alone = Painter()
+    options = ColorizeOptions(progress=False, use_colored_pages=False)
+    colorize_chapters(alone, find_jobs(pages, references)[:1], output.with_name("alone"), options)
+    assert alone.calls[0][1] == ("reference/ep2/p1", "reference/ep2/p2")
+
+
+def test_coloured_pages_join_the_pool_in_sequence_also_after_a_stop(folders):
+    pages, references, output = folders
+    jobs, options = find_jobs(pages, references)[:1], ColorizeOptions(progress=False, sequential=True)
+    painter = Painter()
+    colorize_chapters(painter, jobs, output, options)
+    assert [len(ids) for _, ids in painter.calls] == [2, 3, 4]
+    with pytest.raises(KeyboardInterrupt):
+        colorize_chapters(Painter(stop_at=1), jobs, output.with_name("stopped"), options)
+    rest = Painter()
+    colorize_chapters(rest, jobs, output.with_name("stopped"), options)
+    assert rest.calls == painter.calls[1:]
+    assert digests(output) == digests(output.with_name("stopped"))
+
+
+def test_results_say_that_a_model_coloured_them(folders):
+    pages, references, output = folders
+    colorize_chapters(Painter(), find_jobs(pages, references)[:1], output, QUIET)
+    for picture in ("p1.png", SHEET):
+        image = Image.open(output / "ep2" / picture)
+        assert is_marked(image)
+        assert "AI model" in image.info["Description"]
+        assert SOURCE_TYPE.encode() in (output / "ep2" / picture).read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tints_are_no_colour(seed):
+    page = draw_page(seed, 0, ToonSpec(size=(192, 288))).color
+    gray = page.convert("L")
+    assert is_colored(page)
+    assert not is_colored(gray)
+    assert not is_colored(ImageOps.colorize(gray, (40, 20, 60), (250, 235, 190)))
+    assert not is_colored(Image.new("RGB", (64, 64), (200, 30, 30)))
+
+
+def test_a_small_coloured_spot_does_not_make_a_page_coloured():
+    page = draw_page(0, 0, ToonSpec(size=(192, 288))).color.convert("L").convert("RGB")
+    page.paste((220, 20, 20), (10, 10, 20, 20))
+    assert not is_colored(page)
+    page.paste((220, 20, 20), (10, 10, 60, 60))
+    assert is_colored(page)
