@@ -18,13 +18,13 @@ from PIL import Image
 
 from colorflow.data.chapters import Skip, SkipReport, read_chapters
 from colorflow.evaluation.benchmark import INDEX_FILE, PROTOCOL_VERSION, Benchmark, BenchmarkError, read_benchmark
-from colorflow.utils.progress import track
 from colorflow.schema import Chapter, Page, Style
 from colorflow.styles.gray import GrayStyle
 from colorflow.utils.files import write_json_atomic
 from colorflow.utils.hashing import digest_file, digest_json
 from colorflow.utils.images import ImageError, load_image, save_png
 from colorflow.utils.log import get_logger
+from colorflow.utils.progress import track
 from colorflow.utils.seeding import generator, stable_seed
 
 MIN_PAGES = 2

@@ -19,12 +19,12 @@ from typing import Any
 from PIL import Image
 
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
-from colorflow.utils.progress import track
 from colorflow.schema import Colorizer, PageRecord, ReferencePool
 from colorflow.utils.files import append_jsonl, read_jsonl, write_json_atomic, write_text_atomic
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.images import save_png, to_rgb
 from colorflow.utils.log import get_logger
+from colorflow.utils.progress import track
 
 MANIFEST = "manifest.jsonl"
 GENERATION = "generation.json"

@@ -8,11 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from colorflow.evaluation.benchmark import References
 from colorflow.evaluation.run import MethodSpec
-from colorflow.pipelines.colorflow import ColorFlowPipeline
+from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
 from colorflow.pipelines.icp import Sampling
 from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.schema import Colorizer
@@ -64,8 +62,7 @@ def colorflow_rows(
 
     @cache
     def load() -> ColorFlowPipeline:
-        target = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        return ColorFlowPipeline.from_pretrained(folder, getattr(torch, dtype), target, retrieval, gsrp)
+        return load_pipeline(folder, retrieval=retrieval, gsrp=gsrp, device=device, dtype=dtype)
 
     def build(row: Row) -> Colorizer:
         shared = load()

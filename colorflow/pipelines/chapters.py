@@ -126,7 +126,12 @@ class _Run:
     """The colouring of one chapter."""
 
     def __init__(
-        self, pipeline: ColorFlowPipeline, job: ChapterJob, folder: Path, options: ColorizeOptions, report: ColorizeReport
+        self,
+        pipeline: ColorFlowPipeline,
+        job: ChapterJob,
+        folder: Path,
+        options: ColorizeOptions,
+        report: ColorizeReport,
     ) -> None:
         self.pipeline, self.job, self.folder, self.options, self.report = pipeline, job, folder, options, report
         self.pool: dict[str, Image.Image] = {}
@@ -240,7 +245,8 @@ class _Run:
                 names = [used["reference"] for used in records[page.name].get("references", ())]
                 pages = [self.pool[name] for name in dict.fromkeys(names) if name in self.pool]
                 cells = [StripCell("input", "Input", image, page.id)]
-                cells.append(StripCell("references", "References used", mosaic(pages, image.size), f"{len(pages)} pages"))
+                used = mosaic(pages, image.size)
+                cells.append(StripCell("references", "References used", used, f"{len(pages)} pages"))
                 kind = "" if names else "in colour already"
                 rows.append([*cells, StripCell("result", "Result", load_image(self.folder / f"{page.name}.png"), kind)])
         if rows:

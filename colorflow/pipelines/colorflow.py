@@ -142,6 +142,32 @@ class ColorFlowPipeline:
         return self(page, references, seed=seed).image
 
 
+def load_pipeline(
+    weights: str | Path,
+    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    keep_luminance: bool = False,
+    retrieval: RetrievalSettings | None = None,
+    gsrp: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+) -> ColorFlowPipeline:
+    """Load an export folder as a configuration describes it: names where `from_pretrained` takes torch objects.
+
+    Args:
+        weights: Export folder.
+        sampling: Steps and scales.
+        keep_luminance: See `ColorFlowPipeline`.
+        retrieval: Other than what the folder names.
+        gsrp: See `ColorFlowPipeline.from_pretrained`.
+        device: ``auto`` takes the GPU where there is one.
+        dtype: Of the networks.
+    """
+    target = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    pipeline = ColorFlowPipeline.from_pretrained(weights, getattr(torch, dtype), target, retrieval, gsrp)
+    pipeline.sampling, pipeline.keep_luminance = sampling, keep_luminance
+    return pipeline
+
+
 def with_luminance(result: Image.Image, page: Image.Image) -> Image.Image:
     """The colour (Cb, Cr) of a result under the luminance of the page it was made of.
 

@@ -1,4 +1,4 @@
-"""A machine-readable note in every coloured picture that a model coloured it (the paper's ethics section promises one)."""
+"""A machine-readable note in every coloured picture that a model coloured it, as the paper's ethics section promises."""
 
 from __future__ import annotations
 

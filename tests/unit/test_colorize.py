@@ -98,7 +98,7 @@ def test_a_flat_folder_is_one_chapter_and_flat_references_are_for_all(folders):
 def test_a_chapter_without_references_where_others_have_some_is_told(folders):
     pages, references, _ = folders
     shutil.rmtree(references / "ep10")
-    with pytest.raises(DataError, match="none for ep10 .there are ep2."):
+    with pytest.raises(DataError, match=r"none for ep10 \(there are ep2\)"):
         find_jobs(pages, references)
 
 

@@ -19,13 +19,13 @@ from rich.console import Console
 from tiny_benchmark import SIZE, Tint, tiny_benchmark
 
 from colorflow.baselines import PredictionsError
-from colorflow.utils import strips
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.paper import paper_rows
 from colorflow.evaluation.results import Bootstrap, ResultsError, build_results, find_row, read_results, write_results
 from colorflow.evaluation.run import EvaluationError, MethodSpec, evaluate
 from colorflow.evaluation.tables import csv_pages, csv_table, latex_table, markdown_table, print_table
 from colorflow.metrics import HIGHER_IS_BETTER
+from colorflow.utils import strips
 
 FILES = {"results.json", "table.md", "table.tex", "table.csv", "pages.csv", "index.html", "strip.png"}
 
