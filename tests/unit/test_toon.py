@@ -198,6 +198,17 @@ def test_every_colour_may_have_a_luma_of_its_own_that_says_nothing_about_hue() -
         assert 2 * len(some) * abs(np.exp(2j * np.pi * some).mean()) ** 2 < 16
 
 
+def test_a_chapter_of_one_mood_keeps_to_a_part_of_the_wheel_and_chapters_differ() -> None:
+    centres = []
+    for seed in range(40):
+        page = draw_page(seed, 0, ToonSpec(size=(48, 48), supersample=1, hue_span=0.2))
+        turns = np.exp(2j * np.pi * np.array([hue_of(color) for row in page.colors for color in row]))
+        centres.append(np.angle(turns.mean()) / (2 * np.pi))
+        away = np.abs(np.angle(turns / turns.mean())) / (2 * np.pi)
+        assert away.max() < 0.2
+    assert abs(np.exp(2j * np.pi * np.array(centres)).mean()) < 0.4
+
+
 def test_scenery_of_one_use_has_another_luma_in_every_place() -> None:
     _, scenes = own_levels(dice("x", 1), 3, 3)
     assert len(set(scenes.ravel())) == scenes.size
@@ -255,6 +266,8 @@ def test_bubbles_can_be_left_out_and_never_cover_faces() -> None:
         ({"supersample": 0}, "supersample"),
         ({"max_panels": 0}, "max_panels from 1 to 4, got 0"),
         ({"max_panels": 5}, "got 5"),
+        ({"hue_span": 0.0}, "hue_span in"),
+        ({"hue_span": 1.5}, "got 1.5"),
         ({"own_luminance": True, "equal_luminance": False}, "expected own_luminance with equal_luminance=true"),
     ],
 )
