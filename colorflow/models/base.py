@@ -125,8 +125,9 @@ def random_base(
 
 def save_base(base: BaseModel, folder: Path) -> None:
     """Write a base in full, in the layout that `load_base` reads without a text encoder."""
-    base.vae.save_pretrained(folder / "vae")
-    base.unet.save_pretrained(folder / "unet")
+    for name, network in (("vae", base.vae), ("unet", base.unet)):
+        network.register_to_config(_name_or_path="")  # diffusers notes where it was loaded from: a path of this machine
+        network.save_pretrained(folder / name)
     base.scheduler.save_pretrained(folder / "scheduler")
     save_file(
         {"prompt": base.prompt_embeds.clone(), "negative": base.negative_prompt_embeds.clone()},
