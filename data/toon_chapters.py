@@ -49,7 +49,9 @@ def draw(cfg: DictConfig) -> list[Path]:
     width, height = whole_numbers(cfg, "size", 2)
     fewest, most = whole_numbers(cfg, "cast", 2)
     switches = {key: bool(cfg[key]) for key in ("equal_luminance", "own_luminance", "bubbles")}
-    spec = ToonSpec((width, height), min_cast=fewest, max_cast=most, max_panels=cfg.max_panels, **switches)
+    spec = ToonSpec(
+        (width, height), min_cast=fewest, max_cast=most, max_panels=cfg.max_panels, hue_span=cfg.hue_span, **switches
+    )
     output = to_absolute_path(str(cfg.output))
     return write_chapters(output, cfg.chapters, cfg.pages, cfg.seed, spec, lines=bool(cfg.lines))
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from colorflow.evaluation.paper import SOURCE, paper_rows
+from colorflow.evaluation.results import GRAY_COPY
 
 Results = Mapping[str, Any]
 
@@ -189,7 +190,25 @@ def print_table(results: Results, console: Console | None = None) -> None:
     for line in ours:
         cells = [Text(line.cells[i].text, style="bold green" if line.cells[i].best else "") for i in shown]
         table.add_row(line.label, *([line.style] if several else []), str(line.n), *cells)
-    (console or Console()).print(table)
+    console = console or Console()
+    console.print(table)
+    for margin in margins(results):
+        console.print(margin, highlight=False)
+
+
+def margins(results: Results) -> list[str]:
+    """What a table of trained rows is read for: PSNR over doing nothing, and what the right references are worth."""
+    psnr = {(row["method"], row["style"]): row["metrics"]["psnr"] for row in results["rows"]}
+    texts = []
+    for (method, style), value in psnr.items():
+        others = {
+            "the gray copy": psnr.get((GRAY_COPY, style)),
+            "references of another chapter": psnr.get((f"{method}_wrong_references", style)),
+        }
+        compared = [f"{value - other:+.2f} dB over {name}" for name, other in others.items() if other is not None]
+        if method != GRAY_COPY and compared:
+            texts.append(f"{label(method)} ({style}): PSNR {', '.join(compared)}")
+    return texts
 
 
 def caption(results: Results, *, intervals: bool = True) -> str:

@@ -193,8 +193,9 @@ def random_base(
 
 def save_base(base: Base, folder: Path) -> None:
     """Write a base in full, in the layout that `load_base` reads without a text encoder."""
-    base.vae.save_pretrained(folder / "vae")
-    base.network.save_pretrained(folder / base.denoiser.part)
+    for name, network in (("vae", base.vae), (base.denoiser.part, base.network)):
+        network.register_to_config(_name_or_path="")  # diffusers notes where it was loaded from: a path of this machine
+        network.save_pretrained(folder / name)
     base.scheduler.save_pretrained(folder / "scheduler")
     fields = {name: getattr(base, field) for name, field in _STORED.items()}
     tensors = {name: value.cpu().clone() for name, value in fields.items() if value is not None}

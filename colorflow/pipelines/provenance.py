@@ -1,4 +1,4 @@
-"""A machine-readable note in every coloured picture that a model coloured it, as the paper's ethics section promises."""
+"""A machine-readable note in every result that a model coloured it, which the paper's ethics section asks for."""
 
 from __future__ import annotations
 

@@ -101,6 +101,13 @@ def test_save_and_load(tmp_path: Path, prediction_type: str) -> None:
     assert loaded.scheduler.config.prediction_type == prediction_type
 
 
+def test_a_saved_base_does_not_tell_where_it_came_from(tmp_path):
+    save_base(tiny_base(), tmp_path / "first")
+    save_base(load_base(tmp_path / "first"), tmp_path / "second")
+    for file in (tmp_path / "second").rglob("*.json"):
+        assert str(tmp_path) not in file.read_text()
+
+
 def test_load_without_prompt(tmp_path: Path) -> None:
     base = tiny_base()
     save_base(base, tmp_path)

@@ -23,7 +23,7 @@ from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.paper import paper_rows
 from colorflow.evaluation.results import Bootstrap, ResultsError, build_results, find_row, read_results, write_results
 from colorflow.evaluation.run import EvaluationError, MethodSpec, evaluate
-from colorflow.evaluation.tables import csv_pages, csv_table, latex_table, markdown_table, print_table
+from colorflow.evaluation.tables import csv_pages, csv_table, latex_table, margins, markdown_table, print_table
 from colorflow.metrics import HIGHER_IS_BETTER
 from colorflow.utils import strips
 
@@ -256,6 +256,15 @@ def test_console_table_shows_every_digit_at_any_width(width: int) -> None:
         assert f"{row['metrics']['psnr']:.2f}" in text
         assert f"{row['metrics']['ssim']:.4f}" in text
     assert text.index("Gray") < text.index("ColorFlow")
+
+
+def test_margins_are_told_below_the_table() -> None:
+    rows = [("gray_copy", 18.0), ("colorflow", 19.5), ("colorflow_wrong_references", 19.25)]
+    results = {"rows": [{"method": name, "style": "gray", "metrics": {"psnr": value}} for name, value in rows]}
+    assert margins(results) == [
+        "ColorFlow (gray): PSNR +1.50 dB over the gray copy, +0.25 dB over references of another chapter",
+        "ColorFlow, wrong references (gray): PSNR +1.25 dB over the gray copy",
+    ]
 
 
 class _Page(HTMLParser):

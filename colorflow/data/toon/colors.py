@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -100,8 +101,24 @@ def own_levels(rng: np.random.Generator, cast: int, places: int) -> tuple[np.nda
     return parts.astype(int), scenes.astype(int)
 
 
+@dataclass(frozen=True)
+class Mood:
+    """The part of the hue wheel that a chapter's colours lie in: it begins at ``start`` and is ``span`` turns long."""
+
+    start: float = 0.0
+    span: float = 1.0
+
+    def __call__(self, hue: float) -> float:
+        """Squeeze a hue, in turns, into it."""
+        return self.start + self.span * (hue % 1.0) if self.span < 1.0 else hue
+
+
 def cast_colors(
-    rng: np.random.Generator, cast: int, equal_luminance: bool, levels: np.ndarray | None = None
+    rng: np.random.Generator,
+    cast: int,
+    equal_luminance: bool,
+    levels: np.ndarray | None = None,
+    mood: Mood = Mood(),
 ) -> tuple[tuple[Color, ...], ...]:
     """Colours of every part of every character of a chapter.
 
@@ -114,12 +131,11 @@ def cast_colors(
     for character, row in enumerate(hues):
         colors = []
         for part, (name, hue) in enumerate(zip(PARTS, row, strict=True)):
+            hue = mood(float(hue))
             level = int(rng.choice(LEVELS[name]) if levels is None else levels[character, part])
             saturation = float(rng.uniform(0.84, 1.0))
             light = float(rng.uniform(0.0, 0.3))
-            colors.append(
-                color_at(float(hue), level, saturation) if equal_luminance else natural(float(hue), saturation, light)
-            )
+            colors.append(color_at(hue, level, saturation) if equal_luminance else natural(hue, saturation, light))
         table.append(tuple(colors))
     return tuple(table)
 
@@ -137,14 +153,17 @@ def _contrast(hues: np.ndarray) -> float:
 
 
 def scene_colors(
-    rng: np.random.Generator, equal_luminance: bool, levels: Sequence[int] = SCENE_LEVELS
+    rng: np.random.Generator,
+    equal_luminance: bool,
+    levels: Sequence[int] = SCENE_LEVELS,
+    mood: Mood = Mood(),
 ) -> tuple[Color, ...]:
     """Seven colours of a location (see ``SCENE_LEVELS``): two related hues and one apart."""
     base = float(rng.random())
     ground = base + float(rng.uniform(0.25, 0.5))
     accent = ground + float(rng.uniform(0.15, 0.35))
     near = ground + float(rng.uniform(-0.06, 0.06))
-    hues = (base, ground - 0.04, near, ground, accent, ground, accent)
+    hues = [mood(hue) for hue in (base, ground - 0.04, near, ground, accent, ground, accent)]
     strength = (0.75, 0.65, 0.7, 0.7, 0.85, 0.7, 0.6)
     if equal_luminance:
         return tuple(color_at(h, int(v), s) for h, v, s in zip(hues, levels, strength, strict=True))

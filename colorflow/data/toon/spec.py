@@ -35,6 +35,8 @@ class ToonSpec:
         own_luminance: With ``equal_luminance``: every colour of a chapter has a luma of its own, so that a
             reference tells the colour by the gray value alone. False: a few levels are shared, and only who
             and what it is tells.
+        hue_span: Share of the hue wheel, in (0, 1], that the colours of a chapter lie in; where is random. A small
+            share is a chapter of one mood, whose palette any reference tells.
         max_panels: Most panels on a page, 1 to 4; an inset counts.
 
     Raises:
@@ -49,6 +51,7 @@ class ToonSpec:
     supersample: int = 3
     own_luminance: bool = False
     max_panels: int = 4
+    hue_span: float = 1.0
 
     def __post_init__(self) -> None:
         """Check every option."""
@@ -66,6 +69,8 @@ class ToonSpec:
             )
         if not 1 <= self.max_panels <= MAX_PANELS:
             raise ValueError(f"toon panels: expected max_panels from 1 to {MAX_PANELS}, got {self.max_panels}")
+        if not 0 < self.hue_span <= 1:
+            raise ValueError(f"toon hues: expected hue_span in (0, 1], got {self.hue_span}; 1 is the whole wheel")
         if self.own_luminance and not self.equal_luminance:
             raise ValueError(
                 "toon luminance: expected own_luminance with equal_luminance=true, got false; "

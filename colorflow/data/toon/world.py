@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from colorflow.data.toon.brush import FIRST_PART, FIRST_SCENE, INK, SCENE_SLOTS, SOFT_INK
 from colorflow.data.toon.cast import Design, draw_cast
-from colorflow.data.toon.colors import SCENE_LEVELS, cast_colors, dice, own_levels, scene_colors
+from colorflow.data.toon.colors import SCENE_LEVELS, Mood, cast_colors, dice, own_levels, scene_colors
 from colorflow.data.toon.scenery import Place, draw_places
 from colorflow.data.toon.spec import Color, ToonSpec
 
@@ -47,13 +47,14 @@ def make_world(seed: int, spec: ToonSpec) -> World:
     cast, places = draw_cast(rng, count), draw_places(rng, PLACES)
     paint = dice("toon-colors", seed)
     own = own_levels(dice("toon-luma", seed), count, PLACES) if spec.own_luminance else None
-    colors = cast_colors(paint, count, spec.equal_luminance, None if own is None else own[0])
+    mood = Mood(float(dice("toon-mood", seed).random()), spec.hue_span)
+    colors = cast_colors(paint, count, spec.equal_luminance, None if own is None else own[0], mood)
     palette: list[Color] = [(255, 255, 255)] * 256
     palette[INK], palette[SOFT_INK] = (0, 0, 0), (SOFT, SOFT, SOFT)
     flat = [color for row in colors for color in row]
     palette[FIRST_PART : FIRST_PART + len(flat)] = flat
     for slot in range(PLACES):
         start = FIRST_SCENE + SCENE_SLOTS * slot
-        scene = scene_colors(paint, spec.equal_luminance, SCENE_LEVELS if own is None else own[1][slot])
+        scene = scene_colors(paint, spec.equal_luminance, SCENE_LEVELS if own is None else own[1][slot], mood)
         palette[start : start + len(scene)] = scene
     return World(seed, cast, colors, places, tuple(palette))
