@@ -28,6 +28,8 @@ def colorize(cfg: DictConfig) -> ColorizeReport:
     log.info("%s: %s", cfg.output, ", ".join(f"{len(pages)} {name}" for name, pages in counts.items()))
     if report.failures:
         log.warning("%d pages failed, the same command tries them again: %s", len(report.failures), report.failures)
+    if report.failures and not any(counts.values()):
+        raise RuntimeError(f"no page could be coloured; the first failure: {next(iter(report.failures.values()))}")
     return report
 
 

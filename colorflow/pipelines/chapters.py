@@ -135,6 +135,7 @@ class _Run:
     ) -> None:
         self.pipeline, self.job, self.folder, self.options, self.report = pipeline, job, folder, options, report
         self.pool: dict[str, Image.Image] = {}
+        self._made: ReferencePool | None = None
 
     def go(self) -> None:
         """Colour what is missing, in reading order, then draw the sheet."""
@@ -228,7 +229,10 @@ class _Run:
             self._fail(f"reference {page.id}", error)
 
     def _pool(self) -> ReferencePool:
-        return reference_pool(list(self.pool), list(self.pool.values()))
+        """The pool as it is now; made again, with its digests, only when a page has joined."""
+        if self._made is None or len(self._made.ids) != len(self.pool):
+            self._made = reference_pool(list(self.pool), list(self.pool.values()))
+        return self._made
 
     def _fail(self, name: str, error: Exception) -> None:
         self.report.failures[name] = f"{type(error).__name__}: {error}"
@@ -247,7 +251,7 @@ class _Run:
                 cells = [StripCell("input", "Input", image, page.id)]
                 used = mosaic(pages, image.size)
                 cells.append(StripCell("references", "References used", used, f"{len(pages)} pages"))
-                kind = "" if names else "in colour already"
+                kind = "in colour already" if records[page.name]["kind"] == "passed_through" else ""
                 rows.append([*cells, StripCell("result", "Result", load_image(self.folder / f"{page.name}.png"), kind)])
         if rows:
             save_png(draw_strip(rows), self.folder / SHEET, provenance())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ import pytest
 from PIL import Image, ImageOps
 from tiny_benchmark import color_page, write_chapters
 
+import colorize
+from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
 from colorflow.data.toon import ToonSpec, draw_page
+from colorflow.pipelines import chapters
 from colorflow.pipelines.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.pipelines.colorflow import ColorFlowOutput
 from colorflow.pipelines.provenance import SOURCE_TYPE, is_marked
@@ -150,6 +154,37 @@ def test_a_failing_page_is_reported_and_tried_again(folders):
     assert "expected a readable picture" in report.failures["ep2/p3"]
     assert not (output / "ep2" / "p1.png").exists()
     assert colorize_chapters(Painter(), jobs, output, QUIET).colored == ["ep2/p1"]
+
+
+def test_the_command_fails_where_no_page_could_be_coloured(folders, monkeypatch):
+    pages, references, output = folders
+    options = ["weights=unused", f"pages={pages}", f"references={references}", f"output={output}"]
+    monkeypatch.setattr(colorize.config, "build", lambda node, **more: options_of(node, more))
+    cfg = compose_config("colorize", options)
+    with pytest.raises(RuntimeError, match="no page could be coloured; the first failure: RuntimeError: told to fail"):
+        colorize.colorize(cfg)
+
+
+def options_of(node, more):
+    """What the configuration would build, with a pipeline that always fails."""
+    quiet = ColorizeOptions(progress=False, contact_sheet=False, **more)
+    return quiet if "ColorizeOptions" in node._target_ else Painter(fail_on=tuple(range(99)))
+
+
+class Unaided(Painter):
+    """Colours without any retrieved patch."""
+
+    def __call__(self, page: Image.Image, references: ReferencePool, *, seed: int) -> ColorFlowOutput:
+        return replace(super().__call__(page, references, seed=seed), retrieved=())
+
+
+def test_the_sheet_does_not_take_a_page_without_references_for_one_in_colour(folders, monkeypatch):
+    pages, _, output = folders
+    drawn: list = []
+    monkeypatch.setattr(chapters, "draw_strip", lambda rows: drawn.extend(rows) or rows[0][0].image)
+    color_page(5).save(pages / "ep2" / "p3.png")
+    colorize_chapters(Unaided(), find_jobs(pages, None)[:1], output, QUIET)
+    assert [row[-1].note for row in drawn] == ["", "", "in colour already"]
 
 
 def test_a_damaged_reference_is_left_out(folders):
