@@ -98,5 +98,6 @@ def take_turns(turns: Turns, vae: AutoencoderKL, networks: Sequence[nn.Module], 
 def towers_on(device: torch.device, retriever: Retriever) -> list[nn.Module]:
     """The image encoder of a retriever, where it has one that runs on this kind of device."""
     tower = getattr(getattr(retriever, "encoder", None), "tower", None)
-    here = isinstance(tower, nn.Module) and next(tower.parameters()).device.type == device.type
-    return [tower] if here else []
+    if not isinstance(tower, nn.Module) or next(tower.parameters()).device.type != device.type:
+        return []
+    return [tower]

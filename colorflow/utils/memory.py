@@ -172,7 +172,7 @@ def _fused_attention() -> Iterator[None]:
         del log_sum_exp  # it goes with the call
         return output
 
-    functional.scaled_dot_product_attention = fused  # type: ignore[assignment]
+    functional.scaled_dot_product_attention = fused
     try:
         yield
     finally:
