@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import open_clip
@@ -30,6 +30,30 @@ from colorflow.utils.memory import AllocatorPeaks, MemoryTracker, StagePeaks
 PAGE, CANVAS = (512, 800), (1024, 1600)
 TOWER, VIEWS = "ViT-H-14", 64  # the paper's encoder; images a forward pass of colorflow.models.image_encoder
 STEPS = 2  # of denoising: a step leaves nothing behind that a third would add to
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a page is run.
+
+    Attributes:
+        turns: Stages take turns (`ColorFlowPipeline.enable_model_cpu_offload`, which slices the VAE as well).
+        slicing: Images of a batch pass the VAE one at a time (diffusers' ``vae.enable_slicing``).
+        size: Page size (W, H) of the result.
+        row_tile: Rows of a feature map that guided super-resolution fuses at a time; None: all.
+        guidance: Above 1 condition and latents are doubled before everything, as released.
+    """
+
+    turns: bool = False
+    slicing: bool = False
+    size: tuple[int, int] = (768, 1200)
+    row_tile: int | None = None
+    guidance: float = 1.0
+
+    def __str__(self) -> str:
+        """Name of its row."""
+        rows = "" if self.row_tile is None else f", {self.row_tile} rows"
+        return ("turns" if self.turns else "resident, sliced VAE" if self.slicing else "resident") + rows
 
 
 @dataclass(frozen=True)
@@ -58,16 +82,10 @@ def build(device: str = "meta", dtype: torch.dtype = torch.bfloat16) -> Networks
     return Networks(ICPPipeline.from_model(model), gsrp, tower)
 
 
-def stages(networks: Networks, size: tuple[int, int], guidance: float) -> dict[str, Callable[[], object]]:
-    """What a page goes through, by the functions that the pipelines call, on inputs without content.
-
-    Args:
-        networks: What runs.
-        size: Page size (W, H) of the result.
-        guidance: Above 1 the batch is doubled, as classifier-free guidance does.
-    """
+def stages(networks: Networks, setting: Setting) -> dict[str, Callable[[], object]]:
+    """What a page goes through, by the functions that the pipelines call, on inputs without content."""
     icp, vae = networks.icp, networks.icp.vae
-    device, dtype, copies = vae.device, vae.dtype, 2 if guidance > 1 else 1
+    device, dtype, copies = vae.device, vae.dtype, 2 if setting.guidance > 1 else 1
     latent = latent_size(vae, *CANVAS[::-1])
 
     def blank(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -81,8 +99,9 @@ def stages(networks: Networks, size: tuple[int, int], guidance: float) -> dict[s
     def denoise() -> Tensor:
         latents, condition = blank(1, 4, *latent, dtype=dtype), blank(copies, 5, *latent, dtype=dtype)
         embeds = icp.prompt_embeds.to(device, dtype).expand(copies, -1, -1)
+        sampling = Sampling(STEPS, setting.guidance)
         for _ in range(STEPS):
-            latents = icp.predict(latents, torch.tensor(500, device=device), condition, embeds, Sampling(1, guidance))
+            latents = icp.predict(latents, torch.tensor(500, device=device), condition, embeds, sampling)
         return latents
 
     return {
@@ -90,28 +109,27 @@ def stages(networks: Networks, size: tuple[int, int], guidance: float) -> dict[s
         "encode": encode,
         "denoise": denoise,
         "decode": lambda: decode_latents(vae, blank(1, 4, *latent, dtype=dtype)).float().clamp(-1, 1),
-        "super-resolve": lambda: networks.gsrp(blank(1, 3, *size[::-1]), blank(1, 3, *PAGE[::-1])),
+        "super-resolve": lambda: networks.gsrp(blank(1, 3, *setting.size[::-1]), blank(1, 3, *PAGE[::-1])),
     }
 
 
-def measure(
-    networks: Networks, turns: bool, size: tuple[int, int], row_tile: int | None, guidance: float
-) -> StagePeaks:
+def measure(networks: Networks, setting: Setting) -> StagePeaks:
     """Peak bytes of every stage, weights included."""
-    device = networks.icp.vae.device
-    tracker = MemoryTracker(device) if device.type == "meta" else None
-    networks.gsrp.fusion.set_row_tile(row_tile)
+    vae = networks.icp.vae
+    tracker = MemoryTracker("meta") if vae.device.type == "meta" else None
+    networks.gsrp.fusion.set_row_tile(setting.row_tile)
+    vae.use_slicing = setting.slicing or setting.turns
     if tracker is not None:
         tracker.hold(*networks.modules())
     networks.icp.scheduler.set_timesteps(STEPS)
-    peaks = tracker or AllocatorPeaks(device)
-    taken = _turns(networks, tracker) if turns else None
+    peaks = tracker or AllocatorPeaks(vae.device)
+    turns = _turns(networks, tracker) if setting.turns else None
     with torch.no_grad(), peaks:
-        for label, run in stages(networks, size, guidance).items():
+        for label, run in stages(networks, setting).items():
             with peaks.stage(label):
                 run()
-    if taken is not None:
-        taken.end()
+    if turns is not None:
+        turns.end()
     return peaks
 
 
@@ -126,13 +144,13 @@ def _turns(networks: Networks, tracker: MemoryTracker | None) -> Turns:
     )
 
 
-def table(rows: dict[str, StagePeaks]) -> str:
+def table(rows: dict[Setting, StagePeaks]) -> str:
     """One line a setting, gigabytes (1e9 bytes) a stage."""
     labels = list(next(iter(rows.values())).stages)
-    lines = [f"{'GB':24s}" + "".join(f"{label:>15s}" for label in [*labels, "peak"])]
-    for name, peaks in rows.items():
+    lines = [f"{'GB':30s}" + "".join(f"{label:>14s}" for label in [*labels, "peak"])]
+    for setting, peaks in rows.items():
         values = [peaks.stages[label] for label in labels] + [peaks.peak]
-        lines.append(f"{name:24s}" + "".join(f"{value / 1e9:15.2f}" for value in values))
+        lines.append(f"{setting!s:30s}" + "".join(f"{value / 1e9:14.2f}" for value in values))
     return "\n".join(lines)
 
 
@@ -144,14 +162,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--device", choices=("meta", "cuda"), default="meta")
     options = parser.parse_args(arguments)
-    networks, rows, size = build(options.device), {}, tuple(options.size)
-    for turns in (False, True):
-        for row_tile in (None, options.row_tile):
-            name = f"{'turns' if turns else 'resident'}, {'whole' if row_tile is None else f'{row_tile} rows'}"
-            rows[name] = measure(networks, turns, size, row_tile, options.guidance)
-    print(
-        f"page {size[0]} x {size[1]}, canvas {CANVAS[0]} x {CANVAS[1]}, guidance {options.guidance:g}, {options.device}"
-    )
+    base = Setting(size=(options.size[0], options.size[1]), guidance=options.guidance)
+    settings = [base, replace(base, slicing=True), replace(base, turns=True)]
+    networks = build(options.device)
+    rows = {
+        each: measure(networks, each)
+        for setting in settings
+        for each in (setting, replace(setting, row_tile=options.row_tile))
+    }
+    page, canvas = (f"{width} x {height}" for width, height in (base.size, CANVAS))
+    print(f"page of {page}, canvas of {canvas}, guidance {options.guidance:g}, on {options.device}")
     print(table(rows))
 
 

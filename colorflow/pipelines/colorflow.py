@@ -116,13 +116,14 @@ class ColorFlowPipeline:
         """Let retrieval, denoising and the rest take turns on the device; the same results in less memory.
 
         Every page moves the weights of retrieval (if it runs there) and denoising in and out once; pages of one batch
-        share that. The VAE and the fusion network, 0.3 GB together, stay.
+        share that, and pass the VAE one at a time. The VAE and the fusion network, 0.3 GB together, stay.
 
         Args:
             device: Default: where the networks are.
         """
         target = torch.device(device or self.icp.device)
         (self.icp.vae if self.gsrp is None else self.gsrp).to(target)
+        self.icp.vae.enable_slicing()
         if self.turns is not None:
             self.turns.end()
         networks = (self.icp.guider, self.icp.network)
