@@ -51,14 +51,15 @@ class Turns:
             self._hooks.append(entry.register_forward_pre_hook(lambda *_: self.take(number)))
 
     def take(self, number: int) -> None:
-        """Send the group that is here away and bring this one."""
+        """Send all other groups away and bring this one."""
         if number == self._here:
             return
-        if self._here is not None:
-            self._send(self._here, self.host)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()  # blocks of the weights' sizes are of no use to activations
-        self._here = None
+        self._here = None  # should a move fail, the next turn sorts it out
+        for other in range(len(self._groups)):
+            if other != number:
+                self._send(other, self.host)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # blocks of the weights' sizes are of no use to activations
         self._send(number, self.device)
         self._here = number
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from benchmarks import memory
 from colorflow.models.fusion import FusionNetwork
 from colorflow.models.gsrp import GSRPModel
 from colorflow.pipelines import colorflow
-from colorflow.pipelines.colorflow import ColorFlowPipeline
+from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
+from colorflow.pipelines.export import save_export
 from colorflow.pipelines.icp import Sampling
 from colorflow.pipelines.offload import Turns, towers_on
+from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.retrieval import NoReferences, SimilarityRetriever
 from colorflow.utils.images import to_tensor
 from colorflow.utils.memory import MemoryTracker
@@ -36,12 +39,14 @@ class NaNMove:
         self.log: list[tuple[str, str]] = []
 
     def __call__(self, module: nn.Module, device: torch.device) -> None:
+        if (device == HOST) == (module in self.away):
+            return  # it is there
         self.log.append((type(module).__name__, "away" if device == HOST else "here"))
-        if device == HOST and module not in self.away:
+        if device == HOST:
             self.away[module] = {key: value.clone() for key, value in module.state_dict().items()}
             for value in module.state_dict().values():
                 value.fill_(torch.nan if value.is_floating_point() else -1)
-        elif device != HOST and module in self.away:
+        else:
             module.load_state_dict(self.away.pop(module))
 
 
@@ -134,6 +139,45 @@ def test_enabling_twice_is_enabling_once(moves: NaNMove) -> None:
         pipe.enable_model_cpu_offload()
     assert len(pipe.icp.guider._forward_pre_hooks) == 1
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(pictures(pipe), expected, strict=True))
+
+
+def test_a_failed_move_is_made_up_for(moves: NaNMove) -> None:
+    """Out of memory while the networks come: the page is lost, the next one is not."""
+    pipe = build()
+    expected = pictures(pipe)
+    pipe.enable_model_cpu_offload()
+    assert pipe.turns is not None
+
+    def fail(module: nn.Module, device: torch.device) -> None:
+        if module is pipe.icp.unet and device == DEVICE:
+            raise torch.OutOfMemoryError
+        moves(module, device)
+
+    pipe.turns.move = fail
+    with pytest.raises(torch.OutOfMemoryError):
+        pipe(draw_page(3), [draw_page(1)])
+    assert pipe.icp.guider not in moves.away
+    pipe.turns.move = moves
+    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(pictures(pipe), expected, strict=True))
+    assert pipe.icp.guider in moves.away
+
+
+def test_by_configuration(moves: NaNMove, tmp_path: Path) -> None:
+    """As colorize.py names it; rows change a value by rounding at most."""
+    pipe = build()
+    assert pipe.gsrp is not None
+    model = tiny_model().eval()
+    save_export(model, tmp_path / "export", PAGE_SIZE, RetrievalSettings(kind="hog"), pipe.gsrp.fusion)
+    plain = load_pipeline(tmp_path / "export", device="cpu")
+    saving = load_pipeline(tmp_path / "export", device="cpu", offload="stages", row_tile=5)
+    assert plain.turns is None
+    assert plain.gsrp.fusion.row_tile is None
+    assert len(moves.away) == 2
+    assert saving.gsrp.fusion.row_tile == 5
+    for ours, theirs in zip(pictures(saving), pictures(plain), strict=True):
+        assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
+    with pytest.raises(ValueError, match="offload: expected none or stages, got 'cpu'"):
+        load_pipeline(tmp_path / "export", device="cpu", offload="cpu")  # type: ignore[arg-type]
 
 
 def test_encoders_elsewhere_stay_where_they_are() -> None:
