@@ -261,4 +261,5 @@ def test_tiles_save_memory_and_cost_no_convolutions(networks: memory.Networks) -
             run()
         peaks[rows], flops[rows] = tracker.peak, counter.get_total_flops()
     assert peaks[64] < 0.65 * peaks[None]
+    assert peaks[64] < 7.2e9, "encoder features were kept after their level was fused"
     assert 1.0 <= flops[64] / flops[None] < 1.01, "1 x 1 shortcuts run twice, nothing else"

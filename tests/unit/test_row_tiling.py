@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +13,8 @@ from torch import Tensor
 
 from colorflow.models import row_tiling
 from colorflow.models.fusion import FusionNetwork, PageNorm, ResidualStack
-from colorflow.models.row_tiling import PageStatistics
+from colorflow.models.row_tiling import PageStatistics, run_tiled
+from colorflow.utils.memory import MemoryTracker
 
 WIDTHS = (4, 6, 8)
 
@@ -71,6 +74,33 @@ def test_tiles_are_really_used(norm_mode: str, monkeypatch: pytest.MonkeyPatch) 
     assert sum(rows - 2 for rows in seen) == (24 + 12 + 6 + 6) * 8, "every convolution once, no row twice"
 
 
+@pytest.mark.parametrize("rows", [None, 3])
+@torch.no_grad()
+def test_features_go_as_they_are_used(rows: int | None) -> None:
+    """The coarsest first, and each level's before the next one is asked for."""
+    net = build("batch")
+    net.set_row_tile(rows)
+    color, gray = features(1, 24, 16), features(1, 24, 16, seed=2)
+    left = [[weakref.ref(pair[0]), weakref.ref(pair[1])] for pair in zip(color, gray, strict=True)]
+    levels = net.coarse_to_fine(color, gray)
+    for level in reversed(range(len(left))):
+        next(levels)
+        gone = [one() is None and other() is None for one, other in left]
+        assert gone == [number >= level for number in range(len(left))]
+
+
+def test_two_feature_maps_are_enough() -> None:
+    """Input and buffer, beside a few tiles: the input goes after the first block."""
+    with torch.device("meta"):
+        stack, features = ResidualStack(8, 8).eval(), [torch.empty(1, 4, 1000, 8), torch.empty(1, 4, 1000, 8)]
+    one_map = 4 * 8 * 1000 * 8
+    with torch.no_grad(), MemoryTracker() as tracker, tracker.stage("run"):
+        tracker.hold(*features)
+        run_tiled(stack.children(), features, 10)
+    assert features == []
+    assert 2 * one_map < tracker.peak < 2.2 * one_map
+
+
 @pytest.mark.parametrize("mode", ["training", "gradients"])
 def test_training_is_never_tiled(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("colorflow.models.fusion.run_tiled", None)
@@ -121,6 +151,6 @@ def test_bfloat16_pages_have_float32_statistics() -> None:
     page = noise(2, 6, 40, 12).bfloat16()
     exact = stack.eval()(page.float())
     half = stack.bfloat16()
-    whole, tiled = half(page), row_tiling.run_tiled(half.children(), [page], 7)
+    whole, tiled = half(page), run_tiled(half.children(), [page], 7)
     assert tiled.dtype == torch.bfloat16
     assert (tiled - exact).abs().mean() < 1.2 * (whole - exact).abs().mean()
