@@ -15,7 +15,7 @@ from colorflow.models.gsrp import GSRPModel
 from colorflow.pipelines.export import Export, load_export, save_loaded
 from colorflow.pipelines.gsrp import super_resolve
 from colorflow.pipelines.icp import ICPPipeline, Sampling
-from colorflow.pipelines.offload import Turns, take_turns, towers_on
+from colorflow.pipelines.offload import Turns, offload_stages
 from colorflow.pipelines.rap import RetrievalSettings, build_retriever
 from colorflow.retrieval import IndexedPool, Retriever, reference_pool
 from colorflow.schema import ReferencePool, RetrievedPatch
@@ -100,34 +100,18 @@ class ColorFlowPipeline:
         return pipeline
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write an export folder that `from_pretrained` reads back bit for bit; see `save_loaded`.
-
-        Raises:
-            ValueError: For a pipeline that was not made by `from_pretrained`: the base's source is not known then.
-        """
-        if self.export is None:
-            raise ValueError(
-                "save_pretrained: expected a pipeline made by from_pretrained, got one made of its parts; use "
-                "colorflow.pipelines.export.save_export, which takes the model they came from"
-            )
-        save_loaded(replace(self.export, page_size=self.page_size, gsrp=self.gsrp), Path(folder))
+        """Write an export folder that `from_pretrained` reads back bit for bit; see `save_loaded`."""
+        save_loaded(self.export, Path(folder), self.page_size, self.gsrp)
 
     def enable_model_cpu_offload(self, device: torch.device | str | None = None) -> None:
-        """Let retrieval, denoising and the rest take turns on the device; the same results in less memory.
+        """Let retrieval, denoising and the rest take turns on the device (default: where the networks are).
 
-        Every page moves the weights of retrieval (if it runs there) and denoising in and out once; pages of one batch
-        share that, and pass the VAE one at a time. The VAE and the fusion network, 0.3 GB together, stay.
-
-        Args:
-            device: Default: where the networks are.
+        The same bits in less memory. Weights of retrieval (if it runs there) and denoising move in and out once for
+        every batch of pages.
         """
-        target = torch.device(device or self.icp.device)
-        (self.icp.vae if self.gsrp is None else self.gsrp).to(target)
-        self.icp.vae.enable_slicing()
         if self.turns is not None:
             self.turns.end()
-        networks = (self.icp.guider, self.icp.network)
-        self.turns = take_turns(Turns(target), self.icp.vae, networks, towers_on(target, self.retriever))
+        self.turns = offload_stages(self.icp, self.gsrp, self.retriever, torch.device(device or self.icp.device))
 
     def enable_row_tiling(self, rows: int = 64) -> None:
         """Let guided super-resolution fuse features ``rows`` rows at a time; the same result up to rounding."""
@@ -205,8 +189,8 @@ def load_pipeline(
         gsrp: See `ColorFlowPipeline.from_pretrained`.
         device: ``auto`` takes the GPU where there is one.
         dtype: Of the networks.
-        offload: ``stages`` take turns on the device, see `ColorFlowPipeline.enable_model_cpu_offload`.
-        row_tile: See `ColorFlowPipeline.enable_row_tiling`; None does not tile.
+        offload: ``stages`` take turns, see `ColorFlowPipeline.enable_model_cpu_offload`.
+        row_tile: See `ColorFlowPipeline.enable_row_tiling`.
     """
     if offload not in ("none", "stages"):
         raise ValueError(f"offload: expected none or stages, got {offload!r}")

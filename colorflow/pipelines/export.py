@@ -81,15 +81,27 @@ def save_export(
         _save_rest(model, fresh, base, page_size, retrieval, gsrp)
 
 
-def save_loaded(export: Export, folder: Path) -> None:
+def save_loaded(export: Export | None, folder: Path, page_size: tuple[int, int], gsrp: GSRPModel | None) -> None:
     """Write what `load_export` read, as it is in memory now, also over the folder that it came from.
 
     Base and LoRA are copied from that folder where LoRA was merged since: they do not come apart again exactly. So is
     an encoder that lies in it.
 
+    Args:
+        export: What was read; its page size and ``gsrp`` are not looked at.
+        folder: Where to.
+        page_size: Page size (W, H) on the canvas.
+        gsrp: Guided super-resolution, if any.
+
     Raises:
+        ValueError: Without an export: the base's source is not known then.
         FileNotFoundError: If something has to be copied and is not there any more.
     """
+    if export is None:
+        raise ValueError(
+            "save_pretrained: expected a pipeline made by from_pretrained, got one made of its parts; use "
+            "colorflow.pipelines.export.save_export, which takes the model they came from"
+        )
     model, source, retrieval = export.model, export.folder, export.retrieval
     with _replaced(folder) as fresh:
         if has_lora(model.network):
@@ -101,8 +113,7 @@ def save_loaded(export: Export, folder: Path) -> None:
         if encoder is not None and encoder.is_relative_to(source):
             _copy(encoder, fresh / encoder.relative_to(source))
             retrieval = replace(retrieval, folder=str(encoder.relative_to(source)))
-        fusion = None if export.gsrp is None else export.gsrp.fusion
-        _save_rest(model, fresh, base, export.page_size, retrieval, fusion)
+        _save_rest(model, fresh, base, page_size, retrieval, None if gsrp is None else gsrp.fusion)
 
 
 def _save_rest(

@@ -14,6 +14,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
+from colorflow.models.gsrp import GSRPModel
+from colorflow.pipelines.icp import ICPPipeline
 from colorflow.retrieval import Retriever
 
 Move = Callable[[nn.Module, torch.device], object]
@@ -94,6 +96,13 @@ def take_turns(turns: Turns, vae: AutoencoderKL, networks: Sequence[nn.Module], 
     turns.add(networks, networks)
     turns.add(towers, towers)
     return turns
+
+
+def offload_stages(icp: ICPPipeline, gsrp: GSRPModel | None, retriever: Retriever, device: torch.device) -> Turns:
+    """Send the parts of a pipeline where they belong and let them take turns; images pass the VAE one at a time."""
+    (icp.vae if gsrp is None else gsrp).to(device)
+    icp.vae.enable_slicing()
+    return take_turns(Turns(device), icp.vae, (icp.guider, icp.network), towers_on(device, retriever))
 
 
 def towers_on(device: torch.device, retriever: Retriever) -> list[nn.Module]:

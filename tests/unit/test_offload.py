@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import memory
 from colorflow.models.fusion import FusionNetwork
 from colorflow.models.gsrp import GSRPModel
-from colorflow.pipelines import colorflow
+from colorflow.pipelines import offload
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
 from colorflow.pipelines.export import save_export
 from colorflow.pipelines.icp import Sampling
@@ -82,7 +82,7 @@ def build() -> ColorFlowPipeline:
 def moves(monkeypatch: pytest.MonkeyPatch) -> NaNMove:
     """Offloading on one CPU: the host is another name of it, and weights there are NaN."""
     found = NaNMove()
-    monkeypatch.setattr(colorflow, "Turns", lambda device: Turns(device, HOST, found))
+    monkeypatch.setattr(offload, "Turns", lambda device: Turns(device, HOST, found))
     return found
 
 

@@ -148,7 +148,7 @@ def test_an_encoder_in_the_folder_comes_along(folder: Path, tmp_path: Path) -> N
         (folder / "model_index.json").write_text(json.dumps(index | {"retrieval": settings}))
         loaded = load_export(folder)
         assert loaded.retrieval.folder == str(path / name)
-        export.save_loaded(loaded, tmp_path / "two")
+        export.save_loaded(loaded, tmp_path / "two", loaded.page_size, loaded.gsrp)
         assert (tmp_path / "two" / name / "config.json").is_file() == (path == folder)
         written = json.loads((tmp_path / "two" / "model_index.json").read_text())["retrieval"]
         assert written["folder"] == settings["folder"]
