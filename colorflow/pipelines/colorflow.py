@@ -106,8 +106,8 @@ class ColorFlowPipeline:
     def enable_model_cpu_offload(self, device: torch.device | str | None = None) -> None:
         """Let retrieval, denoising and the rest take turns on the device (default: where the networks are).
 
-        The same bits in less memory. Weights of retrieval (if it runs there) and denoising move in and out once for
-        every batch of pages.
+        The same bits in less memory; images of a batch pass the VAE one at a time. Weights of retrieval (if it runs
+        there) and denoising move in and out once for every batch of pages.
         """
         if self.turns is not None:
             self.turns.end()
