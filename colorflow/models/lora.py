@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diffusers import ModelMixin
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,6 +28,12 @@ def add_lora(
 def lora_state_dict(net: ModelMixin) -> dict[str, Tensor]:
     """The LoRA tensors under peft's adapter-free names (``...to_q.lora_A.weight``)."""
     return get_peft_model_state_dict(net)
+
+
+def has_lora(net: ModelMixin) -> bool:
+    """Whether the net has LoRA layers that stand beside their base layers, not merged into them."""
+    layers = [module for module in net.modules() if isinstance(module, BaseTunerLayer)]
+    return bool(layers) and not any(layer.merged for layer in layers)
 
 
 def save_lora(net: ModelMixin, folder: Path) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from PIL import Image
 
 from colorflow.canvas import fit_box, fit_page, query_box, query_mask, stitch
 from colorflow.models.gsrp import GSRPModel
-from colorflow.pipelines.export import load_export
+from colorflow.pipelines.export import Export, load_export, save_loaded
 from colorflow.pipelines.gsrp import super_resolve
 from colorflow.pipelines.icp import ICPPipeline, Sampling
+from colorflow.pipelines.offload import Turns, offload_stages
 from colorflow.pipelines.rap import RetrievalSettings, build_retriever
 from colorflow.retrieval import IndexedPool, Retriever, reference_pool
 from colorflow.schema import ReferencePool, RetrievedPatch
@@ -67,6 +69,8 @@ class ColorFlowPipeline:
         self.page_size, self.sampling = page_size, sampling
         self.keep_luminance, self.name = keep_luminance, name
         self.gsrp = gsrp
+        self.export: Export | None = None  # what it was loaded from, for `save_pretrained`
+        self.turns: Turns | None = None
 
     @classmethod
     def from_pretrained(
@@ -90,7 +94,29 @@ class ColorFlowPipeline:
         icp = ICPPipeline.from_model(export.model).to(device)
         icp.set_progress_bar_config(disable=True)
         stage = None if export.gsrp is None else export.gsrp.to(device)
-        return cls(icp, build_retriever(retrieval or export.retrieval), export.page_size, gsrp=stage)
+        settings = retrieval or export.retrieval
+        pipeline = cls(icp, build_retriever(settings), export.page_size, gsrp=stage)
+        pipeline.export = replace(export, retrieval=settings)
+        return pipeline
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write an export folder that `from_pretrained` reads back bit for bit; see `save_loaded`."""
+        save_loaded(self.export, Path(folder), self.page_size, self.gsrp)
+
+    def enable_model_cpu_offload(self, device: torch.device | str | None = None) -> None:
+        """Let retrieval, denoising and the rest take turns on the device (default: where the networks are).
+
+        The same bits in less memory; images of a batch pass the VAE one at a time. Weights of retrieval (if it runs
+        there) and denoising move in and out once for every batch of pages.
+        """
+        if self.turns is not None:
+            self.turns.end()
+        self.turns = offload_stages(self.icp, self.gsrp, self.retriever, torch.device(device or self.icp.device))
+
+    def enable_row_tiling(self, rows: int = 64) -> None:
+        """Let guided super-resolution fuse features ``rows`` rows at a time; the same result up to rounding."""
+        if self.gsrp is not None:
+            self.gsrp.fusion.set_row_tile(rows)
 
     def index(self, references: ReferencePool | Sequence[Image.Image]) -> IndexedPool:
         """Fit, cut and embed references once; the result can be passed wherever references can."""
@@ -150,6 +176,8 @@ def load_pipeline(
     gsrp: str | Path | None = None,
     device: str = "auto",
     dtype: str = "float32",
+    offload: Literal["none", "stages"] = "none",
+    row_tile: int | None = None,
 ) -> ColorFlowPipeline:
     """Load an export folder as a configuration describes it: names where `from_pretrained` takes torch objects.
 
@@ -161,10 +189,18 @@ def load_pipeline(
         gsrp: See `ColorFlowPipeline.from_pretrained`.
         device: ``auto`` takes the GPU where there is one.
         dtype: Of the networks.
+        offload: ``stages`` take turns, see `ColorFlowPipeline.enable_model_cpu_offload`.
+        row_tile: See `ColorFlowPipeline.enable_row_tiling`.
     """
+    if offload not in ("none", "stages"):
+        raise ValueError(f"offload: expected none or stages, got {offload!r}")
     target = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     pipeline = ColorFlowPipeline.from_pretrained(weights, getattr(torch, dtype), target, retrieval, gsrp)
     pipeline.sampling, pipeline.keep_luminance = sampling, keep_luminance
+    if offload == "stages":
+        pipeline.enable_model_cpu_offload()
+    if row_tile is not None:
+        pipeline.enable_row_tiling(row_tile)
     return pipeline
 
 
