@@ -138,12 +138,12 @@ class SimilarityRetriever:
 
     Args:
         encoder: Embeds queries and references alike.
-        cached_pools: How many indexed pools are kept.
+        cached_pools: How many indexed pools are kept; a pool counts once for each page size.
         cached_pages: How many pages' embeddings are kept, by content: pools that share pages (leave-one-out) share
             them, so that a reference is encoded once a chapter.
     """
 
-    def __init__(self, encoder: PatchEncoder, cached_pools: int = 4, cached_pages: int = 4096) -> None:
+    def __init__(self, encoder: PatchEncoder, cached_pools: int = 8, cached_pages: int = 4096) -> None:
         self.encoder = encoder
         self.cached_pools, self.cached_pages = cached_pools, cached_pages
         self.name = f"similarity-{encoder.name}"

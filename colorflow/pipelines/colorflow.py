@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from colorflow.canvas import fit_box, fit_page, query_box, query_mask, stitch
+from colorflow.canvas import Size, fit_box, fit_page, matching_size, query_box, query_mask, stitch
+from colorflow.models.conditioning import latent_factor
 from colorflow.models.gsrp import GSRPModel
 from colorflow.pipelines.export import load_export
 from colorflow.pipelines.gsrp import super_resolve
@@ -92,11 +93,17 @@ class ColorFlowPipeline:
         stage = None if export.gsrp is None else export.gsrp.to(device)
         return cls(icp, build_retriever(retrieval or export.retrieval), export.page_size, gsrp=stage)
 
-    def index(self, references: ReferencePool | Sequence[Image.Image]) -> IndexedPool:
-        """Fit, cut and embed references once; the result can be passed wherever references can."""
+    def size_for(self, page: Size) -> Size:
+        """Page size (W, H) on the canvas for a page's own aspect; see `colorflow.canvas.matching_size`."""
+        return matching_size(page, self.page_size, 2 * latent_factor(self.icp.vae))
+
+    def index(
+        self, references: ReferencePool | Sequence[Image.Image], page_size: Size | None = None
+    ) -> IndexedPool:
+        """Fit, cut and embed references once; the result can be passed wherever references can (of that page size)."""
         if not isinstance(references, ReferencePool):
             references = reference_pool([f"reference{number}" for number in range(len(references))], references)
-        return self.retriever.index(references, self.page_size)
+        return self.retriever.index(references, page_size or self.page_size)
 
     def __call__(
         self,
@@ -105,6 +112,7 @@ class ColorFlowPipeline:
         *,
         seed: int = 0,
         sampling: Sampling | None = None,
+        page_size: Size | None = None,
     ) -> ColorFlowOutput:
         """Colour one page.
 
@@ -113,24 +121,26 @@ class ColorFlowPipeline:
             references: Coloured pages, or what `index` made of them; may be empty.
             seed: Of noise (and of random retrieval).
             sampling: Other than the pipeline's.
+            page_size: Other than the pipeline's, e.g. what `size_for` says.
 
         Returns:
             The page in colour, the canvases, and what was retrieved.
         """
-        pool = references if isinstance(references, IndexedPool) else self.index(references)
+        size = page_size or self.page_size
+        pool = references if isinstance(references, IndexedPool) else self.index(references, size)
         page = to_rgb(page)
-        query = fit_page(page.convert("L"), self.page_size)
+        query = fit_page(page.convert("L"), size)
         retrieved = self.retriever.select(query, pool, seed=seed)
         patches = {(item.quadrant, item.rank): pool.patch_image(item.reference, item.patch) for item in retrieved}
         canvas = stitch(query, patches)
         result = self.icp(
             to_tensor(canvas)[None],
-            query_mask(self.page_size)[None],
+            query_mask(size)[None],
             sampling or self.sampling,
             generator=[generator(seed, "icp")],
         )
         result_canvas = to_image(result[0].cpu())
-        image = result_canvas.crop(query_box(self.page_size))
+        image = result_canvas.crop(query_box(size))
         if self.gsrp is not None:
             image = super_resolve(self.gsrp, page, image)
         if self.keep_luminance:
