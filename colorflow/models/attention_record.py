@@ -78,7 +78,7 @@ def record_attention(network: ModelMixin, layer: str, choose: ChooseTokens) -> I
         for hook in hooks:
             hook.remove()
     if not maps:
-        raise RuntimeError(f"attention layer {layer}: it has not run; expected a network that runs as it is, uncompiled")
+        raise RuntimeError(f"attention layer {layer}: it has not run; record on a network that is not compiled")
 
 
 def token_grid(count: int, latents: tuple[int, int]) -> tuple[int, int]:
@@ -96,7 +96,7 @@ def token_grid(count: int, latents: tuple[int, int]) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def mean_attention(attention: nn.Module, hidden: Tensor, tokens: Tensor) -> Tensor:
+def mean_attention(attention: Any, hidden: Tensor, tokens: Tensor) -> Tensor:
     """What tokens attend to in a self-attention, averaged over them and over the heads.
 
     Args:

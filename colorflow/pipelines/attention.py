@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import Image
@@ -27,11 +28,18 @@ class AttentionSettings:
             is above 1.
         layer: One of `attention_layers`; None takes `colorflow.models.attention_record.default_layer`.
         steps: Denoising steps to average over, 0 the noisiest; None takes all.
+        pages: Of chapters: names of pages, or chapter/name; None takes all.
     """
 
     region: Region
     layer: str | None = None
     steps: Sequence[int] | None = None
+    pages: Sequence[str] | None = None
+
+    def asked(self) -> dict[str, Any]:
+        """What a map of a given page hangs on, as JSON has it."""
+        steps = None if self.steps is None else list(self.steps)
+        return {"region": list(self.region), "layer": self.layer, "steps": steps}
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class AttentionMap:
     """What was found.
 
     Attributes:
-        weights: ``(rows, columns)`` float32 over the whole canvas, sum 1: mean over the region's tokens, heads and steps.
+        weights: ``(rows, columns)`` float32 over the canvas, sum 1: mean over the region's tokens, heads and steps.
         box: The region on the canvas, in its pixels.
         layer: The layer.
         steps: The steps.
@@ -80,16 +88,28 @@ def attention_map(
     Raises:
         ValueError: For a region outside the page, an unknown layer or a step that is not taken.
     """
+    check_attention(pipeline, settings)
     size = page_size or pipeline.page_size
     box, canvas = region_on_canvas(settings.region, page.size, size), canvas_size(size)
     layer = settings.layer or default_layer(pipeline.icp.network)
     with record_attention(pipeline.icp.network, layer, lambda grid: tokens_in(box, canvas, grid)) as maps:
         output = pipeline(page, references, seed=seed, page_size=page_size)
     steps = tuple(range(len(maps)) if settings.steps is None else settings.steps)
-    if not steps or not all(0 <= step < len(maps) for step in steps):
-        raise ValueError(f"attention steps: expected some of 0 to {len(maps) - 1}, got {list(steps)}")
     weights = torch.stack([maps[step][-1] for step in steps]).mean(dim=0)  # under guidance the last is of the prompt
     return AttentionMap(weights, box, layer, steps, output)
+
+
+def check_attention(pipeline: ColorFlowPipeline, settings: AttentionSettings) -> None:
+    """Refuse a layer or steps that are not there, before a page is coloured.
+
+    Raises:
+        ValueError: Naming what there is.
+    """
+    layers, taken = attention_layers(pipeline), pipeline.sampling.num_inference_steps
+    if settings.layer is not None and settings.layer not in layers:
+        raise ValueError(f"attention layer: expected one of {', '.join(layers)}; got {settings.layer!r}")
+    if settings.steps is not None and not (settings.steps and all(0 <= step < taken for step in settings.steps)):
+        raise ValueError(f"attention steps: expected some of 0 to {taken - 1}, got {list(settings.steps)}")
 
 
 def region_on_canvas(region: Region, page: Size, size: Size) -> Region:
@@ -112,8 +132,8 @@ def region_on_canvas(region: Region, page: Size, size: Size) -> Region:
     left, top, right, bottom = (value * scale[number % 2] for number, value in enumerate(region))
     if not (0 <= left < right <= page[0] and 0 <= top < bottom <= page[1]):
         raise ValueError(
-            f"attention region: expected a box [left, top, right, bottom] in a page of {page[0]} x {page[1]} pixels, or "
-            f"in fractions of its sides, got {list(region)}"
+            f"attention region: expected a box [left, top, right, bottom] in a page of {page[0]} x {page[1]} pixels, "
+            f"or in fractions of its sides, got {list(region)}"
         )
     shown, query = fit_box(page, size), query_box(size)
     left, top = max(left, shown[0]), max(top, shown[1])

@@ -97,9 +97,7 @@ class ColorFlowPipeline:
         """Page size (W, H) on the canvas for a page's own aspect; see `colorflow.canvas.matching_size`."""
         return matching_size(page, self.page_size, 2 * latent_factor(self.icp.vae))
 
-    def index(
-        self, references: ReferencePool | Sequence[Image.Image], page_size: Size | None = None
-    ) -> IndexedPool:
+    def index(self, references: ReferencePool | Sequence[Image.Image], page_size: Size | None = None) -> IndexedPool:
         """Fit, cut and embed references once; the result can be passed wherever references can (of that page size)."""
         if not isinstance(references, ReferencePool):
             references = reference_pool([f"reference{number}" for number in range(len(references))], references)
