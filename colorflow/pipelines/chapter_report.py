@@ -67,8 +67,8 @@ class ColorizeReport:
         if len(self.failures) > allowed:
             raise TooManyFailuresError(
                 f"{len(self.failures)} of {self.pages} pages failed, more than max_failures={self.max_failures:g} "
-                f"allows ({allowed}):\n{self.listed()}\nPages that worked are kept; mend these and run the same command "
-                "again, or raise options.max_failures (1 leaves every failing page out and goes on)."
+                f"allows ({allowed}):\n{self.listed()}\nPages that worked are kept; mend these and run the same "
+                "command again, or raise options.max_failures (1 leaves every failing page out and goes on)."
             )
 
     def listed(self) -> str:

@@ -110,9 +110,8 @@ def test_other_settings_are_told_and_nothing_is_redone(folders, caplog):
     pages, references, output = folders
     jobs = find_jobs(pages, references)
     colorize_chapters(Painter().load, jobs, output, QUIET)
-    report = colorize_chapters(
-        Painter().load, jobs, output, ColorizeOptions(progress=False, fingerprint="other weights")
-    )
+    other = ColorizeOptions(progress=False, fingerprint="other weights")
+    report = colorize_chapters(Painter().load, jobs, output, other)
     assert len(report.kept) == 5
     assert "3 pages made with other settings are kept; options.overwrite=true" in caplog.text
 
