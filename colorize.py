@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import hydra
 from omegaconf import DictConfig
@@ -22,10 +22,9 @@ def colorize(cfg: DictConfig) -> ColorizeReport:
     """Find the pages, colour those that are not there, say what was done."""
     jobs = find_jobs(cfg.pages, cfg.references)
     made_with = {key: value for key, value in config.to_dict(cfg.pipeline).items() if key != "device"}
-    more: dict[str, Any] = {"fingerprint": digest_json(made_with)}
+    options = config.build(cfg.options, fingerprint=digest_json(made_with))
     if cfg.attention.region is not None:
-        more["attention"] = config.build(cfg.attention)
-    options = config.build(cfg.options, **more)
+        options = replace(options, attention=config.build(cfg.attention))
     report = colorize_chapters(lambda: config.build(cfg.pipeline), jobs, Path(cfg.output), options)
     counts = {"coloured": report.colored, "kept": report.kept, "in colour already": report.passed_through}
     log.info("%s: %s", cfg.output, ", ".join(f"{len(pages)} {name}" for name, pages in counts.items()))
