@@ -72,9 +72,9 @@ def matching_size(page: Size, model: Size, multiple: int) -> Size:
     """Choose the page size (W, H) on the canvas for a page's own aspect, at about the cost of the model's size.
 
     Of the four sizes around the one of equal area, the nearest in aspect: each side differs from it by less than one
-    ``multiple``. What remains of a difference is stretched by `fit_page`. A page more extreme than `ASPECT_LIMIT` (a
-    webtoon strip) gets a canvas of that limit, of which `fit_page` shows the centre: the slots of the references have
-    the aspect of the canvas, and would show only a sliver of theirs.
+    ``multiple``. What remains of a difference is stretched by `fit_page`. A page more extreme than `ASPECT_LIMIT` gets
+    a canvas of that limit, of which `fit_page` shows the centre: the slots of the references have the aspect of the
+    canvas, and would show only a sliver of theirs.
 
     Args:
         page: Size of the page, any.

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
-from colorflow.canvas import Size, fit_box
 from colorflow.data.chapters import DataError
-from colorflow.pipelines.attention import AttentionSettings, attention_map, check_attention, region_on_canvas
+from colorflow.pipelines.attention import AttentionSettings, check_attention
 from colorflow.pipelines.attention_picture import draw_attention
 from colorflow.pipelines.chapter_folder import SHEET, ChapterFolder
 from colorflow.pipelines.chapter_report import ColorizeReport, draw_sheet
-from colorflow.pipelines.colorflow import ColorFlowOutput, ColorFlowPipeline
+from colorflow.pipelines.colorflow import ColorFlowPipeline
+from colorflow.pipelines.page_painting import CanvasChoice, Painted, paint_page
 from colorflow.retrieval import reference_pool
 from colorflow.schema import Chapter, Page, ReferencePool, RetrievedPatch
 from colorflow.utils.color import is_colored
@@ -39,7 +39,8 @@ class ColorizeOptions:
     Attributes:
         seed: With chapter and page name it fixes a page's noise.
         canvas: ``page``: a canvas of each page's own aspect (`colorflow.canvas.matching_size`), so that pages are shown
-            whole. ``model``: the model's page size for all, pages of another aspect stretched or cropped.
+            whole; strips are cut into pieces (`colorflow.pipelines.page_painting.cut_strip`). ``model``: the model's
+            page size for all, pages of another aspect stretched or cropped.
         sequential: A coloured page joins the pool of the pages after it, so that a long chapter stays consistent.
         use_colored_pages: Input pages that are in colour already join the pool.
         overwrite: Colour again what is there.
@@ -51,7 +52,7 @@ class ColorizeOptions:
     """
 
     seed: int = 0
-    canvas: Literal["page", "model"] = "page"
+    canvas: CanvasChoice = "page"
     sequential: bool = False
     use_colored_pages: bool = True
     overwrite: bool = False
@@ -164,51 +165,43 @@ class ChapterRun:
         if record is not None:
             self.report.kept.append(page.id)
             if self._asked(page) and not colored:
-                self._paint(page, load_image(page.path))
+                self._paint(page)
         elif colored:
             self.folder.write(page, load_image(page.path), {"kind": "passed_through"})
             self.report.passed_through.append(page.id)
         else:
-            image, start = load_image(page.path), time.perf_counter()
-            output = self._paint(page, image)
+            start = time.perf_counter()
+            painted = self._paint(page)
             made = {
                 "kind": "colored",
                 "seed": self._seed(page),
                 "seconds": round(time.perf_counter() - start, 3),
-                "canvas": list(output.canvas.size),
-                "references": _used(output.retrieved),
+                "canvas": list(painted.canvases[0]),
+                "references": _used(painted.retrieved),
             }
-            self.folder.write(page, at_own_size(output.image, image), made)
+            if len(painted.pieces) > 1:
+                made["pieces"] = [list(box) for box in painted.pieces]
+            self.folder.write(page, painted.image, made)
             self.report.colored.append(page.id)
         if self.options.sequential and not colored:
             self.pool[f"{page.id} (coloured)"] = load_image(self.folder.result(page))
 
-    def _paint(self, page: Page, image: Image.Image) -> ColorFlowOutput:
+    def _paint(self, page: Page) -> Painted:
         """Colour a page, and draw its attention map where that is asked."""
-        pipeline, pool, seed = self.load(), self._pool(), self._seed(page)
-        size = pipeline.size_for(image.size) if self.options.canvas == "page" else pipeline.page_size
-        self._tell_cropped(page, image.size, size)
-        settings = self.options.attention
-        if settings is None or not self._asked(page):
-            return pipeline(image, pool, seed=seed, page_size=size)
-        try:
-            region_on_canvas(settings.region, image.size, size)
-        except ValueError as error:
-            self.report.warn(f"attention of {page.id}", str(error))
-            return pipeline(image, pool, seed=seed, page_size=size)
-        found = attention_map(pipeline, image, pool, settings, seed=seed, page_size=size)
-        self.folder.write_attention(page, draw_attention(found, page.id), settings.asked())
-        return found.output
-
-    def _tell_cropped(self, page: Page, size: Size, canvas: Size) -> None:
-        left, top, right, bottom = fit_box(size, canvas)
-        share = (right - left) * (bottom - top) / (size[0] * size[1])
-        if share < 1:
-            self.report.warn(
-                page.id,
-                f"only {share:.0%} of this page of {size[0]} x {size[1]} is shown to the model and coloured, around "
-                "its centre, the rest stays gray; cut strips into pages no longer than twice their width",
-            )
+        settings = self.options.attention if self._asked(page) else None
+        painted = paint_page(
+            self.load(),
+            load_image(page.path),
+            self._pool(),
+            seed=self._seed(page),
+            canvas=self.options.canvas,
+            attention=settings,
+        )
+        if painted.remarks:
+            self.report.warn(page.id, "; ".join(painted.remarks))
+        if settings is not None and painted.attention is not None:
+            self.folder.write_attention(page, draw_attention(painted.attention, page.id), settings.asked())
+        return painted
 
     def _seed(self, page: Page) -> int:
         return stable_seed(self.options.seed, page.chapter, page.name)
@@ -225,16 +218,6 @@ class ChapterRun:
         if self._made is None or len(self._made.ids) != len(self.pool):
             self._made = reference_pool(list(self.pool), list(self.pool.values()))
         return self._made
-
-
-def at_own_size(result: Image.Image, page: Image.Image) -> Image.Image:
-    """A result of the canvas's size (without GSRP) at the size of its page; what the canvas did not show is gray."""
-    if result.size == page.size:
-        return result
-    left, top, right, bottom = fit_box(page.size, result.size)
-    whole = page.convert("L").convert("RGB")
-    whole.paste(result.resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
-    return whole
 
 
 def _used(retrieved: Sequence[RetrievedPatch]) -> list[dict[str, Any]]:

@@ -90,8 +90,9 @@ def test_maps_of_pages_that_are_there(jobs: list[ChapterJob], tmp_path: Path) ->
 def test_a_region_that_a_page_has_not_costs_no_page(jobs: list[ChapterJob], tmp_path: Path) -> None:
     report = colorize_chapters(Model().load, jobs, tmp_path / "out", options((10, 10, 300, 20)))
     assert (len(report.colored), report.failures) == (3, {})
-    assert list(report.warnings) == [f"attention of ep/p{number}" for number in range(1, 4)]
-    assert "in a page of 40 x 56 pixels" in report.warnings["attention of ep/p1"]
+    assert list(report.warnings) == [f"ep/p{number}" for number in range(1, 4)]
+    assert "no attention map: attention region: expected a box [left" in report.warnings["ep/p1"]
+    assert "in a page of 40 x 56 pixels" in report.warnings["ep/p1"]
 
 
 def test_what_is_wrong_for_all_pages_ends_the_run_at_once(jobs: list[ChapterJob], tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from tiny_benchmark import color_page, write_chapters
 from tiny_painter import Painter, gray_chapters
@@ -15,9 +17,9 @@ import colorize
 from colorflow.canvas import Size, canvas_size
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
-from colorflow.pipelines.chapter_run import at_own_size
 from colorflow.pipelines.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.pipelines.chapters import TooManyFailuresError as TooMany
+from colorflow.pipelines.page_painting import at_own_size, cut_strip
 from colorflow.utils.failures import allowed_failures
 
 QUIET = ColorizeOptions(progress=False)
@@ -191,13 +193,16 @@ def wide_and_tall(root: Path) -> Path:
 def test_every_page_gets_a_canvas_of_its_aspect_and_keeps_its_size(tmp_path: Path) -> None:
     jobs, painter = find_jobs(wide_and_tall(tmp_path / "pages"), None), Shown()
     report = colorize_chapters(painter.load, jobs, tmp_path / "out", QUIET)
-    assert painter.sizes == [(32, 48), (48, 32), (40, 40), (24, 48)]
+    strip = painter.sizes[3:]
+    assert painter.sizes[:3] == [(32, 48), (48, 32), (40, 40)]
+    assert len(strip) == 5, "300 / (0.8 * 2 * 40), rounded up"
     results = [Image.open(tmp_path / "out" / "ep" / f"p{number}.png").size for number in range(1, 5)]
     assert results == [(40, 60), (120, 80), (60, 60), (40, 300)]
-    assert list(report.warnings) == ["ep/p4"]
-    assert "only 27% of this page of 40 x 300 is shown" in report.warnings["ep/p4"]
+    assert report.warnings == {}
     records = [json.loads(line) for line in (tmp_path / "out" / "ep" / MANIFEST).read_text().splitlines()]
-    assert [tuple(record["canvas"]) for record in records] == [canvas_size(size) for size in painter.sizes]
+    assert [tuple(record["canvas"]) for record in records] == [canvas_size(size) for size in painter.sizes[:4]]
+    assert ["pieces" in record for record in records] == [False, False, False, True]
+    assert len({seed for seed, _ in painter.calls}) == 8, "every piece has its own noise"
 
 
 def test_the_models_canvas_can_be_asked_for(tmp_path: Path) -> None:
@@ -205,6 +210,7 @@ def test_the_models_canvas_can_be_asked_for(tmp_path: Path) -> None:
     report = colorize_chapters(painter.load, jobs, tmp_path / "out", options(canvas="model"))
     assert painter.sizes == [(32, 48)] * 4
     assert list(report.warnings) == ["ep/p2", "ep/p3", "ep/p4"]
+    assert "shows and colours 20% of this page of 40 x 300, the rest stays gray" in report.warnings["ep/p4"]
     again = colorize_chapters(painter.load, jobs, tmp_path / "out", QUIET)
     assert (len(again.kept), again.colored) == (4, [])
 
@@ -217,3 +223,28 @@ def test_what_the_canvas_does_not_show_stays_gray() -> None:
     assert colored.all(axis=1).sum() == colored.any(axis=1).sum() == 93  # 40 * 56 / 24, rounded down
     assert np.array_equal(whole[:100], np.asarray(page.convert("L").convert("RGB"))[:100])
     assert at_own_size(page, page) is page
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(16, 60), st.integers(16, 1200), st.booleans(), st.integers(0, 99))
+def test_strips_are_cut_into_pieces_a_canvas_takes(breadth: int, length: int, upright: bool, seed: int) -> None:
+    size = (breadth, length) if upright else (length, breadth)
+    page = Image.fromarray(np.random.default_rng(seed).integers(0, 256, size[::-1], dtype=np.uint8))
+    boxes = cut_strip(page)
+    assert sum((right - left) * (bottom - top) for left, top, right, bottom in boxes) == breadth * length
+    ends = [(box[1], box[3]) if size[1] > size[0] else (box[0], box[2]) for box in boxes]
+    assert [low for low, _ in ends] == [0, *(high for _, high in ends[:-1])], "in order, without a gap"
+    for left, top, right, bottom in boxes:
+        assert max(right - left, bottom - top) <= 2 * min(right - left, bottom - top) + 1
+    assert (len(boxes) == 1) == (max(size) <= 2 * min(size))
+
+
+def test_strips_are_cut_in_their_gutters() -> None:
+    page = np.random.default_rng(0).integers(0, 256, (300, 40), dtype=np.uint8)
+    gutters = (57, 125, 182, 238)  # of pieces of 60, within a tenth of it
+    for row in gutters:
+        page[row] = 255
+    assert [box[1] for box in cut_strip(Image.fromarray(page))[1:]] == list(gutters)
+    assert [box[0] for box in cut_strip(Image.fromarray(page.T))[1:]] == list(gutters)
+    even = cut_strip(Image.new("L", (40, 300), 255))
+    assert [box[1] for box in even[1:]] == [60, 120, 180, 240], "where all is as even, pieces are equal"
