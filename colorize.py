@@ -29,7 +29,7 @@ def colorize(cfg: DictConfig) -> ColorizeReport:
     counts = {"coloured": report.colored, "kept": report.kept, "in colour already": report.passed_through}
     log.info("%s: %s", cfg.output, ", ".join(f"{len(pages)} {name}" for name, pages in counts.items()))
     if report.warnings:
-        log.warning("%d warnings, see above: %s", len(report.warnings), ", ".join(report.warnings))
+        log.warning("warnings (%d), see above: %s", len(report.warnings), ", ".join(report.warnings))
     if report.failures:
         log.warning(
             "%d of %d pages failed, the same command tries them again:\n%s",
