@@ -1,4 +1,4 @@
-"""Folders of full size through the command, out and back, every tensor bit for bit (11 GB of disk, 5 GB of memory, minutes)."""
+"""Folders of full size through the command, out and back, bit for bit: 11 GB of disk, 5 GB of memory."""
 
 from __future__ import annotations
 
