@@ -138,7 +138,7 @@ class SimilarityRetriever:
 
     Args:
         encoder: Embeds queries and references alike.
-        cached_pools: How many indexed pools are kept; a pool counts once for each page size.
+        cached_pools: How many indexed pools are kept.
         cached_pages: How many pages' embeddings are kept, by content: pools that share pages (leave-one-out) share
             them, so that a reference is encoded once a chapter.
     """

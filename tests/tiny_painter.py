@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -26,10 +27,13 @@ class Painter:
         self.loads += 1
         return self
 
-    def size_for(self, page: Size) -> Size:
-        return matching_size(page, self.page_size, 8)
+    def for_page(self, page: Size) -> Painter:
+        """Remembers on one list with the one it comes from."""
+        other = copy(self)
+        other.page_size = matching_size(page, self.page_size, 8)
+        return other
 
-    def __call__(self, page: Image.Image, references: ReferencePool, *, seed: int, page_size: Size) -> ColorFlowOutput:
+    def __call__(self, page: Image.Image, references: ReferencePool, *, seed: int) -> ColorFlowOutput:
         number = len(self.calls)
         if number == self.stop_at:
             raise KeyboardInterrupt
@@ -40,7 +44,7 @@ class Painter:
         patches = tuple(
             RetrievedPatch(name, 0, 0, rank, 0.5 + rank / 10) for rank, name in enumerate(references.ids[:2])
         )
-        canvas = Image.new("RGB", canvas_size(page_size))
+        canvas = Image.new("RGB", canvas_size(self.page_size))
         return ColorFlowOutput(image, canvas, canvas, patches or (RetrievedPatch("none", 0, 0, 0, math.nan),))
 
 

@@ -73,27 +73,25 @@ def attention_map(
     settings: AttentionSettings,
     *,
     seed: int = 0,
-    page_size: Size | None = None,
 ) -> AttentionMap:
     """Colour a page and record what a region of it attends to.
 
     Args:
-        pipeline: Colours the page.
+        pipeline: Colours the page, on a canvas of its page size.
         page: The page.
         references: See `ColorFlowPipeline`.
         settings: Region, layer and steps.
         seed: See `ColorFlowPipeline`.
-        page_size: See `ColorFlowPipeline`.
 
     Raises:
         ValueError: For a region outside the page, an unknown layer or a step that is not taken.
     """
     check_attention(pipeline, settings)
-    size = page_size or pipeline.page_size
+    size = pipeline.page_size
     box, canvas = region_on_canvas(settings.region, page.size, size), canvas_size(size)
     layer = settings.layer or default_layer(pipeline.icp.network)
     with record_attention(pipeline.icp.network, layer, lambda grid: tokens_in(box, canvas, grid)) as maps:
-        output = pipeline(page, references, seed=seed, page_size=page_size)
+        output = pipeline(page, references, seed=seed)
     steps = tuple(range(len(maps)) if settings.steps is None else settings.steps)
     weights = torch.stack([maps[step][-1] for step in steps]).mean(dim=0)  # under guidance the last is of the prompt
     return AttentionMap(weights, box, layer, steps, output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,15 +94,21 @@ class ColorFlowPipeline:
         stage = None if export.gsrp is None else export.gsrp.to(device)
         return cls(icp, build_retriever(retrieval or export.retrieval), export.page_size, gsrp=stage)
 
-    def size_for(self, page: Size) -> Size:
-        """Page size (W, H) on the canvas for a page's own aspect; see `colorflow.canvas.matching_size`."""
-        return matching_size(page, self.page_size, 2 * latent_factor(self.icp.vae))
+    def at_size(self, page_size: Size) -> ColorFlowPipeline:
+        """The pipeline for another page size (W, H) on the canvas; networks and cached pools are shared."""
+        other = copy(self)
+        other.page_size = page_size
+        return other
 
-    def index(self, references: ReferencePool | Sequence[Image.Image], page_size: Size | None = None) -> IndexedPool:
-        """Fit, cut and embed references once; the result can be passed wherever references can (of that page size)."""
+    def for_page(self, page: Size) -> ColorFlowPipeline:
+        """The pipeline for a canvas of a page's own aspect; see `colorflow.canvas.matching_size`."""
+        return self.at_size(matching_size(page, self.page_size, 2 * latent_factor(self.icp.vae)))
+
+    def index(self, references: ReferencePool | Sequence[Image.Image]) -> IndexedPool:
+        """Fit, cut and embed references once; the result can be passed wherever references can."""
         if not isinstance(references, ReferencePool):
             references = reference_pool([f"reference{number}" for number in range(len(references))], references)
-        return self.retriever.index(references, page_size or self.page_size)
+        return self.retriever.index(references, self.page_size)
 
     def __call__(
         self,
@@ -110,7 +117,6 @@ class ColorFlowPipeline:
         *,
         seed: int = 0,
         sampling: Sampling | None = None,
-        page_size: Size | None = None,
     ) -> ColorFlowOutput:
         """Colour one page.
 
@@ -119,26 +125,24 @@ class ColorFlowPipeline:
             references: Coloured pages, or what `index` made of them; may be empty.
             seed: Of noise (and of random retrieval).
             sampling: Other than the pipeline's.
-            page_size: Other than the pipeline's, e.g. what `size_for` says.
 
         Returns:
             The page in colour, the canvases, and what was retrieved.
         """
-        size = page_size or self.page_size
-        pool = references if isinstance(references, IndexedPool) else self.index(references, size)
+        pool = references if isinstance(references, IndexedPool) else self.index(references)
         page = to_rgb(page)
-        query = fit_page(page.convert("L"), size)
+        query = fit_page(page.convert("L"), self.page_size)
         retrieved = self.retriever.select(query, pool, seed=seed)
         patches = {(item.quadrant, item.rank): pool.patch_image(item.reference, item.patch) for item in retrieved}
         canvas = stitch(query, patches)
         result = self.icp(
             to_tensor(canvas)[None],
-            query_mask(size)[None],
+            query_mask(self.page_size)[None],
             sampling or self.sampling,
             generator=[generator(seed, "icp")],
         )
         result_canvas = to_image(result[0].cpu())
-        image = result_canvas.crop(query_box(size))
+        image = result_canvas.crop(query_box(self.page_size))
         if self.gsrp is not None:
             image = super_resolve(self.gsrp, page, image)
         if self.keep_luminance:

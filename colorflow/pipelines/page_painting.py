@@ -71,14 +71,15 @@ def paint_page(
     retrieved: list[RetrievedPatch] = []
     for number, box in enumerate(pieces):
         piece = page.crop(box)
-        size = pipeline.size_for(piece.size) if canvas == "page" else pipeline.page_size
+        fitting = pipeline.for_page(piece.size) if canvas == "page" else pipeline
+        size = fitting.page_size
         remarks += _cropped(piece.size, size)
         own_seed = stable_seed(seed, "piece", number) if number else seed
         refusal = None if attention is None else _refusal(attention, page.size, size, len(pieces))
         if attention is None or refusal is not None:
-            output = pipeline(piece, pool, seed=own_seed, page_size=size)
+            output = fitting(piece, pool, seed=own_seed)
         else:
-            found = attention_map(pipeline, piece, pool, attention, seed=own_seed, page_size=size)
+            found = attention_map(fitting, piece, pool, attention, seed=own_seed)
             output = found.output
         remarks += [refusal] if refusal is not None and number == 0 else []
         whole.paste(at_own_size(output.image, piece), box[:2])

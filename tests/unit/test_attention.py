@@ -119,9 +119,9 @@ def test_recording_changes_nothing(guidance_scale: float) -> None:
         pipe = pipeline(family, guidance_scale)
         plain = pipe(PAGE, REFERENCES, seed=4)
         found = attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION), seed=4)
-        assert np.array_equal(np.asarray(found.output.result_canvas), np.asarray(plain.result_canvas))
+        assert np.array_equal(np.asarray(found.output.image), np.asarray(plain.image))
         after = pipe(PAGE, REFERENCES, seed=4)
-        assert np.array_equal(np.asarray(after.result_canvas), np.asarray(plain.result_canvas))
+        assert np.array_equal(np.asarray(after.image), np.asarray(plain.image))
         assert not any(module._forward_pre_hooks for module in pipe.icp.network.modules()), "hooks are taken off"
 
 

@@ -14,7 +14,6 @@ from tiny_benchmark import color_page, write_chapters
 from tiny_painter import Painter, gray_chapters
 
 import colorize
-from colorflow.canvas import Size
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
 from colorflow.data.toon import ToonSpec, draw_page
@@ -149,8 +148,8 @@ def options_of(node, more):
 class Unaided(Painter):
     """Colours without any retrieved patch."""
 
-    def __call__(self, page: Image.Image, references: ReferencePool, *, seed: int, page_size: Size) -> ColorFlowOutput:
-        return replace(super().__call__(page, references, seed=seed, page_size=page_size), retrieved=())
+    def __call__(self, page: Image.Image, references: ReferencePool, *, seed: int) -> ColorFlowOutput:
+        return replace(super().__call__(page, references, seed=seed), retrieved=())
 
 
 def test_the_sheet_does_not_take_a_page_without_references_for_one_in_colour(folders, monkeypatch):

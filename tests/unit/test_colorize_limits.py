@@ -177,9 +177,9 @@ class Shown(Painter):
         super().__init__()
         self.sizes: list[Size] = []
 
-    def __call__(self, page, references, *, seed, page_size):
-        self.sizes.append(page_size)
-        return super().__call__(page.resize(page_size), references, seed=seed, page_size=page_size)
+    def __call__(self, page, references, *, seed):
+        self.sizes.append(self.page_size)
+        return super().__call__(page.resize(self.page_size), references, seed=seed)
 
 
 def wide_and_tall(root: Path) -> Path:
