@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from colorflow.canvas import Size, fit_box, fit_page, matching_size, query_box, query_mask, stitch
-from colorflow.models.conditioning import latent_factor
+from colorflow.canvas import fit_box, fit_page, matching_size, query_box, query_mask, stitch
 from colorflow.models.gsrp import GSRPModel
 from colorflow.pipelines.export import load_export
 from colorflow.pipelines.gsrp import super_resolve
@@ -94,16 +93,6 @@ class ColorFlowPipeline:
         stage = None if export.gsrp is None else export.gsrp.to(device)
         return cls(icp, build_retriever(retrieval or export.retrieval), export.page_size, gsrp=stage)
 
-    def at_size(self, page_size: Size) -> ColorFlowPipeline:
-        """The pipeline for another page size (W, H) on the canvas; networks and cached pools are shared."""
-        other = copy(self)
-        other.page_size = page_size
-        return other
-
-    def for_page(self, page: Size) -> ColorFlowPipeline:
-        """The pipeline for a canvas of a page's own aspect; see `colorflow.canvas.matching_size`."""
-        return self.at_size(matching_size(page, self.page_size, 2 * latent_factor(self.icp.vae)))
-
     def index(self, references: ReferencePool | Sequence[Image.Image]) -> IndexedPool:
         """Fit, cut and embed references once; the result can be passed wherever references can."""
         if not isinstance(references, ReferencePool):
@@ -152,6 +141,16 @@ class ColorFlowPipeline:
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
         """The `Colorizer` protocol: just the coloured page."""
         return self(page, references, seed=seed).image
+
+    def at_size(self, page_size: tuple[int, int]) -> ColorFlowPipeline:
+        """The pipeline for another page size (W, H) on the canvas; networks and cached pools are shared."""
+        other = copy.copy(self)
+        other.page_size = page_size
+        return other
+
+    def for_page(self, page: tuple[int, int]) -> ColorFlowPipeline:
+        """The pipeline for a canvas of a page's own aspect; see `colorflow.canvas.matching_size`."""
+        return self.at_size(matching_size(page, self.page_size, 2 * self.icp.denoiser.factor))
 
 
 def load_pipeline(
