@@ -109,7 +109,7 @@ class ChapterRun:
             self._check_pipeline()
         for page in track(list(inputs), self.job.chapter.name, self.options.progress):
             try:
-                self._page(page, inputs[page], records.get(page.name))
+                self._page(page, inputs[page], records)
             except Exception as error:
                 self.report.fail(page.id, error)
             self.report.check()
@@ -117,9 +117,11 @@ class ChapterRun:
             draw_sheet(pages, self.folder, self.pool)
 
     def _is_done(self, page: Page, records: Mapping[str, dict[str, Any]]) -> bool:
-        if page.name not in records:
+        """Whether nothing is missing of a page: its result, and the map that is asked for where it can have one."""
+        record = records.get(page.name)
+        if record is None:
             return False
-        return records[page.name]["kind"] == "passed_through" or not self._asked(page)
+        return record["kind"] == "passed_through" or "pieces" in record or not self._asked(page)
 
     def _has_sheet(self) -> bool:
         return not self.options.contact_sheet or (self.folder.path / SHEET).is_file()
@@ -161,11 +163,11 @@ class ChapterRun:
         if self.options.attention is not None:
             check_attention(pipeline, self.options.attention)
 
-    def _page(self, page: Page, colored: bool, record: dict[str, Any] | None) -> None:
-        if record is not None:
+    def _page(self, page: Page, colored: bool, records: Mapping[str, dict[str, Any]]) -> None:
+        if page.name in records:
+            if not self._is_done(page, records):
+                self._paint(page)  # for its attention map: the result stays
             self.report.kept.append(page.id)
-            if self._asked(page) and not colored:
-                self._paint(page)
         elif colored:
             self.folder.write(page, load_image(page.path), {"kind": "passed_through"})
             self.report.passed_through.append(page.id)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_benchmark import write_chapters
+from tiny_benchmark import color_page, write_chapters
 from tiny_comics import BlockEncoder
 from tiny_models import PAGE_SIZE, tiny_pipeline
 from tiny_painter import gray_chapters
@@ -120,3 +120,14 @@ def test_the_command_takes_a_region(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     report = colorize.colorize(compose_config("colorize", [*given, *asked]))
     assert len(report.colored) == 2
     assert [path.name for path in (tmp_path / "out/ep/attention").iterdir()] == ["p2.png"]
+
+
+def test_strips_have_no_map_and_are_not_coloured_again_for_one(tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    color_page(1, (40, 200)).convert("L").save(tmp_path / "pages" / "p1.png")
+    jobs, again = find_jobs(tmp_path / "pages", None), Model()
+    report = colorize_chapters(Model().load, jobs, tmp_path / "out", options())
+    assert "no attention map: the page is coloured in 4 pieces" in report.warnings["pages/p1"]
+    assert report.colored == ["pages/p1"]
+    assert colorize_chapters(again.load, jobs, tmp_path / "out", options()).kept == ["pages/p1"]
+    assert (again.loads, again.runs) == (0, 0)
