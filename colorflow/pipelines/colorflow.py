@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Literal
 import torch
 from PIL import Image
 
-from colorflow.canvas import fit_box, fit_page, query_box, query_mask, stitch
+from colorflow.canvas import fit_box, fit_page, matching_size, query_box, query_mask, stitch
 from colorflow.models.gsrp import GSRPModel
 from colorflow.pipelines.export import Export, load_export, save_loaded
 from colorflow.pipelines.gsrp import super_resolve
@@ -166,6 +167,16 @@ class ColorFlowPipeline:
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
         """The `Colorizer` protocol: just the coloured page."""
         return self(page, references, seed=seed).image
+
+    def at_size(self, page_size: tuple[int, int]) -> ColorFlowPipeline:
+        """The pipeline for another page size (W, H) on the canvas; networks and cached pools are shared."""
+        other = copy.copy(self)
+        other.page_size = page_size
+        return other
+
+    def for_page(self, page: tuple[int, int]) -> ColorFlowPipeline:
+        """The pipeline for a canvas of a page's own aspect; see `colorflow.canvas.matching_size`."""
+        return self.at_size(matching_size(page, self.page_size, 2 * self.icp.denoiser.factor))
 
 
 def load_pipeline(
