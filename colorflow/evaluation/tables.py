@@ -54,6 +54,7 @@ COLUMNS = {
     "chroma_psnr": Column("chroma PSNR", 2, True),
     "ciede2000": Column("CIEDE2000", 2, False),
     "lpips": Column("LPIPS", 4, False),
+    "color_identity": Column("colour identity", 3, True),
 }
 """Every metric key in table order, the paper's five first where they are there."""
 
@@ -231,6 +232,9 @@ def caption(results: Results, *, intervals: bool = True) -> str:
     benchmark, size = protocol["benchmark"], protocol["metric_size"]
     at = "the pages' own size" if size == "native" else f"{size[0]} x {size[1]}"
     text = f"Benchmark {benchmark['name']}, {benchmark['pages']} pages, scored at {at}; means over pages"
+    if random := protocol.get("random_weights"):
+        named = ", ".join(COLUMNS[name].label for name in random)
+        text = f"RANDOM WEIGHTS, a test: {named} mean nothing. {text}"
     if not intervals:
         styles = dict.fromkeys(row["style"] for row in results["rows"])
         return f"{text}; input {', '.join(styles)}."

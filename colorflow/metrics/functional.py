@@ -119,14 +119,22 @@ def page_metrics(preds: Tensor, target: Tensor, window: SsimWindow = "uniform7")
         TypeError: For integer tensors.
         ValueError: As for ``ssim``.
     """
+    return page_metrics_and_labs(preds, target, window)[0]
+
+
+def page_metrics_and_labs(
+    preds: Tensor, target: Tensor, window: SsimWindow = "uniform7"
+) -> tuple[dict[str, Tensor], list[tuple[FloatArray, FloatArray]]]:
+    """``page_metrics``, and the Lab pages on the way: a pair of ``(3, H, W)`` float64 a page."""
     pages = as_pages(preds, target, "page_metrics")
     labs = [(lab(a), lab(b)) for a, b in zip(*pages, strict=True)]
-    return {
+    values = {
         "psnr": _each_page(_psnr, *pages),
         "ssim": ssim(preds, target, window),
         "chroma_psnr": torch.tensor([_chroma_psnr(a, b) for a, b in labs], dtype=torch.float64),
         "ciede2000": torch.tensor([mean_ciede2000(a, b) for a, b in labs], dtype=torch.float64),
     }
+    return values, labs
 
 
 def _each_page(function: Callable[[FloatArray, FloatArray], float], preds: FloatArray, target: FloatArray) -> Tensor:
