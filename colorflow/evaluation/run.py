@@ -93,14 +93,12 @@ def evaluate(
         progress: Show bars, and the table at the end.
 
     Returns:
-        The contents of results.json (``protocol``, ``rows``, ``pages``), infinite values as floats;
-        rows and pages are empty after ``generate`` alone.
+        The contents of results.json, infinite values as floats; no rows and pages after ``generate`` alone.
 
     Raises:
         BenchmarkError, PredictionsError, GenerationError, ResultsError: By stage, each with a remedy.
-        EvaluationError: For an unknown stage or row names that cannot be folders.
+        EvaluationError, ValueError: For an unknown stage, row names, sizes or metrics that cannot be.
         MissingWeightsError, WrongWeightsError: For weights of metrics, see ``build_suite``.
-        ValueError: For an impossible metric size or window, and unknown metrics.
     """
     _check_stage(stage)
     specs = _with_gray_copy(methods)
@@ -115,8 +113,7 @@ def evaluate(
     _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress)
     if stage in ("all", "score"):
         scores = _score(specs, folders, benchmark, protocol, suite, output, max_failures, progress)
-        results = _tabulate(scores, run, draws)
-        write_results(results, output / "results.json")
+        results = _tabulate(scores, run, draws, output)
     if stage in ("all", "report"):
         results = _report(benchmark, folders, output)
     if results["rows"] and progress:
@@ -224,14 +221,18 @@ def _score(
     return scores
 
 
-def _tabulate(scores: Mapping[tuple[str, str], RowScores], run: Mapping[str, Any], draws: Bootstrap) -> Results:
-    return build_results(
+def _tabulate(
+    scores: Mapping[tuple[str, str], RowScores], run: Mapping[str, Any], draws: Bootstrap, output: Path
+) -> Results:
+    results = build_results(
         [page for row in scores.values() for page in row.pages],
         run,
         draws,
         sets={key: row.sets for key, row in scores.items()},
         chapters={key: row.chapters for key, row in scores.items()},
     )
+    write_results(results, output / "results.json")
+    return results
 
 
 def _report(benchmark: Benchmark, folders: Mapping[tuple[str, str], PredictionsFolder], output: Path) -> Results:
