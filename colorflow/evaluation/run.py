@@ -84,8 +84,7 @@ def evaluate(
         output: Folder for all results; may hold those of a run that was stopped.
         stage: ``all``, or one stage alone. ``score`` loads no model; ``report`` reads results.json.
         styles: Input styles, each a row of every method.
-        metric_size: (width, height) at which pages are scored, or ``native``.
-        ssim_window: As for ``colorflow.metrics.ssim``.
+        metric_size, ssim_window: As for `Protocol`.
         metrics: What is measured and by which weights; default: all that needs no network.
         base_seed: Seed of the benchmark's first page.
         max_failures: Fraction of pages that a method may fail on.
