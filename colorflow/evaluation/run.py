@@ -75,8 +75,8 @@ def evaluate(
 ) -> Results:
     """Run the stages of an evaluation; the gray copy is always a row, the first.
 
-    Everything that scoring needs is checked before a method is built: the benchmark's digests, the styles and
-    pools that rows ask for, the names in folders of predictions, the weights of metrics.
+    What scoring needs is checked before a method is built: digests of the benchmark, styles, pools, the names in
+    folders of predictions, weights of metrics.
 
     Args:
         methods: Row name -> how its pages come about, in table order.
@@ -84,7 +84,8 @@ def evaluate(
         output: Folder for all results; may hold those of a run that was stopped.
         stage: ``all``, or one stage alone. ``score`` loads no model; ``report`` reads results.json.
         styles: Input styles, each a row of every method.
-        metric_size, ssim_window: As for `Protocol`.
+        metric_size: As for `Protocol`.
+        ssim_window: As for `Protocol`.
         metrics: What is measured and by which weights; default: all that needs no network.
         base_seed: Seed of the benchmark's first page.
         max_failures: Fraction of pages that a method may fail on.
