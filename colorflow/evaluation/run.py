@@ -82,7 +82,7 @@ def evaluate(
         methods: Row name -> how its pages come about, in table order.
         benchmark_root: A benchmark folder.
         output: Folder for all results; may hold those of a run that was stopped.
-        stage: ``all``, or one stage alone. ``score`` loads no model; ``report`` reads results.json.
+        stage: ``all``, or one stage alone. ``score`` builds no method; ``report`` reads results.json.
         styles: Input styles, each a row of every method.
         metric_size: As for `Protocol`.
         ssim_window: As for `Protocol`.
@@ -96,9 +96,8 @@ def evaluate(
         The contents of results.json, infinite values as floats; no rows and pages after ``generate`` alone.
 
     Raises:
-        BenchmarkError, PredictionsError, GenerationError, ResultsError: By stage, each with a remedy.
+        BenchmarkError, PredictionsError, GenerationError, ResultsError, MissingWeightsError: Each with a remedy.
         EvaluationError, ValueError: For an unknown stage, row names, sizes or metrics that cannot be.
-        MissingWeightsError, WrongWeightsError: For weights of metrics, see ``build_suite``.
     """
     _check_stage(stage)
     specs = _with_gray_copy(methods)

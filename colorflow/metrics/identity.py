@@ -30,8 +30,8 @@ from torch import Tensor
 from colorflow.metrics.checks import FloatArray, as_pages
 from colorflow.metrics.color import lab
 
-CELL = 12.0
-"""Side of a cell of Lab (our choice: about five just noticeable differences)."""
+CELL = 8.0
+"""Side of a cell of Lab (our choice: three to four just noticeable differences of 2.3)."""
 
 MIN_CHROMA = 10.0
 """Chroma under which a colour of the truth counts as gray (our choice)."""

@@ -166,7 +166,7 @@ def test_inception_features_are_torch_fidelitys(resize):
 @pytest.fixture(scope="module", params=["squash", "centre_crop"])
 def clip_network(request) -> metrics.PageNetwork:
     torch.manual_seed(0)
-    return metrics.clip("ViT-B-32", random=True, resize=request.param)
+    return metrics.clip("ViT-B-32", random=True, resize=request.param, batch_size=3)
 
 
 def test_clip_is_a_plain_open_clip_loop(clip_network, pair):
