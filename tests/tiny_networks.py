@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
+import open_clip
 import torch
+import torchvision
+from safetensors.torch import save_file
 from torch import Tensor
 
-from colorflow.metrics import weights
+from colorflow.metrics import aesthetic_head, extractors, weights
 from colorflow.metrics.weights import WeightsFile
 
 
@@ -39,3 +43,35 @@ def published_head_state(seed: int = 0) -> dict[str, Tensor]:
         state[f"layers.{place}.weight"] = torch.randn(shape, generator=generator) / shape[1] ** 0.5
         state[f"layers.{place}.bias"] = torch.randn(shape[0], generator=generator)
     return state
+
+
+TINY_CLIP = "tiny-clip-768"
+
+
+def register_tiny_clip(folder: Path) -> str:
+    """Teach open_clip a tiny model with OpenAI's ViT-L/14 embedding width; return its name."""
+    vision = {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16}
+    text = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1}
+    path = folder / f"{TINY_CLIP}.json"
+    path.write_text(json.dumps({"embed_dim": 768, "vision_cfg": vision, "text_cfg": text}))
+    open_clip.add_model_config(path)
+    return TINY_CLIP
+
+
+def write_weights(folder: Path, monkeypatch) -> None:
+    """Write a file of each published name into the folder, random contents, and declare them to be right."""
+    folder.mkdir()
+    model = register_tiny_clip(folder)
+    clip = open_clip.create_model(model).state_dict()
+    for tag in ("laion", "openai"):
+        save_file({key: value.contiguous() for key, value in clip.items()}, folder / f"{model}-{tag}.safetensors")
+    monkeypatch.setattr(extractors, "AESTHETIC_CLIP", (model, "openai"))
+    torch.save(published_head_state(), folder / weights.AESTHETIC_HEAD.name)
+    publish(monkeypatch, "AESTHETIC_HEAD", folder / weights.AESTHETIC_HEAD.name, aesthetic_head)
+    torch.save(extractors._fidelity_inception(None).state_dict(), folder / weights.INCEPTION.name)
+    publish(monkeypatch, "INCEPTION", folder / weights.INCEPTION.name, extractors)
+    alexnet = folder / weights.alexnet_file().name
+    features = torchvision.models.alexnet(weights=None).features.state_dict()
+    torch.save({f"features.{key}": value for key, value in features.items()}, alexnet)
+    file = WeightsFile(alexnet.name, "", hashlib.sha256(alexnet.read_bytes()).hexdigest()[:8])
+    monkeypatch.setattr(extractors, "alexnet_file", lambda: file)

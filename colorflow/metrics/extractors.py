@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from colorflow.metrics.aesthetic import AestheticScorer, load_head
+from colorflow.metrics.aesthetic_head import AestheticScorer, load_head
 from colorflow.metrics.networks import PageNetwork, digest_weights, pixels
 from colorflow.metrics.weights import (
     INCEPTION,

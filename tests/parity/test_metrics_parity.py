@@ -24,7 +24,7 @@ from torchmetrics.functional.image.lpips import _LPIPS
 from colorflow import metrics
 from colorflow.data.toon import ToonSpec, draw_chapter
 from colorflow.metrics import extractors
-from colorflow.metrics.aesthetic import AestheticHead, AestheticScorer, fill_head
+from colorflow.metrics.aesthetic_head import AestheticHead, AestheticScorer, fill_head
 from colorflow.metrics.color import ciede2000_map, lab
 from colorflow.metrics.networks import to_pictures
 
