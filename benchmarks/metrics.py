@@ -93,9 +93,7 @@ def plain_loop(folder: Folder, protocol: Protocol, clip: metrics.PageNetwork) ->
     for item in folder.benchmark.pages:
         truth = folder.benchmark.root / folder.benchmark.target_key(item)
         paths = folder.predictions / "gray" / item.chapter / f"{item.name}.png", truth
-        pictures = [
-            Image.open(path).convert("RGB") for path in (paths[0], paths[1] / folder.benchmark.target_key(item))
-        ]
+        pictures = [Image.open(path).convert("RGB") for path in paths]
         levels = [torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] for picture in pictures]
         pages = [page.float() / 255 for page in levels]
         rows["psnr"].append(float(psnr(*pages)))

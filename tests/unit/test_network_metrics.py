@@ -37,6 +37,12 @@ FUNCTIONS = {
     "kid": lambda preds, target: metrics.kid(preds, target, NETWORK),
     "color_identity": metrics.color_identity,
 }
+PIXEL_CLASSES = {
+    "psnr": metrics.PSNR,
+    "ssim": metrics.SSIM,
+    "chroma_psnr": metrics.ChromaPSNR,
+    "ciede2000": metrics.CIEDE2000,
+}
 NAMES = tuple(CLASSES)
 COUNT = 7
 
@@ -81,7 +87,7 @@ def _rank(rank: int, folder: str, preds: Tensor, target: Tensor) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     mine = [0, 3] if rank == 0 else [number for number in range(COUNT) if number not in (0, 3)]
     values = {}
-    for name, build in CLASSES.items():
+    for name, build in (CLASSES | PIXEL_CLASSES).items():
         metric = build()
         for number in mine:
             metric.update(preds[number : number + 1], target[number : number + 1])
@@ -100,8 +106,9 @@ def test_two_ranks_give_the_numbers_of_one(pair, tmp_path: Path):
     assert [process.exitcode for process in ranks] == [0, 0]
     for rank in range(2):
         values = torch.load(tmp_path / f"rank{rank}.pt")
-        for name in NAMES:
-            torch.testing.assert_close(values[name], FUNCTIONS[name](*pair), atol=1e-6, rtol=1e-9, msg=name)
+        for name in (*NAMES, *PIXEL_CLASSES):
+            expected = FUNCTIONS[name](*pair) if name in FUNCTIONS else getattr(metrics, name)(*pair).mean()
+            torch.testing.assert_close(values[name], expected, atol=1e-6, rtol=1e-9, msg=name)
 
 
 def test_a_page_answers_the_same_in_any_company():
