@@ -138,7 +138,8 @@ class SimilarityRetriever:
 
     Args:
         encoder: Embeds queries and references alike.
-        cached_pools: How many indexed pools are kept.
+        cached_pools: How many indexed pools are kept; with 0 here and in ``cached_pages`` every page embeds its pool
+            again, as released.
         cached_pages: How many pages' embeddings are kept, by content: pools that share pages (leave-one-out) share
             them, so that a reference is encoded once a chapter.
     """
