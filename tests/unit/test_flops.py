@@ -62,7 +62,7 @@ class MetaEncoder:
 
 @dataclass(frozen=True)
 class Count:
-    """FLOPs in units of 10^12, and images that CLIP saw: for the pool ahead of any page, and for a page of a chapter."""
+    """FLOPs in units of 10^12, and images that CLIP saw: for the pool ahead of any page, and for a page after it."""
 
     pool: float
     page: float
