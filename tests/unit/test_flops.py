@@ -8,7 +8,7 @@ image it was given, and the conversion of results to pictures. FLOP = 2 x multip
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -115,3 +115,27 @@ def test_lean_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.page <= 240
     assert (found.pool_images, found.page_images) == (5 * REFERENCES, 4)
     assert found.pool == pytest.approx(found.pool_images * 0.335, rel=2e-3)  # T a patch: performance facts, 2
+
+
+@pytest.mark.slow
+def test_lean_page_with_guidance(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = count(replace(LEAN, sampling=RELEASED.sampling), monkeypatch)
+    assert found.page == pytest.approx(329.904, rel=2e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"sampling": LEAN.sampling}, 321.000),
+        ({"share_condition": True}, 413.648),
+        ({"decode_margin": 4}, 507.675),
+        ({"released_pages": False}, 519.686),
+        ({"cache_references": True}, 452.768),
+        ({"merge_lora": True}, 514.871),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_each_saving_alone(change: dict, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of docs/inference.md, of a later page of a chapter."""
+    assert count(replace(RELEASED, **change), monkeypatch).page == pytest.approx(expected, rel=2e-4)
