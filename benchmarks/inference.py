@@ -6,10 +6,11 @@
 
 A chapter of generated pages is coloured with one pool of references, all weights random (a page costs the same with
 trained ones) and the whole pipeline in use: retrieval, in-context colorization, super-resolution at 1.5 times the query
-for every row. Seconds are of whole chapters by the clock, pool included, after one page to warm up on another pool.
-Arithmetic is counted by torch, 2 FLOP a multiply-accumulate: of the chapter's first page, which pays for the pool, and
-of a later one. Released + X is the released recipe with one saving of ours switched on. Memory is the allocator's peak
-on a GPU and the process's peak on a CPU, weights included.
+for every row. Seconds are of whole chapters by the clock, pool included, after a page to warm up on another pool; CPU
+seconds are of this process alone, so that other work on a busy machine does not count. Arithmetic is counted by torch
+(2 FLOP a multiply-accumulate): of the chapter's first page, which pays for the pool, and of a later one. Released + X
+is the released recipe with one saving of ours switched on. Memory is the allocator's peak on a GPU and the process's
+peak on a CPU, weights included.
 
 **Which CLIP on toon.** The weights that would belong to it do not exist, so its size is a choice that moves the ratio.
 At full size ViT-H/14 has 13 % of the released page's arithmetic, but as the demo runs it in float32 about 60 % of the
@@ -71,9 +72,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one row; the last four by page, averaged over the chapter."""
+    """Of one row, by page, averaged over the chapter; `gigabytes` is a peak."""
 
     seconds: float
+    cpu_seconds: float
     flops: float
     clip_images: float
     encoded: float
@@ -134,17 +136,19 @@ class Bench:
         size = min(variant.batch, len(self.pages))
         pipe.batch(self.pages[:size], [self.other] * size, seeds=range(size))
         with _peak(self.device) as peak:
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             for first in track(range(0, len(self.pages), size), variant.name):
                 pages = self.pages[first : first + size]
                 pipe.batch(pages, [self.pool] * len(pages), seeds=range(first, first + len(pages)))
-            seconds = time.perf_counter() - start
+            if self.device.startswith("cuda"):
+                torch.cuda.synchronize()
+            seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
         del pipe
         counted = self.pipeline(replace(variant.recipe, compile_blocks=False))  # a compiled block hides its operators
         pages = [self._count(counted, seed) for seed in range(2)]
         count = len(self.pages)
         average = [(one + (count - 1) * later) / count for one, later in zip(*pages, strict=True)]
-        return Cost(seconds / count, *average, peak())
+        return Cost(seconds / count, cpu_seconds / count, *average, peak())
 
     def _count(self, pipe: ColorFlowPipeline, seed: int) -> tuple[float, ...]:
         """FLOPs, CLIP images, images encoded, megapixels decoded and canvases through the base network, of a page."""
@@ -253,8 +257,19 @@ def table(costs: dict[str, Cost], options: argparse.Namespace, device: str) -> T
         f"{options.steps} steps, CLIP {options.clip} in float32, {device}"
     )
     shown = Table(title=title)
-    heads = ("recipe", "s a page", "ratio", "GFLOP a page", "ratio", "CLIP images", "VAE encoded", "VAE decoded Mpx")
-    for head in (*heads, "base network", "peak GB"):
+    heads = (
+        "recipe",
+        "s a page",
+        "ratio",
+        "CPU s",
+        "ratio",
+        "GFLOP a page",
+        "ratio",
+        "CLIP images",
+        "encoded",
+        "decoded Mpx",
+    )
+    for head in (*heads, "canvases denoised", "peak GB"):
         shown.add_column(head, justify="left" if head == "recipe" else "right")
     base = next(iter(costs.values()))
     for name, cost in costs.items():
@@ -262,6 +277,8 @@ def table(costs: dict[str, Cost], options: argparse.Namespace, device: str) -> T
             name,
             f"{cost.seconds:.3f}",
             f"{base.seconds / cost.seconds:.2f}",
+            f"{cost.cpu_seconds:.3f}",
+            f"{base.cpu_seconds / cost.cpu_seconds:.2f}",
             f"{cost.flops / 1e9:.1f}",
             f"{base.flops / cost.flops:.2f}",
             f"{cost.clip_images:.1f}",
