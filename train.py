@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -12,18 +13,28 @@ from omegaconf import DictConfig
 import evaluate
 from colorflow import config
 from colorflow.tasks.dry_run import print_summary
-from colorflow.utils.log import get_logger, is_rank_zero, quiet_libraries
+from colorflow.utils.log import finish_wandb, get_logger, is_rank_zero, quiet_libraries
 
 config.register_resolvers()
 quiet_libraries()
 log = get_logger("colorflow.train")
 
 
-def train(cfg: DictConfig) -> Path:
-    """Build everything from the configuration, fit, export, evaluate; returns the run folder."""
+def train(cfg: DictConfig, following: Sequence[DictConfig] = ()) -> Path:
+    """Train, then what follows, then evaluate; returns the run folder."""
     run_dir = Path(cfg.paths.run_dir)
+    for run in (cfg, *following):
+        fit(run)
+    if cfg.benchmark and is_rank_zero():
+        evaluate.run(cfg, run_dir / "evaluation")
+    log.info("run folder: %s", run_dir)
+    return run_dir
+
+
+def fit(cfg: DictConfig) -> None:
+    """Build everything from the configuration, fit, export."""
     checkpoint = find_checkpoint(cfg.resume)
-    config.save_config(cfg, run_dir / "config.yaml")
+    config.save_config(cfg, Path(cfg.paths.run_dir) / "config.yaml")
     seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
     callbacks = list(config.build(cfg.callbacks).values())
@@ -31,10 +42,7 @@ def train(cfg: DictConfig) -> Path:
     if checkpoint is None and cfg.validate_first:
         trainer.validate(task, datamodule=datamodule, verbose=False)
     trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint)
-    if cfg.benchmark and trainer.is_global_zero:
-        evaluate.run(cfg, run_dir / "evaluation")
-    log.info("run folder: %s", run_dir)
-    return run_dir
+    finish_wandb()
 
 
 def dry_run(cfg: DictConfig) -> None:
@@ -68,10 +76,16 @@ def main(cfg: DictConfig) -> None:
     """Entry point; what the user can mend ends in one line."""
     with config.one_line_errors():
         config.check_keys(cfg)
-        config.check_complete(cfg)
-        config.check_folders(cfg)
         cfg.paths.run_dir = config.output_dir()
-        dry_run(cfg) if cfg.dry_run else train(cfg)
+        following = config.following(cfg)
+        for run in (cfg, *following):
+            config.check_complete(run)
+            config.check_folders(run)
+        if not cfg.dry_run:
+            train(cfg, following)
+            return
+        for run in (cfg, *following):
+            dry_run(run)
 
 
 if __name__ == "__main__":

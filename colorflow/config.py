@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import InstantiationException, MissingConfigException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -22,6 +23,8 @@ from colorflow.utils.files import write_text_atomic
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 _GIVEN_FOLDERS = ("data.root", "benchmark.root")
 _LAYERED = "experiment"  # the group that only changes values of the others
+_OF_ONE_RUN = ("experiment", "then", "resume", "paths.run_dir", "benchmark", "method", "metrics")
+"""Overrides that a run does not share with the one after it: what it is, and the evaluation of both."""
 
 
 class ConfigError(ValueError):
@@ -96,16 +99,53 @@ def compose_config(name: str, overrides: list[str]) -> DictConfig:
     return cfg
 
 
-def check_keys(cfg: DictConfig) -> None:
+def following(cfg: DictConfig) -> list[DictConfig]:
+    """The runs that come after a run: the experiment that it names as ``then``, that one's ``then``, and so on.
+
+    Each is composed under the same command line, in the folder ``<run folder>/<its name>``, and adds its part to the
+    export of the first.
+
+    Raises:
+        ConfigError: For unknown keys, and for a run without an export that the next could add to.
+    """
+    if cfg.then is None:
+        return []
+    job = HydraConfig.get()
+    own = re.compile(rf"[+~]*({'|'.join(map(re.escape, _OF_ONE_RUN))})(\.|=|$)")
+    given = [item for item in job.overrides.task if not own.match(item)]
+    try:
+        run = compose(job.job.config_name, [*given, f"experiment={cfg.then}"], return_hydra_config=True)
+    except MissingConfigException as error:
+        raise ConfigError(f"then: expected one of {', '.join(error.options or ())}, got {cfg.then!r}") from None
+    check_keys(run, run.hydra)
+    OmegaConf.set_struct(run, False)
+    run.pop("hydra")
+    run.paths.run_dir = str(Path(cfg.paths.run_dir) / cfg.then)
+    run.resume = run.paths.run_dir if cfg.resume and (Path(run.paths.run_dir) / "checkpoints").is_dir() else None
+    export = OmegaConf.select(run, "callbacks.export")
+    if export is None or "colorizer" not in export:
+        raise ConfigError(
+            f"then={cfg.then}: expected callbacks with an export that takes a colorizer, got none; set "
+            "callbacks=default"
+        )
+    export.folder = export.colorizer = OmegaConf.select(cfg, "callbacks.export.folder")
+    return [run, *following(run)]
+
+
+def check_keys(cfg: DictConfig, runtime: Any = None) -> None:
     """Fail on a key that an experiment file invents.
 
     Hydra rejects unknown keys on the command line, but merges those of a config file silently, so that a
     mistyped learning rate would train with the default.
 
+    Args:
+        cfg: Composed configuration.
+        runtime: Its ``hydra`` node; default: that of the running job.
+
     Raises:
         ConfigError: Naming the key and the nearest known one.
     """
-    runtime = HydraConfig.get()
+    runtime = runtime or HydraConfig.get()
     groups = {name: choice for name, choice in runtime.runtime.choices.items() if not name.startswith("hydra/")}
     plain = [f"{name}={choice}" for name, choice in groups.items() if choice is not None and name != _LAYERED]
     known = compose(runtime.job.config_name, [item for item in plain if not item.startswith("hydra=")])

@@ -1,14 +1,16 @@
-"""Tiny chapters, a benchmark of them, and methods that are no models."""
+"""Tiny chapters, a benchmark of them, methods that are no models, and results."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from colorflow.evaluation.benchmark import Benchmark
 from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.evaluation.results import Bootstrap, build_results
 from colorflow.schema import ReferencePool
 
 SIZE = (40, 56)
@@ -58,3 +60,26 @@ class Tint:
         self.calls.append((seed, references.ids))
         red, green, blue = page.split()
         return Image.merge("RGB", (red.point(lambda value: min(255, value + self.amount + seed)), green, blue))
+
+
+def page_scores(method: str, chapter: str, page: int, psnr: float, style: str = "gray") -> dict[str, Any]:
+    """A row of the pages of results.json."""
+    scores = {"psnr": psnr, "ssim": 0.5 + psnr / 100, "chroma_psnr": psnr + 1, "ciede2000": 40 - psnr}
+    return {"method": method, "style": style, "chapter": chapter, "page": f"{page:03d}", **scores, "seed": page}
+
+
+def scored_pages() -> list[dict[str, Any]]:
+    """Two methods on three chapters of four pages."""
+    values = np.random.default_rng(1).uniform(15, 30, (2, 3, 4))
+    return [
+        page_scores(method, chapter, page, float(values[i, j, page]))
+        for i, method in enumerate(("colorflow", "gray_copy"))
+        for j, chapter in enumerate("abc")
+        for page in range(4)
+    ]
+
+
+def tiny_results(name: str = "tiny", **changes: Any) -> dict[str, Any]:
+    """The results of such pages."""
+    protocol = {"benchmark": {"name": name, "pages": 12}, "metric_size": [64, 96], "intervals": {"confidence": 0.95}}
+    return build_results(changes.get("pages", scored_pages()), protocol, Bootstrap(samples=200))

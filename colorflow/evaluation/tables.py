@@ -59,11 +59,19 @@ COLUMNS = {
 
 LABELS = {
     "gray_copy": "Gray copy",
+    "colorflow_icp": "ColorFlow, ICP alone",
     "colorflow": "ColorFlow",
     "colorflow_wrong_references": "ColorFlow, wrong references",
     "colorflow_model_luminance": "ColorFlow, model's luminance",
     "colorflow_no_references": "ColorFlow, no references",
 }
+
+_MARGINS = (
+    ("psnr", GRAY_COPY, "the gray copy"),
+    ("psnr", "{}_wrong_references", "references of another chapter"),
+    ("ssim", "{}_icp", "ICP alone"),
+)
+"""Metric, row it is compared with, and what that row is."""
 
 
 @dataclass(frozen=True)
@@ -197,17 +205,18 @@ def print_table(results: Results, console: Console | None = None) -> None:
 
 
 def margins(results: Results) -> list[str]:
-    """What a table of trained rows is read for: PSNR over doing nothing, and what the right references are worth."""
-    psnr = {(row["method"], row["style"]): row["metrics"]["psnr"] for row in results["rows"]}
+    """What a table of trained rows is read for: gains over doing nothing, over wrong references, over ICP alone."""
+    rows = {(row["method"], row["style"]): row["metrics"] for row in results["rows"]}
     texts = []
-    for (method, style), value in psnr.items():
-        others = {
-            "the gray copy": psnr.get((GRAY_COPY, style)),
-            "references of another chapter": psnr.get((f"{method}_wrong_references", style)),
-        }
-        compared = [f"{value - other:+.2f} dB over {name}" for name, other in others.items() if other is not None]
-        if method != GRAY_COPY and compared:
-            texts.append(f"{label(method)} ({style}): PSNR {', '.join(compared)}")
+    for (method, style), metrics in rows.items():
+        gains = []
+        for metric, rival, what in _MARGINS if method != GRAY_COPY else ():
+            other = rows.get((rival.format(method), style))
+            if other is not None:
+                unit = " dB" if metric == "psnr" else ""
+                gains.append(f"{COLUMNS[metric].label} {metrics[metric] - other[metric]:+.2f}{unit} over {what}")
+        if gains:
+            texts.append(f"{label(method)} ({style}): {', '.join(gains)}")
     return texts
 
 

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
+from colorflow.canvas import Size
 from colorflow.metrics.functional import psnr, ssim
 from colorflow.models.gsrp import GSRPModel, upsample
 from colorflow.schema import PageBatch
 from colorflow.tasks.degradation import Degradation, degrade
 from colorflow.tasks.perceptual import PerceptualDistance
 from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means
+from colorflow.utils.seeding import generator
 
 _MEASURES = ("val/loss", "val/psnr", "val/ssim", "val/psnr_gain", "val/ssim_gain")
 
@@ -30,6 +32,8 @@ class GSRPTask(TrainableTask):
         optimizer: See `TrainableTask`.
         lr_scheduler: See `TrainableTask`.
         lpips_weight: Weight of LPIPS (VGG) beside L1; 0 (the paper: L1) loads nothing.
+        patch_size: (width, height) of the part of each page that a step sees, at a random place; None: whole pages.
+            A step's cost and memory go with it. Under ``norm_mode=batch`` a part is normalized by its own statistics.
     """
 
     def __init__(
@@ -39,20 +43,26 @@ class GSRPTask(TrainableTask):
         optimizer: OptimizerFactory,
         lr_scheduler: SchedulerFactory | None = None,
         lpips_weight: float = 0.0,
+        patch_size: Size | None = None,
     ) -> None:
         super().__init__(optimizer, lr_scheduler)
         self.model = model
         self.degradation = tuple(degradation)
         self.lpips_weight = lpips_weight
         self.lpips = PerceptualDistance() if lpips_weight else None
+        self.patch_size = patch_size
         self.validation_means = validation_means(_MEASURES)
 
     def training_step(self, batch: PageBatch, batch_idx: int) -> Tensor:
         """L1 on the colour page; scalar loss."""
-        prediction = self.model(batch.gray, self.low_res(batch)).float()
-        loss = l1_loss(prediction, batch.target)
+        low_res, gray, target = self.low_res(batch), batch.gray, batch.target
+        if self.patch_size is not None:
+            whole = upsample(low_res, (gray.shape[-2], gray.shape[-1]), self.model.fusion.config.upsample_mode)
+            low_res, gray, target = random_patches((whole, gray, target), self.patch_size, batch.seeds)
+        prediction = self.model(gray, low_res).float()
+        loss = l1_loss(prediction, target)
         if self.lpips is not None:
-            loss = loss + self.lpips_weight * self.lpips(prediction, batch.target)
+            loss = loss + self.lpips_weight * self.lpips(prediction, target)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
         return loss
 
@@ -77,6 +87,37 @@ class GSRPTask(TrainableTask):
     def kept_buffers(self) -> dict[str, Tensor]:
         """The running statistics of the norms, which ``norm_mode=running`` needs."""
         return {name: buffer for name, buffer in self.named_buffers() if name.startswith("model.fusion.")}
+
+
+def random_patches(stacks: Sequence[Tensor], size: Size, seeds: Sequence[int]) -> list[Tensor]:
+    """The same part of every stack of images; sample i at a place drawn from ``seeds[i]`` alone.
+
+    Args:
+        stacks: Tensors ``(B, C, H, W)`` of one size.
+        size: (width, height) of the part.
+        seeds: One a sample.
+
+    Returns:
+        Tensors ``(B, C, height, width)``.
+
+    Raises:
+        ValueError: For a part larger than the images.
+    """
+    width, height = size
+    room = stacks[0].shape[-1] - width, stacks[0].shape[-2] - height
+    if min(room) < 0:
+        raise ValueError(
+            f"patch_size: expected at most the page's {stacks[0].shape[-1]} x {stacks[0].shape[-2]}, got {width} x "
+            f"{height}; choose a smaller one, or null for whole pages"
+        )
+    places = []
+    for seed in seeds:
+        draws = torch.rand(2, generator=generator(seed, "patch"), dtype=torch.float64).tolist()
+        places.append([int(draw * (free + 1)) for draw, free in zip(draws, room, strict=True)])
+    return [
+        torch.stack([image[:, y : y + height, x : x + width] for image, (x, y) in zip(stack, places, strict=True)])
+        for stack in stacks
+    ]
 
 
 def _unit(images: Tensor) -> Tensor:

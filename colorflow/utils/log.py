@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 
 import torch.distributed
@@ -56,3 +57,10 @@ def quiet_libraries() -> None:
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.ERROR)
     diffusers_logging.set_verbosity_error()
+
+
+def finish_wandb() -> None:
+    """End the wandb run, where there is one: the next training in this process (a sweep) is another run."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()

@@ -199,6 +199,13 @@ MISTAKES = {
     "no such weights": (train, [*TOON, "weights={tmp}/none"], "set weights=FOLDER"),
     "no network": (train, [*TOON, "weights=nobody/nothing"], "download it on a machine with a network"),
     "no such run": (train, [*TOON, "resume={tmp}/none"], "resume: expected a run folder"),
+    "no such follower": (train, [*TOON, "then=nothing"], "then: expected one of debug, gsrp, icp_lora128"),
+    "a follower without data": (train, ["experiment=quickstart", "then=gsrp"], "missing data.root"),
+    "no export to add to": (
+        train,
+        [*TOON, "callbacks=minimal", "then=gsrp"],
+        "then=gsrp: expected callbacks with an export that takes a colorizer",
+    ),
     "no such dtype": (train, [*TOON, "weights=random", "model.gradient_checkpointing=[vae]"], "['guider', 'unet']"),
     "nothing given": (evaluate, [], "missing benchmark.root, output, weights: set benchmark.root=... output=..."),
     "no predictions": (evaluate, ["method=predictions", "benchmark.root=x", "output=x"], "missing predictions: set"),
@@ -239,7 +246,7 @@ def test_the_scripts_exit_with_that_line(script, override, expected, tmp_path):
 def test_the_run_folder_is_hydras(tmp_path, monkeypatch):
     """So that all processes of a run share one (Lightning hands it on), and jobs of a sweep do not."""
     seen = []
-    monkeypatch.setattr(train, "train", lambda cfg: seen.append(Path(cfg.paths.run_dir)))
+    monkeypatch.setattr(train, "train", lambda cfg, following: seen.append(Path(cfg.paths.run_dir)))
     plain = ["experiment=debug", f"paths.runs={tmp_path}"]
     assert call_main(train, *plain) is None
     assert call_main(train, *plain, f"hydra.run.dir={tmp_path}/given") is None

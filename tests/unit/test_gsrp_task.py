@@ -23,7 +23,7 @@ from colorflow.schema import ColorizationSample, PageBatch
 from colorflow.styles.gray import GrayStyle
 from colorflow.tasks import perceptual
 from colorflow.tasks.degradation import ColorJitter, Degradation, Downsample, GaussianNoise, VaeRoundTrip, degrade
-from colorflow.tasks.gsrp_task import GSRPTask
+from colorflow.tasks.gsrp_task import GSRPTask, random_patches
 from colorflow.utils.images import save_png, to_tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*self.log.*", "ignore:.*num_workers.*", "ignore:.*eval mode.*")
@@ -233,3 +233,30 @@ def test_lpips_is_added_with_its_weight(monkeypatch: pytest.MonkeyPatch) -> None
         assert weighted.training_step(batch, 0).item() == pytest.approx(expected.item(), rel=1e-5)
     assert math.isfinite(expected)
     assert perceptual.PerceptualDistance is not Distance
+
+
+def test_a_step_may_see_a_part_of_each_page() -> None:
+    subject, batch = task(patch_size=[16, 20]), batch_of(1, 2)
+    with torch.no_grad():
+        loss = subject.training_step(batch, 0)
+        whole = upsample(subject.low_res(batch), (48, 32))
+        low, gray, target = random_patches((whole, batch.gray, batch.target), (16, 20), batch.seeds)
+        assert loss.item() == pytest.approx((subject.model(gray, low) - target).abs().mean().item(), rel=1e-5)
+    validated = {patch: validate(task(patch_size=patch), batch) for patch in (None, (16, 20))}
+    assert validated[None] == validated[16, 20], "validation sees whole pages"
+
+
+def test_parts_come_from_the_same_place_of_every_image_whatever_the_batch() -> None:
+    places = torch.arange(48 * 32.0).reshape(1, 1, 48, 32).repeat(400, 1, 1, 1)
+    seeds = tuple(range(400))
+    part, other = random_patches((places, places + 0.5), (16, 20), seeds)
+    assert part.shape == (400, 1, 20, 16)
+    assert torch.equal(part + 0.5, other)
+    corners = part[:, 0, 0, 0].long()
+    assert torch.equal(part, corners[:, None, None, None] + places[:1, :, :20, :16]), "an upright window"
+    rows, columns = corners // 32, corners % 32
+    assert [rows.min(), rows.max(), columns.min(), columns.max()] == [0, 28, 0, 16], "every place, and no other"
+    alone = torch.cat([random_patches((places[:1],), (16, 20), (seed,))[0] for seed in seeds])
+    assert torch.equal(part, alone)
+    with pytest.raises(ValueError, match="expected at most the page's 32 x 48, got 33 x 20"):
+        random_patches((places,), (33, 20), seeds)

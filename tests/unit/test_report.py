@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import random
@@ -15,15 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
-from tiny_benchmark import SIZE, Tint, tiny_benchmark
+from tiny_benchmark import SIZE, Tint, page_scores, scored_pages, tiny_benchmark, tiny_results
 
 from colorflow.baselines import PredictionsError
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
-from colorflow.evaluation.paper import paper_rows
-from colorflow.evaluation.results import Bootstrap, ResultsError, build_results, find_row, read_results, write_results
+from colorflow.evaluation.results import Bootstrap, ResultsError, find_row, read_results, write_results
 from colorflow.evaluation.run import EvaluationError, MethodSpec, evaluate
-from colorflow.evaluation.tables import csv_pages, csv_table, latex_table, margins, markdown_table, print_table
+from colorflow.evaluation.tables import markdown_table
 from colorflow.metrics import HIGHER_IS_BETTER
 from colorflow.utils import strips
 
@@ -46,41 +42,21 @@ def _evaluate(benchmark: Benchmark, output: Path, methods: dict[str, MethodSpec]
     return evaluate(methods, benchmark.root, output, **({"metric_size": "native", "progress": False} | options))
 
 
-def _page(method: str, chapter: str, page: int, psnr: float, style: str = "gray") -> dict[str, Any]:
-    scores = {"psnr": psnr, "ssim": 0.5 + psnr / 100, "chroma_psnr": psnr + 1, "ciede2000": 40 - psnr}
-    return {"method": method, "style": style, "chapter": chapter, "page": f"{page:03d}", **scores, "seed": page}
-
-
-def _pages() -> list[dict[str, Any]]:
-    values = np.random.default_rng(1).uniform(15, 30, (2, 3, 4))
-    return [
-        _page(method, chapter, page, float(values[i, j, page]))
-        for i, method in enumerate(("colorflow", "gray_copy"))
-        for j, chapter in enumerate("abc")
-        for page in range(4)
-    ]
-
-
-def _results(name: str = "tiny", **changes: Any) -> dict[str, Any]:
-    protocol = {"benchmark": {"name": name, "pages": 12}, "metric_size": [64, 96], "intervals": {"confidence": 0.95}}
-    return build_results(changes.get("pages", _pages()), protocol, Bootstrap(samples=200))
-
-
 def test_rows_are_means_over_pages_and_the_gray_copy_is_first() -> None:
-    results = _results()
+    results = tiny_results()
     assert [(row["method"], row["n"]) for row in results["rows"]] == [("gray_copy", 12), ("colorflow", 12)]
-    values = [page["psnr"] for page in _pages() if page["method"] == "colorflow"]
+    values = [page["psnr"] for page in scored_pages() if page["method"] == "colorflow"]
     assert find_row(results, "colorflow")["metrics"]["psnr"] == pytest.approx(sum(values) / 12, abs=1e-12)
     with pytest.raises(KeyError, match=r"got gray_copy \(gray\), colorflow \(gray\)"):
         find_row(results, "ebmc")
 
 
 def test_results_do_not_depend_on_the_order_of_pages() -> None:
-    pages = _pages()
+    pages = scored_pages()
     ours, theirs = pages[:12], pages[12:]
     random.Random(0).shuffle(ours)
     random.Random(1).shuffle(theirs)
-    assert _results(pages=[*ours, *theirs]) == _results()
+    assert tiny_results(pages=[*ours, *theirs]) == tiny_results()
 
 
 def test_intervals_are_those_of_a_plain_bootstrap_over_chapters() -> None:
@@ -106,8 +82,11 @@ def test_infinite_pages_and_single_chapters() -> None:
     assert Bootstrap().interval({"a": [1.0, 2.0]}) is None
     low, high = Bootstrap().interval({"a": [10.0, 10.0], "b": [math.inf]})
     assert (low, high) == (10.0, math.inf)
-    pages = [_page("colorflow", "a", 0, 20.0), _page("colorflow", "a", 1, math.inf) | {"ssim": 1.0, "ciede2000": 0.0}]
-    results = _results(pages=pages)
+    pages = [
+        page_scores("colorflow", "a", 0, 20.0),
+        page_scores("colorflow", "a", 1, math.inf) | {"ssim": 1.0, "ciede2000": 0.0},
+    ]
+    results = tiny_results(pages=pages)
     assert results["rows"][0]["metrics"]["psnr"] == math.inf
     assert results["rows"][0]["intervals"]["psnr"] is None
     assert "No interval from a single chapter" in markdown_table(results)
@@ -115,7 +94,7 @@ def test_infinite_pages_and_single_chapters() -> None:
 
 def test_results_json_is_strict_json_and_reads_back(tmp_path: Path) -> None:
     perfect = {"psnr": math.inf, "ssim": 1.0, "chroma_psnr": math.inf, "ciede2000": 0.0}
-    results = _results(pages=[_page("m", "inf", 0, 1.0) | perfect, _page("m", "b", 0, 20.0)])
+    results = tiny_results(pages=[page_scores("m", "inf", 0, 1.0) | perfect, page_scores("m", "b", 0, 20.0)])
     write_results(results, tmp_path / "results.json")
 
     def refuse(name: str) -> None:
@@ -213,58 +192,6 @@ def test_wrong_requests(benchmark: Benchmark, tmp_path: Path) -> None:
         MethodSpec()
     with pytest.raises(ResultsError, match="run stage=score first"):
         _evaluate(benchmark, tmp_path, {}, stage="report")
-
-
-def test_markdown_and_latex_mark_the_best_of_ours() -> None:
-    results = _results()
-    gray, ours = (row["metrics"]["psnr"] for row in results["rows"])
-    best = f"{max(gray, ours):.2f}"
-    assert f"| **{best}** [" in markdown_table(results)
-    assert markdown_table(results).count("**") == 2 * 4
-    latex = latex_table(results)
-    assert f"\\textbf{{{best}}}" in latex
-    assert all(rule in latex for rule in ("\\toprule", "\\midrule", "\\bottomrule"))
-    assert "gray\\_x" in latex_table(_results(pages=[page | {"style": "gray_x"} for page in _pages()]))
-
-
-def test_csv_holds_full_precision() -> None:
-    results = _results()
-    rows = list(csv.DictReader(io.StringIO(csv_table(results))))
-    assert [float(row["psnr"]) for row in rows] == [row["metrics"]["psnr"] for row in results["rows"]]
-    assert float(rows[0]["psnr_low"]) == results["rows"][0]["intervals"]["psnr"][0]
-    pages = list(csv.DictReader(io.StringIO(csv_pages(results))))
-    assert [float(page["ssim"]) for page in pages] == [page["ssim"] for page in results["pages"]]
-
-
-def test_the_papers_rows_stand_beside_ours_on_its_benchmark_alone() -> None:
-    assert "(paper)" not in markdown_table(_results())
-    table = markdown_table(_results("ColorFlow-Bench-toy"))
-    assert re.search(r"\| ColorFlow \(paper\) \| gray \| - \| 0\.9433 \| 12\.17 \| 26\.01 \| 0\.9579 \|", table)
-    assert "ScreenVAE" not in table
-    assert "never released" in table
-    both = paper_rows("colorflow_bench", {"gray", "screenstyle"})
-    assert len(both) == 9
-    assert both[3]["metrics"] == {"clip_is": 0.7328, "fid": 98.52, "psnr": 9.12, "ssim": 0.5373, "aesthetic": 4.16}
-
-
-@pytest.mark.parametrize("width", [72, 80, 160])
-def test_console_table_shows_every_digit_at_any_width(width: int) -> None:
-    console = Console(file=io.StringIO(), width=width)
-    print_table(_results(), console)
-    text = console.file.getvalue()
-    for row in _results()["rows"]:
-        assert f"{row['metrics']['psnr']:.2f}" in text
-        assert f"{row['metrics']['ssim']:.4f}" in text
-    assert text.index("Gray") < text.index("ColorFlow")
-
-
-def test_margins_are_told_below_the_table() -> None:
-    rows = [("gray_copy", 18.0), ("colorflow", 19.5), ("colorflow_wrong_references", 19.25)]
-    results = {"rows": [{"method": name, "style": "gray", "metrics": {"psnr": value}} for name, value in rows]}
-    assert margins(results) == [
-        "ColorFlow (gray): PSNR +1.50 dB over the gray copy, +0.25 dB over references of another chapter",
-        "ColorFlow, wrong references (gray): PSNR +1.25 dB over the gray copy",
-    ]
 
 
 class _Page(HTMLParser):
