@@ -4,70 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_comics import BlockEncoder, draw_page
 from tiny_models import (
     PAGE_SIZE,
     SD_UNET,
-    VAE,
     noise,
-    randomize,
     tiny_base,
     tiny_model,
     tiny_pipeline,
     tiny_pixart_model,
 )
+from tiny_recipes import GUIDED, PAGE, REFERENCES, STEPS, gap, make, pixels
 from torch import Tensor, nn
 
 from colorflow import config
 from colorflow.canvas import fit_page, query_box, query_mask
 from colorflow.config import compose_config
+from colorflow.evaluation.methods import Row, colorflow_rows
 from colorflow.models.conditioning import Region, decode_latents, decode_region
-from colorflow.models.fusion import FusionNetwork
-from colorflow.models.gsrp import GSRPModel
-from colorflow.pipelines.colorflow import ColorFlowPipeline
-from colorflow.pipelines.icp import ICPPipeline, Sampling
+from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
+from colorflow.pipelines.export import save_export
+from colorflow.pipelines.icp import Sampling
+from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.pipelines.recipes import LEAN, RELEASED, Recipe, prepare_networks
-from colorflow.retrieval import SimilarityRetriever
 from colorflow.utils.images import to_image
-from colorflow.utils.seeding import generator
 
-STEPS = 2
-GUIDED = Sampling(STEPS, guidance_scale=4.0)
 MASK = query_mask(PAGE_SIZE)[None]
-PAGE = draw_page(77, (70, 110))
-REFERENCES = [draw_page(seed, (64, 100)) for seed in range(2)]
-
-
-def fusion() -> FusionNetwork:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(4)
-        net = FusionNetwork(VAE["block_out_channels"], upsample_mode="bicubic")
-    randomize(net, ".bn", scale=0.5)
-    return net.eval()
-
-
-def make(recipe: Recipe, channels: int = 5, pixart: bool = False) -> ColorFlowPipeline:
-    """A whole pipeline with its own networks, as loading prepares them."""
-    model = tiny_pixart_model() if pixart else tiny_model(channels)
-    icp = tiny_pipeline(model.requires_grad_(False))
-    gsrp = GSRPModel(model.vae, fusion()).eval()
-    prepare_networks(icp, gsrp, recipe)
-    return ColorFlowPipeline(icp, SimilarityRetriever(BlockEncoder()), PAGE_SIZE, gsrp=gsrp, recipe=recipe)
-
-
-def pixels(image: Image.Image) -> np.ndarray:
-    return np.asarray(image).astype(int)
-
-
-def gap(one: Image.Image, other: Image.Image) -> float:
-    """Largest difference in levels."""
-    assert one.size == other.size
-    return float(np.abs(pixels(one) - pixels(other)).max())
 
 
 def counting(pipe: ColorFlowPipeline, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
@@ -263,86 +229,37 @@ def test_truncation() -> None:
     assert pixels(to_image(values))[0, :, 0].tolist() == [0, 0, 128, 255]
 
 
-# Batches of pages.
+@pytest.mark.parametrize("cached", [False, True])
+def test_references_are_embedded_again_only_without_the_cache(cached: bool) -> None:
+    pipe = make(replace(LEAN, sampling=Sampling(1), cache_references=cached))
+    encoder = pipe.retriever.encoder  # type: ignore[attr-defined]
+    pages = []
+    for count in (1, 2):
+        pages.append(pipe(PAGE, REFERENCES, seed=1))
+        views = 5 * len(REFERENCES)
+        assert encoder.seen == (views if cached else count * views) + 4 * count
+    assert pages[0].retrieved == pages[1].retrieved
+    pool = pipe.index(REFERENCES)
+    before = encoder.seen
+    pipe(PAGE, pool)
+    assert encoder.seen == before + 4, "what was indexed by hand is embedded again"
 
 
-@pytest.mark.parametrize(
-    "recipe", [Recipe(Sampling(STEPS)), replace(RELEASED, sampling=GUIDED)], ids=["lean", "released"]
-)
-def test_a_page_does_not_depend_on_its_batch(recipe: Recipe) -> None:
-    pipe = make(recipe)
-    pages = [PAGE, draw_page(50), draw_page(51, (120, 60))]
-    pools = [pipe.index(REFERENCES), pipe.index(REFERENCES[:1]), []]
-    together = pipe.batch(pages, pools, seeds=[1, 2, 3])
-    alone = [pipe(page, pool, seed=seed) for page, pool, seed in zip(pages, pools, (1, 2, 3), strict=True)]
-    reordered = pipe.batch(pages[::-1], pools[::-1], seeds=[3, 2, 1])[::-1]
-    for batched, single, turned in zip(together, alone, reordered, strict=True):
-        assert batched.retrieved == single.retrieved == turned.retrieved
-        assert gap(batched.canvas, single.canvas) == 0
-        assert gap(batched.low_res, single.low_res) <= 1
-        assert gap(turned.low_res, single.low_res) <= 1
-        # One level of the low resolution spreads through the page's statistics in super-resolution.
-        assert np.abs(pixels(batched.image) - pixels(single.image)).mean() < 0.1
-    assert gap(together[0].low_res, pipe(PAGE, REFERENCES, seed=2).low_res) > 1, "the seed is not the page's own"
-
-
-def test_counts_must_agree() -> None:
-    pipe = make(LEAN)
-    with pytest.raises(ValueError, match=r"seeds: expected one a page \(2\), got 1"):
-        pipe.batch([PAGE, PAGE], [REFERENCES, REFERENCES], seeds=[1])
-    with pytest.raises(ValueError, match=r"references: expected one a page \(1\), got 2"):
-        pipe.batch([PAGE], [REFERENCES, REFERENCES], seeds=[1])
-
-
-def test_injected_noise_is_what_seeds_would_draw() -> None:
-    """In the order that `batch` states: the canvas's encodings, then super-resolution's."""
-    recipe = replace(RELEASED, sampling=GUIDED)
-    pipe = make(recipe, channels=9)
-    drawn = torch.randn((5, 1, 4, 12, 8), generator=generator(3, "icp"))
-    last = torch.randn((1, 4, 9, 6), generator=generator(3, "gsrp"))
-    expected = pipe(PAGE, REFERENCES, seed=3)
-    given = [drawn[1:3].flatten(0, 1), drawn[3:].flatten(0, 1), last]
-    found = pipe(PAGE, REFERENCES, seed=99, latents=drawn[0], posterior_noise=given)
-    assert gap(found.image, expected.image) == 0
-    other = pipe(PAGE, REFERENCES, seed=99, latents=drawn[0], posterior_noise=[*given[:2], -last])
-    assert gap(other.low_res, expected.low_res) == 0
-    assert gap(other.image, expected.image) > 0
-
-
-# Callbacks.
-
-
-def test_stages_are_announced() -> None:
-    stages: list[str] = []
-    pipe = make(Recipe(Sampling(STEPS)))
-    pipe(PAGE, REFERENCES, callback_on_stage=stages.append)
-    assert stages == ["retrieve", "encode", "denoise", "decode", "super_resolve"]
-    stages.clear()
-    pipe.gsrp = None
-    pipe.batch([PAGE, PAGE], [REFERENCES] * 2, seeds=[1, 2], callback_on_stage=stages.append)
-    assert stages == ["retrieve", "encode", "denoise", "decode"]
-
-
-def test_step_callback_sees_and_changes_latents() -> None:
-    """diffusers' form: (pipeline, step, timestep, tensors) to a dict, or nothing."""
-    pipe = make(Recipe(Sampling(STEPS)))
-    seen: list[tuple[int, int, torch.Size]] = []
-
-    def watch(icp: ICPPipeline, step: int, timestep: int, tensors: dict[str, Tensor]) -> None:
-        assert icp is pipe.icp
-        seen.append((step, timestep, tensors["latents"].shape))
-
-    plain = pipe(PAGE, REFERENCES, seed=1, callback_on_step_end=watch)
-    assert seen == [(0, 999, (1, 4, 12, 8)), (1, 500, (1, 4, 12, 8))]
-    changed = pipe(
-        PAGE,
-        REFERENCES,
-        seed=1,
-        callback_on_step_end=lambda icp, step, timestep, tensors: {"latents": torch.zeros_like(tensors["latents"])},
-    )
-    assert gap(plain.low_res, changed.low_res) > 1
-    zeros = decode_region(pipe.icp.vae, torch.zeros(1, 4, 12, 8), Region(query_box(PAGE_SIZE), LEAN.decode_margin or 0))
-    assert gap(changed.low_res, to_image(zeros[0])) <= 1
+def test_loading_applies_the_recipe(tmp_path: Path) -> None:
+    """`from_pretrained` prepares networks and retriever; the rows of a benchmark and `colorize.py` load by it."""
+    save_export(tiny_model().eval(), tmp_path / "export", PAGE_SIZE, RetrievalSettings(kind="hog"))
+    lean = load_pipeline(tmp_path / "export", device="cpu")
+    assert (lean.recipe, lean.sampling) == (LEAN, LEAN.sampling)
+    assert not any("lora_" in name for name, _ in lean.icp.unet.named_parameters())
+    assert lean.retriever.cached_pages > 0  # type: ignore[attr-defined]
+    rows = colorflow_rows(str(tmp_path / "export"), [Row()], RELEASED, device="cpu")
+    released = rows["colorflow"].build()  # type: ignore[misc]
+    assert isinstance(released, ColorFlowPipeline)
+    assert (released.recipe, released.sampling) == (RELEASED, RELEASED.sampling)
+    assert any("lora_" in name for name, _ in released.icp.unet.named_parameters())
+    assert released.retriever.cached_pages == 0  # type: ignore[attr-defined]
+    other = colorflow_rows(str(tmp_path / "export"), [Row()], LEAN, device="cpu")
+    assert other["colorflow"].fingerprint != rows["colorflow"].fingerprint, "pages of another recipe would be kept"
 
 
 # Configuration.
