@@ -188,11 +188,10 @@ class ColorFlowPipeline:
             seeds: Of the noise (and of random retrieval) of each page.
             sampling: Other than the pipeline's.
             guides: What super-resolution restores the details of, where that is not the page itself (released models
-                for shaded sketches: the lines alone, released code 1). At the size of the page it belongs to.
+                for shaded sketches: the lines alone, released code 1); each of its page's size.
             latents: ``(B, C, h, w)`` initial noise of the canvases instead of the seeds' draws.
-            posterior_noise: Posterior draws of the VAE instead of the seeds', in the order of their use: of one or two
-                condition encodings as `ICPPipeline` takes them, then ``(B, C, ...)`` of super-resolution where the
-                recipe samples there.
+            posterior_noise: The VAE's posterior draws, likewise, in the order of their use: of one or two condition
+                encodings as `ICPPipeline` takes them, then ``(B, C, ...)`` of super-resolution where the recipe samples.
             callback_on_step_end: diffusers' own form, see `colorflow.pipelines.icp.StepCallback`.
             callback_on_stage: Called with the name of every stage that begins.
 
@@ -205,8 +204,7 @@ class ColorFlowPipeline:
         _check_counts(len(pages), references=references, seeds=seeds, guides=pages if guides is None else guides)
         announce: StageCallback = callback_on_stage or (lambda stage: None)
         announce("retrieve")
-        inputs = zip(pages, guides or pages, references, seeds, strict=True)
-        tasks = [self._task(*item) for item in inputs]
+        tasks = [self._task(*item) for item in zip(pages, guides or pages, references, seeds, strict=True)]
         encodings = 1 if self.icp.guider.conditioning_channels == self.icp.vae.config.latent_channels + 1 else 2
         margin = self.recipe.decode_margin
         result = self.icp(
