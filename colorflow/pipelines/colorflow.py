@@ -191,7 +191,7 @@ class ColorFlowPipeline:
                 for shaded sketches: the lines alone, released code 1); each of its page's size.
             latents: ``(B, C, h, w)`` initial noise of the canvases instead of the seeds' draws.
             posterior_noise: The VAE's posterior draws, likewise, in the order of their use: of one or two condition
-                encodings as `ICPPipeline` takes them, then ``(B, C, ...)`` of super-resolution where the recipe samples.
+                encodings as `ICPPipeline` takes them, then ``(B, C, ...)`` of super-resolution where it samples.
             callback_on_step_end: diffusers' own form, see `colorflow.pipelines.icp.StepCallback`.
             callback_on_stage: Called with the name of every stage that begins.
 
