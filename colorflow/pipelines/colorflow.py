@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -201,11 +201,14 @@ class ColorFlowPipeline:
         Raises:
             ValueError: For other numbers of references, seeds or guides than pages.
         """
-        _check_counts(len(pages), references=references, seeds=seeds, guides=pages if guides is None else guides)
+        guides = pages if guides is None else guides
+        _check_counts(len(pages), {"references": references, "seeds": seeds, "guides": guides})
+        if not pages:
+            return []
         announce: StageCallback = callback_on_stage or (lambda stage: None)
         announce("retrieve")
-        tasks = [self._task(*item) for item in zip(pages, guides or pages, references, seeds, strict=True)]
-        encodings = 1 if self.icp.guider.conditioning_channels == self.icp.vae.config.latent_channels + 1 else 2
+        tasks = [self._task(*item) for item in zip(pages, guides, references, seeds, strict=True)]
+        canvas_noise, page_noise = self._split(posterior_noise)
         margin = self.recipe.decode_margin
         result = self.icp(
             torch.stack([to_tensor(task.canvas) for task in tasks]),
@@ -213,7 +216,7 @@ class ColorFlowPipeline:
             sampling or self.sampling,
             [generator(seed, "icp") for seed in seeds],
             latents,
-            None if posterior_noise is None else posterior_noise[:encodings],
+            canvas_noise,
             self.recipe.share_condition,
             None if margin is None else Region(query_box(self.page_size), margin),
             callback_on_step_end,
@@ -221,11 +224,23 @@ class ColorFlowPipeline:
         )
         if self.gsrp is not None:
             announce("super_resolve")
-        draws = posterior_noise[encodings] if posterior_noise is not None and len(posterior_noise) > encodings else None
         return [
-            self._finish(task, to_image(shown), None if draws is None else draws[number : number + 1])
+            self._finish(task, to_image(shown), None if page_noise is None else page_noise[number : number + 1])
             for number, (task, shown) in enumerate(zip(tasks, result, strict=True))
         ]
+
+    def _split(self, noise: Sequence[Tensor] | None) -> tuple[Sequence[Tensor] | None, Tensor | None]:
+        """Given posterior draws as those of the condition and that of super-resolution."""
+        if noise is None:
+            return None, None
+        encodings = 1 if self.icp.guider.conditioning_channels == self.icp.vae.config.latent_channels + 1 else 2
+        sampled = self.gsrp is not None and self.recipe.released_pages
+        if len(noise) != encodings + sampled:
+            raise ValueError(
+                f"posterior_noise: expected {encodings} draws for the condition, {int(sampled)} for super-resolution, "
+                f"got {len(noise)}"
+            )
+        return noise[:encodings], noise[encodings] if sampled else None
 
     def _task(self, page: Image.Image, guide: Image.Image, references: References, seed: int) -> _Task:
         """Find a page's patches and lay them out around it."""
@@ -286,7 +301,7 @@ def load_pipeline(
     return pipeline
 
 
-def _check_counts(pages: int, **given: Sequence[object]) -> None:
+def _check_counts(pages: int, given: Mapping[str, Sequence[object]]) -> None:
     for name, items in given.items():
         if len(items) != pages:
             raise ValueError(f"{name}: expected one a page ({pages}), got {len(items)}")

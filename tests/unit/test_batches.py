@@ -48,6 +48,12 @@ def test_counts_must_agree() -> None:
         pipe.batch([PAGE, PAGE], [REFERENCES, REFERENCES], seeds=[1])
     with pytest.raises(ValueError, match=r"references: expected one a page \(1\), got 2"):
         pipe.batch([PAGE], [REFERENCES, REFERENCES], seeds=[1])
+    assert pipe.batch([], [], seeds=[]) == []
+    draws = [torch.zeros(1, 4, 12, 8)] * 2
+    with pytest.raises(ValueError, match="expected 1 draws for the condition, 0 for super-resolution, got 2"):
+        pipe(PAGE, REFERENCES, posterior_noise=draws)
+    with pytest.raises(ValueError, match="expected 2 draws for the condition, 1 for super-resolution, got 2"):
+        make(RELEASED, channels=9)(PAGE, REFERENCES, posterior_noise=draws)
 
 
 def test_injected_noise_is_what_seeds_would_draw() -> None:
