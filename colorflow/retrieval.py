@@ -148,7 +148,7 @@ class SimilarityRetriever:
             them, so that a reference is encoded once a chapter.
     """
 
-    def __init__(self, encoder: PatchEncoder, cached_pools: int = 4, cached_pages: int = 4096) -> None:
+    def __init__(self, encoder: PatchEncoder, cached_pools: int = 8, cached_pages: int = 4096) -> None:
         self.encoder = encoder
         self.cached_pools, self.cached_pages = cached_pools, cached_pages
         self.name = f"similarity-{encoder.name}"

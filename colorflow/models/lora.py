@@ -30,6 +30,12 @@ def lora_state_dict(net: ModelMixin) -> dict[str, Tensor]:
     return get_peft_model_state_dict(net)
 
 
+def has_lora(net: ModelMixin) -> bool:
+    """Whether the net has LoRA layers that stand beside their base layers, not merged into them."""
+    layers = [module for module in net.modules() if isinstance(module, BaseTunerLayer)]
+    return bool(layers) and not any(layer.merged for layer in layers)
+
+
 def save_lora(net: ModelMixin, folder: Path) -> None:
     """Write ``adapter_config.json`` and ``adapter_model.safetensors``, peft's own layout."""
     net.peft_config["default"].save_pretrained(str(folder))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from colorflow.canvas import fit_box, fit_page, query_box, query_mask, stitch
+from colorflow.canvas import fit_page, matching_size, query_box, query_mask, stitch
 from colorflow.models.conditioning import Region
 from colorflow.models.gsrp import GSRPModel
-from colorflow.pipelines.export import load_export
+from colorflow.pipelines.export import Export, load_export, save_loaded
 from colorflow.pipelines.gsrp import posterior_shape, super_resolve, super_resolve_released
 from colorflow.pipelines.icp import ICPPipeline, Sampling, StageCallback, StepCallback
+from colorflow.pipelines.luminance import with_luminance
+from colorflow.pipelines.offload import Turns, offload_stages
+from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.pipelines.rap import RetrievalSettings, build_retriever
 from colorflow.pipelines.recipes import LEAN, Recipe, prepare_networks
 from colorflow.retrieval import IndexedPool, Retriever, reference_pool
@@ -25,26 +30,6 @@ from colorflow.utils.seeding import generator
 
 References = IndexedPool | ReferencePool | Sequence[Image.Image]
 """Coloured pages, or what `ColorFlowPipeline.index` made of them."""
-
-
-@dataclass(frozen=True)
-class ColorFlowOutput:
-    """A coloured page and how it came about.
-
-    Attributes:
-        image: The coloured page, the page's own size (1.5W x 1.5H with the recipe's ``released_pages``); W x H without
-            GSRP and ``keep_luminance``.
-        canvas: What the model was shown, 2W x 2H.
-        low_res: What it answered for the page, W x H; what GSRP was given.
-        retrieved: The patches on the canvas, with their similarities.
-        result_canvas: What it answered, 2W x 2H, where the recipe decodes that (``decode_margin=None``).
-    """
-
-    image: Image.Image
-    canvas: Image.Image
-    low_res: Image.Image
-    retrieved: tuple[RetrievedPatch, ...]
-    result_canvas: Image.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +74,8 @@ class ColorFlowPipeline:
         self.page_size, self.sampling = page_size, sampling or recipe.sampling
         self.keep_luminance, self.name = keep_luminance, name
         self.gsrp, self.recipe = gsrp, recipe
+        self.export: Export | None = None  # what it was loaded from, for `save_pretrained`
+        self.turns: Turns | None = None
 
     @classmethod
     def from_pretrained(
@@ -117,7 +104,28 @@ class ColorFlowPipeline:
         prepare_networks(icp, stage, recipe)
         settings = retrieval or replace(export.retrieval, device=str(device))
         retriever = build_retriever(settings, recipe.cache_references)
-        return cls(icp, retriever, export.page_size, gsrp=stage, recipe=recipe)
+        pipeline = cls(icp, retriever, export.page_size, gsrp=stage, recipe=recipe)
+        pipeline.export = replace(export, retrieval=settings)
+        return pipeline
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write an export folder that `from_pretrained` reads back bit for bit; see `save_loaded`."""
+        save_loaded(self.export, Path(folder), self.page_size, self.gsrp)
+
+    def enable_model_cpu_offload(self, device: torch.device | str | None = None) -> None:
+        """Let retrieval, denoising and the rest take turns on the device (default: where the networks are).
+
+        The same bits in less memory; images of a batch pass the VAE one at a time. Weights of retrieval (if it runs
+        there) and denoising move in and out once for every batch of pages.
+        """
+        if self.turns is not None:
+            self.turns.end()
+        self.turns = offload_stages(self.icp, self.gsrp, self.retriever, torch.device(device or self.icp.device))
+
+    def enable_row_tiling(self, rows: int = 64) -> None:
+        """Let guided super-resolution fuse features ``rows`` rows at a time; the same result up to rounding."""
+        if self.gsrp is not None:
+            self.gsrp.fusion.set_row_tile(rows)
 
     def index(self, references: ReferencePool | Sequence[Image.Image]) -> IndexedPool:
         """Fit, cut and embed references once; the result can be passed wherever references can."""
@@ -274,6 +282,16 @@ class ColorFlowPipeline:
         """The `Colorizer` protocol: just the coloured page."""
         return self(page, references, seed=seed).image
 
+    def at_size(self, page_size: tuple[int, int]) -> ColorFlowPipeline:
+        """The pipeline for another page size (W, H) on the canvas; networks and cached pools are shared."""
+        other = copy.copy(self)
+        other.page_size = page_size
+        return other
+
+    def for_page(self, page: tuple[int, int]) -> ColorFlowPipeline:
+        """The pipeline for a canvas of a page's own aspect; see `colorflow.canvas.matching_size`."""
+        return self.at_size(matching_size(page, self.page_size, 2 * self.icp.denoiser.factor))
+
 
 def load_pipeline(
     weights: str | Path,
@@ -283,6 +301,8 @@ def load_pipeline(
     gsrp: str | Path | None = None,
     device: str = "auto",
     dtype: str = "float32",
+    offload: Literal["none", "stages"] = "none",
+    row_tile: int | None = None,
 ) -> ColorFlowPipeline:
     """Load an export folder as a configuration describes it: names where `from_pretrained` takes torch objects.
 
@@ -294,10 +314,18 @@ def load_pipeline(
         gsrp: See `ColorFlowPipeline.from_pretrained`.
         device: ``auto`` takes the GPU where there is one.
         dtype: Of the networks.
+        offload: ``stages`` take turns, see `ColorFlowPipeline.enable_model_cpu_offload`.
+        row_tile: See `ColorFlowPipeline.enable_row_tiling`.
     """
+    if offload not in ("none", "stages"):
+        raise ValueError(f"offload: expected none or stages, got {offload!r}")
     target = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     pipeline = ColorFlowPipeline.from_pretrained(weights, getattr(torch, dtype), target, retrieval, gsrp, recipe)
     pipeline.keep_luminance = keep_luminance
+    if offload == "stages":
+        pipeline.enable_model_cpu_offload()
+    if row_tile is not None:
+        pipeline.enable_row_tiling(row_tile)
     return pipeline
 
 
@@ -305,21 +333,3 @@ def _check_counts(pages: int, given: Mapping[str, Sequence[object]]) -> None:
     for name, items in given.items():
         if len(items) != pages:
             raise ValueError(f"{name}: expected one a page ({pages}), got {len(items)}")
-
-
-def with_luminance(result: Image.Image, page: Image.Image) -> Image.Image:
-    """The colour (Cb, Cr) of a result under the luminance of the page it was made of.
-
-    Args:
-        result: W x H, from a page that `fit_page` brought to that size, or of the page's own size.
-        page: The page; what a centre crop left out stays gray.
-
-    Returns:
-        RGB, the size of ``page``.
-    """
-    left, top, right, bottom = fit_box(page.size, result.size)
-    colour = Image.new("YCbCr", page.size, (128, 128, 128))
-    shown = result.convert("YCbCr").resize((right - left, bottom - top), Image.Resampling.BICUBIC)
-    colour.paste(shown, (left, top))
-    _, blue, red = colour.split()
-    return Image.merge("YCbCr", (page.convert("L"), blue, red)).convert("RGB")

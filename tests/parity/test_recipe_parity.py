@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from colorflow.models.image_encoder import ClipVisionEncoder
-from colorflow.pipelines.colorflow import ColorFlowOutput, ColorFlowPipeline
+from colorflow.pipelines.colorflow import ColorFlowPipeline
+from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.pipelines.recipes import RELEASED, Recipe, prepare_networks
 from colorflow.retrieval import SimilarityRetriever
 from parity.fixtures import cases, load, pillow_levels, with_prefix
