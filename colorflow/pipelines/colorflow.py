@@ -217,7 +217,6 @@ class ColorFlowPipeline:
         announce("retrieve")
         tasks = [self._task(*item) for item in zip(pages, guides, references, seeds, strict=True)]
         canvas_noise, page_noise = self._split(posterior_noise)
-        margin = self.recipe.decode_margin
         result = self.icp(
             torch.stack([to_tensor(task.canvas) for task in tasks]),
             query_mask(self.page_size)[None],
@@ -226,16 +225,21 @@ class ColorFlowPipeline:
             latents,
             canvas_noise,
             self.recipe.share_condition,
-            None if margin is None else Region(query_box(self.page_size), margin),
+            self._region(),
             callback_on_step_end,
             announce,
         )
         if self.gsrp is not None:
             announce("super_resolve")
+        draws = [None] * len(tasks) if page_noise is None else page_noise.split(1)
         return [
-            self._finish(task, to_image(shown), None if page_noise is None else page_noise[number : number + 1])
-            for number, (task, shown) in enumerate(zip(tasks, result, strict=True))
+            self._finish(task, to_image(shown), draw) for task, shown, draw in zip(tasks, result, draws, strict=True)
         ]
+
+    def _region(self) -> Region | None:
+        """What is decoded; None for the whole canvas."""
+        margin = self.recipe.decode_margin
+        return None if margin is None else Region(query_box(self.page_size), margin)
 
     def _split(self, noise: Sequence[Tensor] | None) -> tuple[Sequence[Tensor] | None, Tensor | None]:
         """Given posterior draws as those of the condition and that of super-resolution."""
