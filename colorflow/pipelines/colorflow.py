@@ -191,15 +191,15 @@ class ColorFlowPipeline:
         """Colour B pages in one pass of the networks; a page's result does not depend on the others.
 
         Args:
-            pages: B pages of any sizes; only luminance is used.
+            pages: B pages of any size; only luminance is used.
             references: The pool of each page; ``[pool] * B`` for one chapter.
             seeds: Of the noise (and of random retrieval) of each page.
             sampling: Other than the pipeline's.
-            guides: What super-resolution restores the details of, where that is not the page itself (released models
-                for shaded sketches: the lines alone, released code 1); each of its page's size.
+            guides: What super-resolution restores the details of, each of its page's size; default: the pages. (The
+                released models for shaded sketches restore the lines alone, released code 1.)
             latents: ``(B, C, h, w)`` initial noise of the canvases instead of the seeds' draws.
-            posterior_noise: The VAE's posterior draws, likewise, in the order of their use: of one or two condition
-                encodings as `ICPPipeline` takes them, then ``(B, C, ...)`` of super-resolution where it samples.
+            posterior_noise: The VAE's draws, likewise: of one or two condition encodings as `ICPPipeline` takes them,
+                then ``(B, C, ...)`` of super-resolution where it samples.
             callback_on_step_end: diffusers' own form, see `colorflow.pipelines.icp.StepCallback`.
             callback_on_stage: Called with the name of every stage that begins.
 
@@ -232,9 +232,7 @@ class ColorFlowPipeline:
         if self.gsrp is not None:
             announce("super_resolve")
         draws = [None] * len(tasks) if page_noise is None else page_noise.split(1)
-        return [
-            self._finish(task, to_image(shown), draw) for task, shown, draw in zip(tasks, result, draws, strict=True)
-        ]
+        return [self._finish(*item) for item in zip(tasks, map(to_image, result), draws, strict=True)]
 
     def _region(self) -> Region | None:
         """What is decoded; None for the whole canvas."""
