@@ -19,7 +19,7 @@ from colorflow.data.chapters import DataError
 from colorflow.data.toon import ToonSpec, draw_page
 from colorflow.pipelines import chapter_report
 from colorflow.pipelines.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.pipelines.colorflow import ColorFlowOutput
+from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.pipelines.provenance import SOURCE_TYPE, is_marked
 from colorflow.schema import ReferencePool
 from colorflow.utils.color import is_colored
