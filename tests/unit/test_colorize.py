@@ -139,6 +139,21 @@ def test_the_command_fails_where_no_page_could_be_coloured(folders, monkeypatch)
         colorize.colorize(cfg)
 
 
+def test_where_pages_are_computed_is_no_other_setting(monkeypatch, tmp_path):
+    """Device and memory savings change no result, so a run may be gone on with under others."""
+    seen = []
+    monkeypatch.setattr(colorize, "colorize_chapters", lambda load, jobs, output, options: seen.append(options))
+    monkeypatch.setattr(colorize, "find_jobs", lambda *_: [])
+    same = ["pipeline.device=cpu", "pipeline.offload=stages", "pipeline.row_tile=64"]
+    for more in ([], same, ["pipeline.keep_luminance=true"]):
+        with pytest.raises(AttributeError):  # the stand-in has no report
+            colorize.colorize(
+                compose_config("colorize", ["weights=w", f"pages={tmp_path}", f"output={tmp_path}", *more])
+            )
+    plain, elsewhere, other = (options.fingerprint for options in seen)
+    assert plain == elsewhere != other
+
+
 def options_of(node, more):
     """What the configuration would build, with a pipeline that always fails."""
     quiet = ColorizeOptions(progress=False, contact_sheet=False, max_failures=node.get("max_failures", 0), **more)
