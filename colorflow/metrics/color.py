@@ -16,8 +16,8 @@ _XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169],
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _TO_RELATIVE_XYZ = _XYZ / _WHITE[:, None]
 
-_ROWS = 64
-"""Rows of a strip: a plane of 64 x 512 float64 takes a quarter of a megabyte."""
+_STRIP = 32768
+"""Pixels of a strip: planes of a quarter of a megabyte fit the cache, and torch starts no threads for them."""
 
 _25_TO_7 = 25.0**7
 
@@ -32,10 +32,10 @@ def lab(page: FloatArray) -> FloatArray:
         ``(3, H, W)`` float64: L in [0, 100], a and b about [-128, 127].
     """
     planes = np.empty((3, *page.shape[:2]))
-    for top in range(0, page.shape[0], _ROWS):
-        red, green, blue = (_linear(page[top : top + _ROWS, :, channel]) for channel in range(3))
+    for rows in _strips(*page.shape[:2]):
+        red, green, blue = (_linear(page[rows, :, channel]) for channel in range(3))
         x, y, z = (_root(row[0] * red + row[1] * green + row[2] * blue) for row in _TO_RELATIVE_XYZ)
-        strip = planes[:, top : top + _ROWS]
+        strip = planes[:, rows]
         strip[0], strip[1], strip[2] = 116 * y - 16, 500 * (x - y), 200 * (y - z)
     return planes
 
@@ -47,8 +47,8 @@ def mean_ciede2000(first: FloatArray, second: FloatArray) -> float:
         first: ``(3, H, W)`` float64, as ``lab`` gives it.
         second: The same.
     """
-    rows = range(0, first.shape[1], _ROWS)
-    total = sum(float(ciede2000_map(first[:, top : top + _ROWS], second[:, top : top + _ROWS]).sum()) for top in rows)
+    strips = _strips(*first.shape[1:])
+    total = sum(float(ciede2000_map(first[:, rows], second[:, rows]).sum()) for rows in strips)
     return total / first[0].size
 
 
@@ -83,6 +83,12 @@ def ciede2000_map(first: FloatArray, second: FloatArray) -> FloatArray:
     square = delta_l * delta_l + delta_c * delta_c + delta_h * delta_h + rotation * delta_c * delta_h
     difference: FloatArray = np.sqrt(np.maximum(square, 0))
     return difference
+
+
+def _strips(height: int, width: int) -> list[slice]:
+    """Rows to be worked on together."""
+    step = max(1, _STRIP // width)
+    return [slice(top, top + step) for top in range(0, height, step)]
 
 
 def _linear(values: FloatArray) -> FloatArray:

@@ -7,7 +7,8 @@ not depend on which pages came with it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,16 +56,29 @@ class PageNetwork:
             raise ValueError(f"{self.id}: expected at least one page, got none")
         self.module.to(self.device)  # now and not before: pages are coloured first, and need the memory
         answers = []
-        for start in range(0, len(prepared), self.batch_size):
-            batch = list(prepared[start : start + self.batch_size])
-            filled = torch.stack(batch + batch[-1:] * (self.batch_size - len(batch)))
-            answers.append(self.module(filled.to(self.device))[: len(batch)].float().cpu())
+        with _full_precision():
+            for start in range(0, len(prepared), self.batch_size):
+                batch = list(prepared[start : start + self.batch_size])
+                filled = torch.stack(batch + batch[-1:] * (self.batch_size - len(batch)))
+                answers.append(self.module(filled.to(self.device))[: len(batch)].float().cpu())
         return torch.cat(answers)
 
     def __call__(self, *pages: Tensor) -> Tensor:
         """Return ``(B, D)`` float32 for ``(B, 3, H, W)`` float pages in [0, 1], rounded to 8 bits first."""
         pictures = [to_pictures(batch, self.id) for batch in pages]
         return self.forward([self.prepare(*items) for items in zip(*pictures, strict=True)])
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Real float32: TF32 and its like, which training turns on, would change features in the third digit."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def digest_weights(module: nn.Module) -> str:

@@ -121,6 +121,18 @@ def test_a_page_answers_the_same_in_any_company():
     torch.testing.assert_close(random_network(24, batch_size=1)(all_pages), together, atol=1e-4, rtol=1e-5)
 
 
+def test_a_trainings_lower_precision_is_not_taken_over():
+    expected, seen = NETWORK(pages(2)), []
+    hook = NETWORK.module.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert torch.equal(NETWORK(pages(2)), expected)
+        assert (seen, torch.get_float32_matmul_precision()) == (["highest"], "medium")
+    finally:
+        hook.remove()
+        torch.set_float32_matmul_precision("highest")
+
+
 def test_identical_pages_are_perfect(pair):
     _, target = pair
     perfect = {name: float(FUNCTIONS[name](target, target)) for name in ("clip_is", "lpips", "fid", "color_identity")}
