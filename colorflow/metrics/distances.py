@@ -22,7 +22,7 @@ def frechet_distance(preds: Tensor, target: Tensor) -> Tensor:
         target: ``(M, D)`` features, M at least 2.
 
     Returns:
-        Float64 scalar, 0 for equal sets up to rounding (it may be negative by as much).
+        Float64 scalar of at least 0, which it is for equal sets up to rounding.
 
     Raises:
         ValueError: For other shapes, fewer than two rows, or values that are not finite.
@@ -32,7 +32,8 @@ def frechet_distance(preds: Tensor, target: Tensor) -> Tensor:
     factors = [_factor(features - mean) for features, mean in zip((first, second), means, strict=True)]
     traces = sum(float(factor.square().sum()) for factor in factors)
     cross = torch.linalg.svdvals(factors[0] @ factors[1].T).sum()
-    return (means[0] - means[1]).square().sum() + traces - 2 * cross
+    distance = (means[0] - means[1]).square().sum() + traces - 2 * cross
+    return distance.clamp_min(0)  # rounding can leave -1e-13
 
 
 def kernel_distance(preds: Tensor, target: Tensor) -> Tensor:

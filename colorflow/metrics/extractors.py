@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -212,15 +214,27 @@ def _clip_tower(model: str, pretrained: str | None, weights: Path | None) -> Any
     if source is not None and source == pretrained and pretrained not in tags:
         raise ValueError(f"CLIP: expected a tag of {model} ({', '.join(tags) or 'it has none'}), got {pretrained!r}")
     try:
-        return open_clip.create_model(model, pretrained=source, require_pretrained=source is not None).visual
+        with _quiet():
+            return open_clip.create_model(model, pretrained=source, require_pretrained=source is not None).visual
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).split()).partition(". ")[0]
         if source is not None and source != pretrained:
             raise WrongWeightsError(f"{source}: expected weights of open_clip {model}; {reason}") from error
         raise MissingWeightsError(
             f"weights {pretrained} of open_clip {model} cannot be had ({reason}); put them as "
             f"{model}-{pretrained}.safetensors (or .bin, .pt) into metrics.weights_dir, or into the Hugging Face cache"
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip from reporting what is reported here, in one line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _clip_pixels(tower: Any, resize: str) -> Callable[[Image.Image], Tensor]:

@@ -130,7 +130,7 @@ def test_missing_weights_skip_a_metric_with_one_line_or_fail(cache, caplog):
     with caplog.at_level(logging.WARNING, logger="colorflow"):
         suite = build_suite(settings)
     assert suite.names == ("psnr",)
-    lines = [record.getMessage() for record in caplog.records if record.name.startswith("colorflow")]
+    lines = [record.getMessage() for record in caplog.records]  # of any logger: open_clip is not to add its own
     assert len(lines) == 2
     assert all("left out" in line and "metrics.weights_dir" in line and "\n" not in line for line in lines)
     assert set(suite.describe()["skipped"]) == {"fid", "kid", "clip_is"}
