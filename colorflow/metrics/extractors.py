@@ -82,7 +82,7 @@ def clip(
     Args:
         model: open_clip's name; the default is the paper's (supplement).
         pretrained: open_clip's tag.
-        weights: Folder to look for ``<model>-<pretrained>.{safetensors,bin,pt}`` in before open_clip's own cache.
+        weights: Folder to look for ``<model>-<pretrained>.{safetensors,bin}`` in before open_clip's own cache.
         resize: ``squash`` shows the whole page; ``centre_crop`` is CLIP's own and cuts 36 % of a 512 x 800 page.
         random: Random weights; nothing is loaded.
         device: Where it runs.
@@ -222,7 +222,7 @@ def _clip_tower(model: str, pretrained: str | None, weights: Path | None) -> Any
             raise WrongWeightsError(f"{source}: expected weights of open_clip {model}; {reason}") from error
         raise MissingWeightsError(
             f"weights {pretrained} of open_clip {model} cannot be had ({reason}); put them as "
-            f"{model}-{pretrained}.safetensors (or .bin, .pt) into metrics.weights_dir, or into the Hugging Face cache"
+            f"{model}-{pretrained}.safetensors (or .bin) into metrics.weights_dir, or into the Hugging Face cache"
         ) from error
 
 

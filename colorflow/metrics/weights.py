@@ -54,9 +54,8 @@ AESTHETIC_HEAD = WeightsFile(
 
 _CLIP_SHA256 = {
     "ViT-H-14-laion2b_s32b_b79k.bin": "9a78ef8e8c73fd0df621682e7a8e8eb36c6916cb3c16b291a082ecd52ab79cc4",
-    "ViT-L-14-quickgelu-openai.pt": "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
 }
-"""Digests of files that were published under other names (``clip_file`` names them)."""
+"""Digests of published files under the names that ``clip_file`` asks for."""
 
 
 def alexnet_file() -> WeightsFile:
@@ -100,12 +99,12 @@ def find_weights(file: WeightsFile, folder: Path | None = None) -> Path:
 
 
 def clip_file(model: str, pretrained: str, folder: Path | None) -> str:
-    """Return what open_clip is to load: a file ``<model>-<pretrained>.{safetensors,bin,pt}`` of the folder, or the tag.
+    """Return what open_clip is to load: a file ``<model>-<pretrained>.{safetensors,bin}`` of the folder, or the tag.
 
     Raises:
         WrongWeightsError: For a file whose digest is known and differs.
     """
-    for suffix in (".safetensors", ".bin", ".pt") if folder is not None else ():
+    for suffix in (".safetensors", ".bin") if folder is not None else ():
         path = Path(folder or "") / f"{model}-{pretrained}{suffix}"
         if path.is_file():
             _check_digest(path, _CLIP_SHA256.get(path.name, ""))
