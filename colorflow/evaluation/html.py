@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from colorflow.evaluation.assets import fill_page
+from colorflow.evaluation.assets import fill_page, read_asset
 from colorflow.evaluation.comparisons import Difference
 from colorflow.evaluation.page_data import page_data
 from colorflow.evaluation.tables import COLUMNS, Cell, Line, caption, columns, lines
 
 _STYLES = ("base.css", "report.css", "zoom.css")
 _SCRIPTS = (
-    "theme.js", "state.js", "scores.js", "svg.js", "differences.js", "chapters.js", "strips.js", "zoom.js", "pages.js"
+    "theme.js", "dom.js", "state.js", "scores.js", "svg.js", "differences.js", "chapters.js", "strips.js", "zoom.js",
+    "pages.js",
 )  # fmt: skip
 
 
@@ -62,6 +63,7 @@ def html_page(results: Mapping[str, Any], strips: Sequence[Strip], differences: 
         table=_table(results),
         strips="".join(_strip(strip) for strip in strips),
         protocol=_protocol(results["protocol"]),
+        zoom=read_asset("zoom.html"),
     )
 
 

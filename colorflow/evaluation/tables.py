@@ -142,7 +142,7 @@ def latex_table(results: Results) -> str:
     arrows = {"↑": "$\\uparrow$", "↓": "$\\downarrow$"}
     head = ["Method", "Input", *(f"{COLUMNS[name].label} {arrows[COLUMNS[name].arrow]}" for name in names)]
     rows = [
-        [_escape(line.label), _escape(line.style)]
+        [escape_latex(line.label), escape_latex(line.style)]
         + [f"\\textbf{{{cell.text}}}" if cell.best else cell.text for cell in line.cells]
         for line in lines(results)
     ]
@@ -258,7 +258,8 @@ def _cell(row: Mapping[str, Any], name: str, ours: Sequence[Mapping[str, Any]]) 
     return Cell(value, column.format(value), text, "n" in row and len(rivals) > 1 and value == best)
 
 
-def _escape(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """Text with the signs that LaTeX would read as commands."""
     for character in "&%$#_{}":
         text = text.replace(character, f"\\{character}")
     return text

@@ -94,7 +94,7 @@ def test_a_name_cannot_end_the_script_that_holds_the_data() -> None:
         styles=(),
         scripts=(),
         data=data,
-        **dict.fromkeys(("name", "caption", "table", "strips", "protocol"), ""),
+        **dict.fromkeys(("name", "caption", "table", "strips", "protocol", "zoom"), ""),
     )
     assert source.count("</script>") == 2
     embedded = source.partition('id="data">')[2].partition("</script>")[0]

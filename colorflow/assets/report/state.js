@@ -1,5 +1,4 @@
 // The numbers, what is chosen in the bar, and helpers of the parts below.
-const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const state = { style: "", chapter: "", metric: data.page_metrics.includes("psnr") ? "psnr" : data.page_metrics[0] };
 const listeners = [];
@@ -31,14 +30,6 @@ function format(metric, value, signed = false) {
   const text = Number.isFinite(value) ? Math.abs(value).toFixed(data.metrics[metric].decimals) : "inf";
   if (value < 0) return `−${text}`;
   return signed ? `+${text}` : text;
-}
-
-// element("td", {class: "number"}, "text", child)
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
 }
 
 function fillSelect(select, options, value) {

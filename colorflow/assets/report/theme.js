@@ -2,7 +2,7 @@
 {
   const system = matchMedia("(prefers-color-scheme: dark)");
   const button = document.getElementById("theme");
-  const stored = () => { try { return localStorage.getItem("colorflow-theme"); } catch { return null; } };
+  const stored = () => { try { return localStorage.getItem("page-theme"); } catch { return null; } };
   let chosen = stored();
 
   const show = () => {
@@ -14,7 +14,7 @@
 
   button.addEventListener("click", () => {
     chosen = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    try { localStorage.setItem("colorflow-theme", chosen); } catch { /* a page from a file may not store */ }
+    try { localStorage.setItem("page-theme", chosen); } catch { /* a page from a file may not store */ }
     show();
   });
   system.addEventListener("change", show);

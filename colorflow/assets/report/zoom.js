@@ -68,7 +68,7 @@ const openZoom = (() => {
   };
   dialog.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key.toLowerCase() === "o" && !event.repeat && key !== "truth") { held = key; turn("truth"); }
+    if (event.key.toLowerCase() === "o" && !event.repeat && key !== "truth" && figures().some((one) => one.dataset.key === "truth")) { held = key; turn("truth"); }
     const figure = figures()[Number(event.key) - 1];
     const act = figure && event.key !== "0" ? () => turn(figure.dataset.key) : keys[event.key];
     if (act) { event.preventDefault(); act(); }
