@@ -17,11 +17,13 @@ config.register_resolvers()
 quiet_libraries()
 log = get_logger("colorflow.colorize")
 
+_SAME_RESULT = ("device", "offload", "row_tile")  # keys of the pipeline that change where and how, not what
+
 
 def colorize(cfg: DictConfig) -> ColorizeReport:
     """Find the pages, colour those that are not there, say what was done."""
     jobs = find_jobs(cfg.pages, cfg.references)
-    made_with = {key: value for key, value in config.to_dict(cfg.pipeline).items() if key != "device"}
+    made_with = {key: value for key, value in config.to_dict(cfg.pipeline).items() if key not in _SAME_RESULT}
     options = config.build(cfg.options, fingerprint=digest_json(made_with))
     if cfg.attention.region is not None:
         options = replace(options, attention=config.build(cfg.attention))

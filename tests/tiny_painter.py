@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from tiny_benchmark import write_chapters
 
 from colorflow.canvas import Size, canvas_size, matching_size
-from colorflow.pipelines.colorflow import ColorFlowOutput
+from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.schema import ReferencePool, RetrievedPatch
 
 

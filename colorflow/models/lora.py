@@ -81,8 +81,22 @@ def load_lora_state_dict(net: ModelMixin, tensors: dict[str, Tensor], source: st
 def merge_lora(net: ModelMixin) -> None:
     """Fold the LoRA product into the base weights for inference (equal up to rounding)."""
     for module in net.modules():
-        if hasattr(module, "merge") and hasattr(module, "lora_A"):
+        if isinstance(module, BaseTunerLayer):
             module.merge()
+
+
+def fuse_lora(net: ModelMixin) -> None:
+    """Merge, and put the base layers back where the LoRA layers stood: stock modules, no LoRA tensors in memory.
+
+    Equal up to rounding in the base's precision, and not undone: only for a net that is run, never trained or saved.
+    """
+    merge_lora(net)
+    for name, module in list(net.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            parent, _, own = name.rpartition(".")
+            setattr(net.get_submodule(parent), own, module.get_base_layer())
+    if hasattr(net, "peft_config"):
+        del net.peft_config
 
 
 def _inject(net: ModelMixin, config: LoraConfig) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from colorflow.canvas import Size, canvas_size, fit_box, query_box
 from colorflow.models.attention_record import default_layer, record_attention, self_attention_layers
-from colorflow.pipelines.colorflow import ColorFlowOutput, ColorFlowPipeline
+from colorflow.pipelines.colorflow import ColorFlowPipeline
+from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.retrieval import IndexedPool
 from colorflow.schema import ReferencePool
 

@@ -19,7 +19,7 @@ from colorflow.data.chapters import DataError
 from colorflow.data.toon import ToonSpec, draw_page
 from colorflow.pipelines import chapter_report
 from colorflow.pipelines.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.pipelines.colorflow import ColorFlowOutput
+from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.pipelines.provenance import SOURCE_TYPE, is_marked
 from colorflow.schema import ReferencePool
 from colorflow.utils.color import is_colored
@@ -137,6 +137,21 @@ def test_the_command_fails_where_no_page_could_be_coloured(folders, monkeypatch)
     cfg = compose_config("colorize", options)
     with pytest.raises(RuntimeError, match="no page could be coloured; the first failure: RuntimeError: told to fail"):
         colorize.colorize(cfg)
+
+
+def test_where_pages_are_computed_is_no_other_setting(monkeypatch, tmp_path):
+    """Device and memory savings change no result, so a run may be gone on with under others."""
+    seen = []
+    monkeypatch.setattr(colorize, "colorize_chapters", lambda load, jobs, output, options: seen.append(options))
+    monkeypatch.setattr(colorize, "find_jobs", lambda *_: [])
+    same = ["pipeline.device=cpu", "pipeline.offload=stages", "pipeline.row_tile=64"]
+    for more in ([], same, ["pipeline.keep_luminance=true"]):
+        with pytest.raises(AttributeError):  # the stand-in has no report
+            colorize.colorize(
+                compose_config("colorize", ["weights=w", f"pages={tmp_path}", f"output={tmp_path}", *more])
+            )
+    plain, elsewhere, other = (options.fingerprint for options in seen)
+    assert plain == elsewhere != other
 
 
 def options_of(node, more):
