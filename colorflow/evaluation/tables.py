@@ -141,12 +141,14 @@ def latex_table(results: Results) -> str:
     names = columns(results)
     arrows = {"↑": "$\\uparrow$", "↓": "$\\downarrow$"}
     head = ["Method", "Input", *(f"{COLUMNS[name].label} {arrows[COLUMNS[name].arrow]}" for name in names)]
-    rows = [
-        [escape_latex(line.label), escape_latex(line.style)]
-        + [f"\\textbf{{{cell.text}}}" if cell.best else cell.text for cell in line.cells]
-        for line in lines(results)
-    ]
-    body = [" & ".join(row) + r" \\" for row in rows]
+    body: list[str] = []
+    before = None
+    for line in lines(results):
+        if before is not None and line.paper and not before.paper:
+            body.append("\\midrule")  # the paper's rows stand apart
+        cells = [f"\\textbf{{{cell.text}}}" if cell.best else cell.text for cell in line.cells]
+        body.append(" & ".join([escape_latex(line.label), escape_latex(line.style), *cells]) + r" \\")
+        before = line
     return "\n".join(
         [
             f"% {caption(results)}",

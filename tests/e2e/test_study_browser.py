@@ -118,23 +118,26 @@ def test_each_criterion_shows_what_it_asks_about(page: Any) -> None:
 
 
 def test_orders_are_the_voters_own_and_the_same_again(browser: Any, study: Path) -> None:
-    def orders(voter: str) -> list[tuple[str, tuple[str, ...]]]:
-        seen = []
+    def orders(voter: str) -> dict[str, tuple[str, ...]]:
+        """Candidates as shown, by the picture's question and the place of the screen among that question's."""
+        seen: dict[str, tuple[str, ...]] = {}
         with opened(browser, study / "site" / "index.html") as watched:
             watched.page.goto((study / "site" / "index.html").as_uri() + f"?voter={voter}")
             watched.page.click("#begin")
-            for _ in range(6):
+            for screen in range(6):
                 link = watched.page.locator("#strips img").first.get_attribute("src")
-                seen.append((link.split("/")[1], tuple(codes(watched.page).values())))
+                seen[f"{link.split('/')[1]} {screen % 3}"] = tuple(codes(watched.page).values())
                 watched.page.keyboard.type("abc")
                 watched.page.click("#next")
         return seen
 
     first = orders("one")
-    assert orders("one") == first
+    again = orders("one")
+    assert (again, list(again)) == (first, list(first))
     others = [orders(name) for name in ("two", "three", "four")]
-    assert any(other != first for other in others)
-    assert len({order for order in (one[0][1] for one in [first, *others])}) > 1
+    assert any(list(other) != list(first) for other in others)  # of questions
+    for screen in first:  # of candidates
+        assert len({one[screen] for one in (first, *others)}) > 1
 
 
 def test_going_back_stopping_and_going_on(page: Any, study: Path, tmp_path: Path) -> None:

@@ -80,6 +80,8 @@ def test_pictures_are_those_of_the_key_at_one_size_without_metadata(study: Path,
     ]  # fmt: skip
     for name, question in key["questions"].items():
         folder = study / "site" / "pictures" / name
+        written = [(folder / f"{code}-page.webp").stat().st_mtime_ns for code in sorted(question["codes"])]
+        assert written == sorted(written)  # the order of files in time is that of the codes
         for code, method in question["codes"].items():
             page = Image.open(folder / f"{code}-page.webp")
             own = evaluation / "predictions" / method / "gray" / question["chapter"] / f"{question['pages'][1]}.png"

@@ -59,7 +59,7 @@
   }
 
   function draw(columns, methods, readout) {
-    const wide = Math.max(width - 34, LEFT + 44 * columns.length);
+    const wide = Math.max(width - 34, LEFT + 38 * columns.length);
     const step = (wide - LEFT) / columns.length;
     const [low, high] = range(columns);
     const y = scale(low, high, HEIGHT - BOTTOM, TOP);
