@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -14,15 +14,17 @@ def read_asset(name: str) -> str:
     return files("colorflow").joinpath("assets", "report", name).read_text(encoding="utf-8")
 
 
-def fill_page(template: str, *, styles: Sequence[str], scripts: Sequence[str], data: Any, **parts: str) -> str:
+def fill_page(
+    template: str, parts: Mapping[str, str], *, styles: Sequence[str], scripts: Sequence[str], data: Any
+) -> str:
     """Return a page that needs no other file but its pictures.
 
     Args:
         template: Asset with ``$style``, ``$script``, ``$data`` and the names of ``parts``.
+        parts: Ready HTML by name.
         styles: Assets, in order.
         scripts: Assets, in order; they share one scope.
         data: JSON that the scripts read.
-        parts: Ready HTML.
     """
     # In a script element "<" could begin an end tag or a comment; JSON may write it as an escape.
     embedded = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from colorflow.evaluation.assets import fill_page, read_asset
 from colorflow.evaluation.comparisons import Difference
@@ -53,18 +54,15 @@ def html_page(results: Mapping[str, Any], strips: Sequence[Strip], differences: 
         strips: Pictures to show, in order.
         differences: As ``paired_differences`` gives them.
     """
-    return fill_page(
-        "report.html",
-        styles=_STYLES,
-        scripts=_SCRIPTS,
-        data=page_data(results, differences),
-        name=escape(results["protocol"]["benchmark"]["name"]),
-        caption=escape(caption(results)),
-        table=_table(results),
-        strips="".join(_strip(strip) for strip in strips),
-        protocol=_protocol(results["protocol"]),
-        zoom=read_asset("zoom.html"),
-    )
+    parts = {
+        "name": escape(results["protocol"]["benchmark"]["name"]),
+        "caption": escape(caption(results)),
+        "table": _table(results),
+        "strips": "".join(_strip(strip) for strip in strips),
+        "protocol": _protocol(results["protocol"]),
+        "zoom": read_asset("zoom.html"),
+    }
+    return fill_page("report.html", parts, styles=_STYLES, scripts=_SCRIPTS, data=page_data(results, differences))
 
 
 def _table(results: Mapping[str, Any]) -> str:
@@ -117,7 +115,7 @@ def _figure(figure: Figure, strip: Strip) -> str:
     head = f'<figure data-key="{escape(figure.key)}">'
     if figure.link is None:
         return f'{head}<div class="missing">missing</div>{text}</figure>'
-    link, (width, height) = escape(figure.link), figure.size
+    link, (width, height) = quote(figure.link), figure.size
     alt = escape(f"{figure.title}, page {strip.chapter}/{strip.page}")
     image = f'<img src="{link}" width="{width}" height="{height}" loading="lazy" decoding="async" alt="{alt}">'
     return f'{head}<a href="{link}">{image}</a>{text}</figure>'

@@ -149,6 +149,7 @@ def test_going_back_stopping_and_going_on(page: Any, study: Path, tmp_path: Path
     page.click("#back")
     assert places(page) == ["C", "A", "B"]
     page.reload()
+    assert page.get_by_role("button", name="Begin anew").is_visible()
     page.get_by_role("button", name="Go on where I stopped").click()
     assert page.inner_text("#progress") == "Question 2 of 6"
     page.keyboard.type("abc")

@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -79,23 +80,23 @@ def test_the_page_is_self_contained_and_its_pictures_are_there(benchmark: Benchm
 
 
 def test_names_are_escaped_on_the_page(tmp_path: Path) -> None:
-    benchmark = tiny_benchmark(tmp_path, {"a&b": 2, "b": 2})
+    benchmark = tiny_benchmark(tmp_path, {"a&b #1": 2, "b": 2})
     _evaluate(benchmark, tmp_path / "out", {})
     source = (tmp_path / "out" / "index.html").read_text()
-    assert "a&amp;b/000" in source
+    assert "a&amp;b #1/000" in source
     assert "a&b" not in source.partition('<script type="application/json"')[0]
+    page = _Page()
+    page.feed(source)
+    assert [link for link in page.links if "pictures/gray/a%26b%20%231/" in link]  # else "#" would end the path
+    for link in page.links:
+        assert not link.startswith("pictures") or (tmp_path / "out" / unquote(link)).is_file()
 
 
 def test_a_name_cannot_end_the_script_that_holds_the_data() -> None:
     pages = [page | {"chapter": "</script><b>"} for page in scored_pages()]
     data = page_data(tiny_results(pages=pages), [])
-    source = fill_page(
-        "report.html",
-        styles=(),
-        scripts=(),
-        data=data,
-        **dict.fromkeys(("name", "caption", "table", "strips", "protocol", "zoom"), ""),
-    )
+    parts = dict.fromkeys(("name", "caption", "table", "strips", "protocol", "zoom"), "")
+    source = fill_page("report.html", parts, styles=(), scripts=(), data=data)
     assert source.count("</script>") == 2
     embedded = source.partition('id="data">')[2].partition("</script>")[0]
     assert json.loads(embedded) == data

@@ -1,7 +1,8 @@
 // A blind study: questions and candidates in an order of each voter's own, ranks by buttons, keys or drag, votes as a file.
 {
   const data = JSON.parse(byId("data").textContent);
-  const store = `study-${data.study}`;
+  const given = new URLSearchParams(location.search).get("voter") ?? "";
+  const store = `study-${data.study}-${given}`;
   const LETTERS = "ABCDEFGHI";
   let voter, screens, at = 0, order = [], answers = {}, shownAt = 0, last = "";
 
@@ -31,6 +32,8 @@
     const before = load();
     byId("start-count").textContent = data.questions.length * data.criteria.length;
     byId("resume").hidden = !before;
+    if (before) byId("begin").textContent = "Begin anew, without my answers";
+    byId("begin").classList.toggle("primary", !before);
     byId("begin").addEventListener("click", () => begin({ voter: newVoter(), answers: {} }));
     byId("resume").addEventListener("click", () => begin(before));
     show("start");
@@ -38,7 +41,6 @@
 
   // An organiser may give ids by the address, ?voter=NAME; otherwise it is drawn, and says nothing of the person.
   function newVoter() {
-    const given = new URLSearchParams(location.search).get("voter");
     return given || [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 

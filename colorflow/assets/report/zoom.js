@@ -58,7 +58,9 @@ const openZoom = (() => {
   const step = (items, current, by) => items[(items.indexOf(current) + by + items.length) % items.length];
   const stepFigure = (by) => turn(step(figures().map((one) => one.dataset.key), key, by));
   function stepPage(by) {
-    article = step(articles(), article, by);
+    const all = articles(); // none where the filters hide every strip and the table of pages opened this one
+    if (!all.length) return;
+    article = step(all, article, by);
     show();
   }
 

@@ -159,9 +159,8 @@ def _page(key: Mapping[str, Any], options: StudyOptions) -> str:
     }
     return fill_page(
         "study.html",
+        {"title": escape(options.title), "zoom": read_asset("zoom.html")},
         styles=("base.css", "zoom.css", "study.css"),
         scripts=("theme.js", "dom.js", "zoom.js", "study.js"),
         data=data,
-        title=escape(options.title),
-        zoom=read_asset("zoom.html"),
     )
