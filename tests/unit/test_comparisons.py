@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from tiny_benchmark import page_scores, scored_pages, tiny_results
+from tiny_benchmark import page_scores, tiny_results
 
 from colorflow.evaluation.comparisons import Difference, csv_differences, page_metrics, paired_differences
 
@@ -75,7 +75,8 @@ def test_styles_are_compared_within_themselves() -> None:
 
 
 def test_only_metrics_of_pages_are_compared() -> None:
-    results = tiny_results(pages=[page | {"lpips": None} for page in scored_pages()])
+    results = tiny_results()
+    results["pages"] = [page | {"lpips": None} for page in results["pages"]]
     results["rows"][0]["metrics"]["fid"] = 12.0
     assert page_metrics(results) == ["psnr", "ssim", "chroma_psnr", "ciede2000"]
 
