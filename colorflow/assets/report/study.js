@@ -7,6 +7,7 @@
   let voter, screens, at = 0, order = [], answers = {}, shownAt = 0, last = "";
 
   // A number that is the same for the same text: sorting by it shuffles, by voter, without any state.
+  // FNV-1a, whose last characters would hardly reach the high bits, stirred with two of xxHash's primes.
   function hash(text) {
     let value = 2166136261;
     for (const sign of text) value = Math.imul(value ^ sign.codePointAt(0), 16777619);
