@@ -199,10 +199,17 @@ class PatchEncoder(Protocol):
 class Style(Protocol):
     """Turns a colour page into the black-and-white query it is trained or tested with."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name in records, tables and benchmark folders."""
+        ...
 
     def __call__(self, page: Image.Image, generator: torch.Generator) -> Image.Image:
-        """Return an RGB image with three equal channels, same size as ``page``."""
+        """Return an RGB image with three equal channels, same size as ``page``; all draws are from ``generator``."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON values that fix what is drawn: name, class, options, digests of weights."""
         ...
 
 
