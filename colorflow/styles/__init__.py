@@ -2,5 +2,7 @@
 
 from colorflow.styles.compose import Interpolated, Mixed
 from colorflow.styles.gray import GrayStyle
+from colorflow.styles.screenvae import ScreenVAEStyle
+from colorflow.styles.sketch import SketchStyle
 
-__all__ = ["GrayStyle", "Interpolated", "Mixed"]
+__all__ = ["GrayStyle", "Interpolated", "Mixed", "ScreenVAEStyle", "SketchStyle"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 
@@ -11,10 +10,11 @@ def describe(style: Any, **more: Any) -> dict[str, Any]:
     """Return a style's name, class and options as JSON values; styles inside it are described in turn.
 
     Args:
-        style: A style that is a dataclass.
-        more: What is known beside the options; takes the place of an option of the same name.
+        style: A style that is a dataclass; private fields, and the device it runs on, are no options.
+        more: What takes the place of an option, or is known beside the options: digests for paths of weights.
     """
-    options = {field.name: _json(getattr(style, field.name)) for field in fields(style)}
+    known = [field.name for field in fields(style) if not field.name.startswith("_") and field.name != "device"]
+    options = {name: _json(getattr(style, name)) for name in known if name not in more}
     return {"name": style.name, "class": type(style).__name__} | options | more
 
 
@@ -23,4 +23,4 @@ def _json(value: Any) -> Any:
         return value.describe()
     if isinstance(value, tuple | list):
         return [_json(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return value
