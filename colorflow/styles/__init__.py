@@ -2,7 +2,8 @@
 
 from colorflow.styles.compose import Interpolated, Mixed
 from colorflow.styles.gray import GrayStyle
+from colorflow.styles.procedural import ProceduralStyle
 from colorflow.styles.screenvae import ScreenVAEStyle
 from colorflow.styles.sketch import SketchStyle
 
-__all__ = ["GrayStyle", "Interpolated", "Mixed", "ScreenVAEStyle", "SketchStyle"]
+__all__ = ["GrayStyle", "Interpolated", "Mixed", "ProceduralStyle", "ScreenVAEStyle", "SketchStyle"]
