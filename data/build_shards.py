@@ -43,7 +43,11 @@ def run(cfg: DictConfig) -> None:
     if any(folder.iterdir()):
         _log.warning("%s is left of an interrupted build; what was retrieved for it is used", folder)
     retriever = build_retriever(build(cfg.retrieval))
-    form = ShardFormat(tuple(cfg.page_size), retriever.name, cfg.quality, cfg.subsampling, cfg.samples_per_shard)
+    style = build(cfg.style)
+    styles = () if style.name == "gray" else (style,)
+    form = ShardFormat(
+        tuple(cfg.page_size), retriever.name, cfg.quality, cfg.subsampling, cfg.samples_per_shard, styles
+    )
     records = folder / "records"
     splits = ChapterSource(
         source_dir,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from PIL import Image
 
 from colorflow.schema import Style
 from colorflow.styles.describe import describe
+from colorflow.styles.recorded import bind
 
 
 def blend(first: Image.Image, second: Image.Image, weight: float) -> Image.Image:
@@ -63,6 +64,10 @@ class Interpolated:
         weight = low + (high - low) * float(torch.rand((), generator=generator))
         return blend(self.first(page, generator), self.second(page, generator), weight)
 
+    def bind(self, renditions: Mapping[str, Image.Image]) -> Interpolated:
+        """Return this with the renditions of one sample."""
+        return replace(self, first=bind(self.first, renditions), second=bind(self.second, renditions))
+
     def describe(self) -> dict[str, Any]:
         """Return the range and both styles."""
         return describe(self)
@@ -101,6 +106,10 @@ class Mixed:
         """Draw a style and return its page."""
         shares = torch.tensor(self.shares, dtype=torch.float64)
         return self.styles[int(torch.multinomial(shares, 1, generator=generator))](page, generator)
+
+    def bind(self, renditions: Mapping[str, Image.Image]) -> Mixed:
+        """Return this with the renditions of one sample."""
+        return replace(self, styles=tuple(bind(style, renditions) for style in self.styles))
 
     def describe(self) -> dict[str, Any]:
         """Return all styles and their shares."""

@@ -158,6 +158,14 @@ def test_paper_and_black_are_left_alone(level, expected):
         assert level < 255 or printed.min() == 255
 
 
+def test_bitonal_pages_are_black_and_white():
+    style = ProceduralStyle(ToneRanges(plain=1), None, bitonal=1)
+    for seed in range(10):
+        assert set(np.unique(pixels(style(blobs((140, 200), seed), seeded(seed))))) <= {0, 255}
+    soft = ProceduralStyle(scan=None, bitonal=0)(blobs((140, 200), 1), seeded())
+    assert len(np.unique(pixels(soft))) > 3
+
+
 def test_gradients_stay_gradients():
     ramp = np.linspace(255, 60, 320).round().astype(np.uint8)
     page = Image.fromarray(np.tile(ramp[:, None], (1, 240))).convert("RGB")

@@ -10,7 +10,7 @@ from skimage.segmentation import felzenszwalb
 
 _COARSE_PIXELS = 20_000  # of the picture that is segmented: about 110 x 180 of a page
 _SCALE = 120
-_SLIGHT = 16  # levels between neighbours of the coarse picture
+_SLIGHT = 20  # levels between neighbours of the coarse picture
 _MIN_SHARE = 1 / 1500  # of the page: smaller regions join a neighbour
 
 

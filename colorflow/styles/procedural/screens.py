@@ -18,6 +18,7 @@ import numpy as np
 LEVELS = 255
 """Ink is given in 255ths; thresholds are 0 to 254."""
 
+_SPREAD = (0.5698402909980532, 0.7548776662466927)  # powers of 1 / 1.3247: a plane sequence of low discrepancy
 _GRAIN_TILE = 128
 _LEAST_SIDE = 32  # of a tile: 4 x 4 pixels alone would have 17 shares of ink
 
@@ -105,11 +106,13 @@ def _grain(cell: float) -> np.ndarray:
 
 
 def ranks(spot: np.ndarray) -> np.ndarray:
-    """Turn a spot function into thresholds, uint8 in [0, 254]: largest first, ties in a fixed random order.
+    """Turn a spot function into thresholds, uint8 in [0, 254]: largest first, ties in a fixed, well spread order.
 
-    Ties are many, as cells repeat. In reading order the dots of the first rows would grow first.
+    Ties are many, as cells repeat. In reading order the dots of the first rows would grow first, in a random one they
+    would grow ragged.
     """
-    ties = np.random.default_rng(0).permutation(spot.size)
+    y, x = np.mgrid[: spot.shape[0], : spot.shape[1]]
+    ties = ((_SPREAD[0] * y + _SPREAD[1] * x) % 1).ravel()
     order = np.lexsort((ties, -spot.ravel().round(6)))  # rounded: the same ties on every machine
     rank = np.empty(order.size, dtype=np.int64)
     rank[order] = np.arange(order.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,8 @@ class ProceduralStyle:
         sheets = draw_sheets(rng, self.ranges, page.height / REFERENCE_HEIGHT, density)
         light = contrast_curve(areas) if self.contrast else np.arange(256) / 255
         toning = draw_toning(rng, self.ranges, regions, sheets, light)
+        if bitonal:
+            toning = replace(toning, plain=np.where(toning.plain == 255, toning.plain, 0))
         labels = enlarge(regions.labels, factor)[: page.height, : page.width]
         printed = lay_tones(toning, labels, _between_lines(levels, areas), density)
         return _draw_strokes(printed, levels, areas, opening(levels, window), window, bitonal)

@@ -22,7 +22,7 @@ _KINDS = {"round": 0.70, "line": 0.12, "diamond": 0.04, "square": 0.04, "grain":
 _FLATS = np.arange(8) / 10  # 0 to 70 %: the strengths tone is sold in; darker areas are inked
 _FADE = 0.1  # of luminance: between the last dots and paper, and between open tone and solid ink
 _UNEVEN = 0.045  # standard deviation of luminance from which an area is no flat
-_FADING = 0.25  # of the border: such an area goes on in its neighbours, with the same tone
+_FADING = 0.12  # of the border: such an area goes on in its neighbours, with the same tone
 _BINS = 4  # a channel: areas of like colours get the same tone wherever they are on the page
 
 
