@@ -8,32 +8,19 @@ import numpy as np
 import pytest
 import torch
 from tiny_comics import draw_page
+from tiny_styles import seeded, write_released
 
 from colorflow.styles import ScreenVAEStyle, SketchStyle
-from colorflow.styles.lines.network import LineNetwork
 from colorflow.styles.networks import DECODER_FILE, GENERATOR_FILE, LINE_FILE
-from colorflow.styles.screen.decoder import Draws, ScreenDecoder
-from colorflow.styles.screen.generator import ScreenGenerator
+from colorflow.styles.screen.decoder import Draws
 from colorflow.styles.screen.path import ScreenPath
 from colorflow.utils.tensors import CheckpointError
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """The released folder, with random weights in its files."""
-    root = tmp_path_factory.mktemp("released")
-    torch.manual_seed(0)
-    for name, network in ((GENERATOR_FILE, ScreenGenerator()), (DECODER_FILE, ScreenDecoder())):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(network.state_dict(), root / name)
-    lines = LineNetwork()
-    (root / LINE_FILE).parent.mkdir()
-    torch.save(lines.state_dict(), root / LINE_FILE)
-    return root
+    return write_released(tmp_path_factory.mktemp("released"))
 
 
 @pytest.fixture(scope="module")

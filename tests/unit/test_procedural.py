@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
+from tiny_styles import seeded
 
 from colorflow.styles import ProceduralStyle
 from colorflow.styles.procedural.regions import find_regions
@@ -19,10 +20,6 @@ from colorflow.styles.procedural.tones import REFERENCE_HEIGHT, ToneRanges, draw
 
 CLEAN = ProceduralStyle(scan=None)
 few = settings(max_examples=25, deadline=None)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def pixels(image):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_comics import draw_page
+from tiny_styles import seeded
 
 from colorflow.styles import GrayStyle, Interpolated, Mixed
 
@@ -29,10 +30,6 @@ class Flat:
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name}
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def levels(style, count=200):
