@@ -125,9 +125,12 @@ def test_one_generator_one_page(seed, size):
 
 
 @few
-@given(seed=st.integers(0, 2**31), level=st.integers(0, 50), width=st.integers(1, 6), bitonal=st.booleans())
+@given(
+    seed=st.integers(0, 2**31), level=st.integers(0, 50), width=st.integers(1, 12), bitonal=st.booleans(),
+)  # fmt: skip
 def test_lines_darker_than_a_fifth_stay_dark(seed, level, width, bitonal):
-    page = np.array(blobs((120, 150), seed))
+    """Thin ones wherever they stand out; thick ones, which count as areas, where it is not night."""
+    page = np.maximum(np.array(blobs((120, 150), seed)), 70 if width < 5 else 128)
     where = np.zeros(page.shape[:2], dtype=bool)
     where[40 : 40 + width] = where[:, 70 : 70 + width] = True
     page[where] = level
@@ -163,6 +166,19 @@ def test_bitonal_pages_are_black_and_white():
     assert len(np.unique(pixels(soft))) > 3
 
 
+@few
+@given(seed=st.integers(0, 2**31), width=st.integers(1, 4))
+def test_night_scenes_are_toned_and_their_lines_stay(seed, width):
+    """Where all is dark an inker uses tone; a line in it is still a line."""
+    page = np.array(blobs((120, 300), seed)) // 6 + 25
+    page[100 : 100 + width] = page[:, 60 : 60 + width] = 4
+    night = Image.fromarray(page.astype(np.uint8))
+    printed, plain = (pixels(ProceduralStyle(scan=None, contrast=on)(night, seeded(seed))) for on in (True, False))
+    assert printed[100 : 100 + width].max() <= 51
+    assert printed[:, 60 : 60 + width].max() <= 51
+    assert printed.mean() > 2 * plain.mean()
+
+
 def test_gradients_stay_gradients():
     ramp = np.linspace(255, 60, 320).round().astype(np.uint8)
     page = Image.fromarray(np.tile(ramp[:, None], (1, 240))).convert("RGB")
@@ -178,9 +194,9 @@ def test_colours_of_equal_luminance_look_alike_and_shapes_stay_apart():
     page = np.full((160, 160, 3), (200, 80, 60), dtype=np.uint8)
     page[:, 80:] = (58, 148, 80)  # the same luminance
     page[:, 78:82] = 0
-    ranges = ToneRanges(plain=0, usual=1)
+    ranges = ToneRanges(plain=0, usual=1, flats=False)  # sold tone comes in steps of 10 %
     printed = pixels(ProceduralStyle(ranges, None, bitonal=0)(Image.fromarray(page), seeded(2)))
-    assert abs(printed[:, :70].mean() - printed[:, 90:].mean()) < 0.05 * 255
+    assert abs(printed[:, :70].mean() - printed[:, 90:].mean()) < 0.02 * 255
     assert printed[:, 78:82].max() == 0
 
 

@@ -19,9 +19,12 @@ _DENSITY = 2  # device pixels a page pixel: dots get soft edges when the page is
 _LINE_WIDTH = 9 / REFERENCE_HEIGHT  # widest stroke, of the page's height
 _LINE_RANGE = (0.35, 0.85)  # of luminance against the surrounding: all ink below, none above
 _CONTOUR_RANGE = (0.45, 0.75)  # of luminance against the mean around: the dark side of an edge is inked as an outline
+_CONTOUR_RADIUS = 3  # pixels
 _LIGHT_RANGE = (0.10, 0.30)  # a small light stands out of its surrounding by: nothing below, paper above
 _LIGHT_GROUND = 153  # 0.6 of 255
-_DARK_LINE = 51  # 0.2 of 255: whatever is as dark stays
+_DARK = 51  # 0.2 of 255: what is as dark stays, in night scenes its lines
+_PAPER = 230  # 0.9 of 255
+_NIGHT, _LEAST_POWER = 0.4, 0.5
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ class ProceduralStyle:
             toning = replace(toning, plain=np.where(toning.plain == 255, toning.plain, 0))
         labels = enlarge(regions.labels, factor)[: page.height, : page.width]
         printed = lay_tones(toning, labels, _between_lines(levels, areas), density)
-        return _draw_strokes(printed, levels, areas, opening(levels, window), window, bitonal)
+        dark = light[levels] < self.ranges.black
+        return _draw_strokes(printed, levels, areas, opening(levels, window), dark, bitonal)
 
 
 def _regions(page: Image.Image, window: int) -> tuple[Regions, int]:
@@ -111,25 +115,29 @@ def lay_tones(toning: Toning, labels: np.ndarray, levels: np.ndarray, density: i
 
 
 def _draw_strokes(
-    printed: np.ndarray, levels: np.ndarray, areas: np.ndarray, opened: np.ndarray, window: int, bitonal: bool
+    printed: np.ndarray, levels: np.ndarray, areas: np.ndarray, opened: np.ndarray, dark: np.ndarray, bitonal: bool
 ) -> np.ndarray:
-    """Ink what is darker than its surrounding, leave out small lights, keep all that is dark."""
+    """Ink what is darker than its surrounding, leave out small lights, keep dark what is, and every dark line."""
     low, high = _LINE_RANGE
     line = (levels / np.maximum(areas, np.float32(1)) - low) / (high - low)
     low, high = _CONTOUR_RANGE
-    around = np.asarray(Image.fromarray(levels).filter(ImageFilter.BoxBlur(window // 2)))
+    around = np.asarray(Image.fromarray(levels).filter(ImageFilter.BoxBlur(_CONTOUR_RADIUS)))
     line = np.minimum(line, (levels / np.maximum(around, np.float32(1)) - low) / (high - low))
     low, high = _LIGHT_RANGE
     light = ((levels.astype(np.float32) - opened) / 255 - low) / (high - low)
     if bitonal:
         line, light = (np.where(part > 0.5, np.float32(1), np.float32(0)) for part in (line, light))
     page = np.maximum(printed, 255 * light.clip(0, 1)) * line.clip(0, 1)
-    dark = levels if not bitonal else np.uint8(0)
-    return np.where(levels < _DARK_LINE, np.minimum(page, dark), page).round().astype(np.uint8)
+    dark = dark | (levels < _DARK) & (levels < _LINE_RANGE[1] * areas.astype(np.float32))
+    black = np.uint8(0) if bitonal else np.minimum(levels, _DARK)
+    return np.where(dark, np.minimum(page, black), page).round().astype(np.uint8)
 
 
 def contrast_curve(areas: np.ndarray) -> np.ndarray:
-    """Luminance by level once the darkest 2 % are black and the lightest 20 % white, moved by no more than a third.
+    """Luminance by level as an inker would see a page: its darks black, its lights paper, a night scene in tone.
+
+    The darkest 2 % become black and the lightest 20 % white, moved by no more than 0.15 and 0.35; where half of what
+    is not paper is darker than `_NIGHT`, a power brings it up to that.
 
     Args:
         areas: ``(H, W)`` uint8.
@@ -137,10 +145,17 @@ def contrast_curve(areas: np.ndarray) -> np.ndarray:
     Returns:
         ``(256,)`` float in [0, 1].
     """
-    share = np.cumsum(np.bincount(areas.ravel(), minlength=256)) / areas.size
-    dark = min(int(np.searchsorted(share, 0.02)), 64) / 255
+    count = np.bincount(areas.ravel(), minlength=256)
+    share = np.cumsum(count) / areas.size
+    dark = min(int(np.searchsorted(share, 0.02)), 38) / 255
     light = max(int(np.searchsorted(share, 0.80)), 166) / 255
-    return ((np.arange(256) / 255 - dark) / (light - dark)).clip(0, 1)
+    curve = ((np.arange(256) / 255 - dark) / (light - dark)).clip(0, 1)
+    curve[:_DARK] = np.minimum(curve[:_DARK], np.arange(_DARK) / 255)  # by day, what is dark is no darkness to lift
+    drawn = np.cumsum(count[:_PAPER])
+    middle = curve[np.searchsorted(drawn, drawn[-1] / 2)] if drawn[-1] else 1.0
+    if 0 < middle < _NIGHT:
+        curve **= max(np.log(_NIGHT) / np.log(middle), _LEAST_POWER)
+    return curve
 
 
 def enlarge(values: np.ndarray, factor: int) -> np.ndarray:
