@@ -227,8 +227,8 @@ def test_regions_end_where_colours_do():
 
 def test_cells_are_drawn_from_the_documented_range():
     rng, ranges = np.random.default_rng(0), ToneRanges()
-    sheets = [draw_sheets(rng, ranges, 1.0, 1)[0] for _ in range(2000)]
-    cells = np.array([sheet.cell for sheet in sheets])
+    sheets = [draw_sheets(rng, ranges, 1.0, 2)[0] for _ in range(2000)]
+    cells = np.array([sheet.cell / 2 for sheet in sheets])
     assert 2.5 <= cells.min() < 2.7
     assert 11 < cells.max() <= 12
     inside = (cells >= 3) & (cells <= 6)

@@ -17,7 +17,7 @@ REFERENCE_HEIGHT = 1200
 """Page height that cells are given at: the released 1.5 times 800."""
 
 _USUAL_CELLS = (3.0, 6.0)
-_FEWEST_PIXELS = 2.0  # of a cell on the page: below, any printer and scanner shows plain gray
+_FEWEST_PIXELS = {1: 3.0, 2: 2.0}  # of a cell on the page, by density: smaller dots are plain gray, or noise
 _KINDS = {"round": 0.70, "line": 0.12, "diamond": 0.04, "square": 0.04, "grain": 0.10}
 _FLATS = np.arange(8) / 10  # 0 to 70 %: the strengths tone is sold in; darker areas are inked
 _FADE = 0.1  # of luminance: between the last dots and paper, and between open tone and solid ink
@@ -79,7 +79,7 @@ def draw_sheets(rng: np.random.Generator, ranges: ToneRanges, scale: float, dens
         rng: Source of all draws.
         ranges: What to draw from.
         scale: Page height over `REFERENCE_HEIGHT`.
-        density: Device pixels a page pixel.
+        density: Device pixels a page pixel, 1 or 2.
     """
     cells = [_draw_cell(rng, ranges)]
     cells += [cells[0] * float(rng.choice([0.7, 1.0, 1.0, 1.5])) for _ in range(int(rng.integers(0, 3)))]
@@ -87,7 +87,9 @@ def draw_sheets(rng: np.random.Generator, ranges: ToneRanges, scale: float, dens
     for cell in cells:
         kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
         phase = tuple(int(shift) for shift in rng.integers(0, 4096, 2))
-        sheets.append(Screen(kind, max(cell * scale, _FEWEST_PIXELS) * density, _draw_angle(rng), (phase[0], phase[1])))
+        sheets.append(
+            Screen(kind, max(cell * scale, _FEWEST_PIXELS[density]) * density, _draw_angle(rng), (phase[0], phase[1]))
+        )
     return tuple(sheets)
 
 
