@@ -1,4 +1,4 @@
-"""The ScreenVAE path against the official one: fixtures ``screen_*``, and the encoder in ``screen2color_*``.
+"""The screen networks against the official ones: fixtures ``screen_*`` (to screentone), ``screen2color_*`` (back).
 
 Tolerances are those stated beside the fixtures: 2e-4 on network outputs, one level on pictures.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tiny_models import released_keys, shapes
 from torch import Tensor, nn
 
 from colorflow.styles.compose import blend
+from colorflow.styles.screen.color import ScreenColorizer, StyleCodeEncoder
 from colorflow.styles.screen.decoder import Draws, ScreenDecoder
 from colorflow.styles.screen.encoder import ScreenEncoder
 from colorflow.styles.screen.generator import ScreenGenerator
@@ -25,8 +27,16 @@ from parity.filling import baseline_state, noise
 from parity.fixtures import npz_cases, npz_index
 
 SALT = "a"
-SMALL_WIDTH = 4  # of all small networks
 CLOSE = 2e-4
+BUILD: dict[str, Any] = {
+    "G_RGB2INTSCR": ScreenGenerator,
+    "dec": ScreenDecoder,
+    "enc": ScreenEncoder,
+    "G_INTSCR2RGB": ScreenColorizer,
+    "E": StyleCodeEncoder,
+}
+SMALL = {"G_RGB2INTSCR": (4,), "dec": (4,), "enc": (4,), "G_INTSCR2RGB": (4, 8), "E": (4, 8)}
+"""Widths, and lengths of the style code, of the small networks."""
 
 
 class FixedNoise(Draws):
@@ -36,20 +46,20 @@ class FixedNoise(Draws):
         super().__init__()
         object.__setattr__(self, "mode", mode)
         object.__setattr__(self, "needed", list(needed))
+        object.__setattr__(self, "total", len(needed))
 
     def noise(self, x: Tensor) -> Tensor | None:
         if self.mode == "zero":  # type: ignore[attr-defined]
             return None
         left = self.needed  # type: ignore[attr-defined]
         assert list(x.shape) == left[0], "the maps come coarse to fine, in the official sizes"
-        return noise(3 - len(left), left.pop(0), SALT)
+        return noise(self.total - len(left), left.pop(0), SALT)  # type: ignore[attr-defined]
 
 
 @cache
 def network(kind: str, size: str) -> nn.Module:
-    """A filled network: G_RGB2INTSCR, dec or enc, full or small."""
-    build = {"G_RGB2INTSCR": ScreenGenerator, "dec": ScreenDecoder, "enc": ScreenEncoder}[kind]
-    module = build(SMALL_WIDTH) if size == "small" else build()
+    """A filled network, full or small."""
+    module = BUILD[kind](*SMALL[kind]) if size == "small" else BUILD[kind]()
     module.load_state_dict(baseline_state(module, f"{SALT}/{size}/{kind}"))
     return module.requires_grad_(False)
 
@@ -97,19 +107,32 @@ def test_screen_path(path):
         assert not draws.needed, "a noise map was not drawn"
 
 
+def padded(levels: Tensor) -> Tensor:
+    """To multiples of 256, the first channel by 255; then to [-1, 1]."""
+    height, width = levels.shape[-2:]
+    wide = nn.functional.pad(levels, (0, -width % 256, 0, -height % 256))
+    wide[:, 0, height:] = wide[:, 0, :, width:] = 255
+    return wide.float() / 127.5 - 1
+
+
 @pytest.mark.parametrize("path", npz_cases("screen2color_*"))
-def test_encoder(path):
+def test_the_way_back_to_colour(path):
     size, entry, expected = read(path)
-    manga, line = (torch.from_numpy(expected[name])[None, None] for name in ("manga", "line"))
-    height, width = manga.shape[-2:]
-    padded = [
-        nn.functional.pad(part, (0, -width % 256, 0, -height % 256), value=255).float() / 127.5 - 1
-        for part in (manga, line)
-    ]
-    step = entry.get("thinned", {}).get("real_SCR", 1)
-    code = network("enc", size)(*padded)[..., :height:step, :width:step].numpy()
-    assert code.shape == expected["real_SCR"].shape
-    assert np.abs(code - expected["real_SCR"]).max() < CLOSE
+    manga, line = (padded(torch.from_numpy(expected[name])[None, None]) for name in ("manga", "line"))
+    height, width = expected["manga"].shape
+    mean, variance = network("E", size)(padded(batch(expected["rgb"])))
+    code = network("enc", size)(manga, line)
+    draws = FixedNoise(entry.get("noise", "zero"), entry["noise_shapes"])
+    color = network("G_INTSCR2RGB", size)(line, code, torch.from_numpy(expected["z"]), draws)
+    page = (color + 1) * (line + 1) / 2 - 1
+    got = {"z_enc": mean, "zvar_enc": variance, "real_SCR": code, "fake_RGB": page}
+    for name, value in got.items():
+        step = entry.get("thinned", {}).get(name, 1)
+        shown = (value[..., :height:step, :width:step] if value.ndim == 4 else value).numpy()
+        assert shown.shape == expected[name].shape
+        assert np.abs(shown - expected[name]).max() < CLOSE, name
+    if path.stem.endswith("_enc"):
+        assert np.abs(expected["z"] - mean.numpy()).max() < CLOSE
 
 
 @pytest.mark.parametrize("path", npz_cases("screen_small_75x117_zero"))
@@ -125,7 +148,7 @@ def test_typical_mistakes_do_not_pass(path, mistake, monkeypatch):
         white = lambda x: nn.functional.pad(x, (0, -x.shape[-1] % 256, 0, -x.shape[-2] % 256), value=255)  # noqa: E731
         monkeypatch.setattr("colorflow.styles.screen.path._pad_to_256", white)
     elif mistake == "bias left out":
-        monkeypatch.setattr("colorflow.styles.screen.decoder._Level._with_noise", lambda self, x, noise: x)
+        monkeypatch.setattr("colorflow.styles.screen.blocks.ChannelScale.apply_to_half", lambda self, x, noise: x)
     screen = module(batch(expected["image"]), Draws())
     if mistake == "luma once":
         screen = screen._replace(page=screen.once)
@@ -137,19 +160,18 @@ def test_typical_mistakes_do_not_pass(path, mistake, monkeypatch):
 def test_small_weights_are_those_of_the_rule(path):
     """The stored file also checks the filling, hence the full-size networks' weights."""
     stored = load_file(path.parent / "screen_small_weights.safetensors")
-    for kind in ("G_RGB2INTSCR", "dec", "enc"):
+    assert {key.split("/")[0] for key in stored} == BUILD.keys()
+    for kind in BUILD:
         state = network(kind, "small").state_dict()
         assert {key for key in stored if key.startswith(f"{kind}/")} == {f"{kind}/{key}" for key in state}
         assert all(torch.equal(stored[f"{kind}/{key}"], value) for key, value in state.items())
 
 
-@pytest.mark.parametrize(
-    ("kind", "build"), [("G_RGB2INTSCR", ScreenGenerator), ("dec", ScreenDecoder), ("enc", ScreenEncoder)]
-)
-def test_full_size_networks_are_the_official_ones_key_by_key(kind, build):
+@pytest.mark.parametrize("kind", BUILD)
+def test_full_size_networks_are_the_official_ones_key_by_key(kind):
     entry = released_keys(kind, "screen.json")
     with torch.device("meta"):
-        module = build()
+        module = BUILD[kind]()
     assert shapes(module.state_dict()) == entry["state_dict"]
     assert sum(parameter.numel() for parameter in module.parameters()) == entry["params"]
 

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from tiny_benchmark import write_chapters as write_pages
 from tiny_comics import SIZE, BlockEncoder, write_chapters
-from tiny_runs import tiny_config
+from tiny_runs import run_script, tiny_config
 from tiny_styles import seeded, write_released
 
 from colorflow import config
+from colorflow.config import CONFIGS
 from colorflow.data.dataset import ShardDataset
 from colorflow.data.page_transform import PageTransform
 from colorflow.data.shard_index import INDEX, read_index
@@ -176,3 +177,31 @@ def test_a_run_from_shards_records_how_their_renditions_were_made(built, tmp_pat
     record = fit(cfg)
     assert record["second"] == {"name": "procedural", "class": "RecordedStyle"}
     assert record["recorded"]["procedural"]["class"] == "ProceduralStyle"
+
+
+def run_data_script(name, *overrides):
+    """Run a script of data/ as a user does; what it says last."""
+    done = run_script(f"data/{name}.py", *overrides, cwd=CONFIGS.parent)
+    return done.returncode, (done.stderr or done.stdout).strip().splitlines()[-1]
+
+
+def test_the_scripts_take_a_style_by_name(tmp_path):
+    """Benchmarks blend half and half, as the released demo; shards keep the rendition alone."""
+    source = write_chapters(tmp_path / "in", chapters=2, pages=3)
+    given = (f"source={source}", "style=procedural")
+    assert run_data_script("build_benchmark", *given, f"output={tmp_path}/benchmark")[0] == 0
+    shards = (*given, f"output={tmp_path}/shards", "page_size=[32,48]", "val_chapters=1")
+    assert run_data_script("build_shards", *shards)[0] == 0
+    settings = json.loads((tmp_path / "benchmark" / "benchmark.json").read_text())["style_settings"]["procedural"]
+    assert settings["weight"] == [0.5, 0.5]
+    assert settings["second"]["scan"]["share"] == 0.5
+    assert read_index(tmp_path / "shards").styles["procedural"]["weight"] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["build_benchmark", "build_shards"])
+def test_the_scripts_say_which_weights_are_missing(tmp_path, name):
+    source = write_chapters(tmp_path / "in", chapters=2, pages=3)
+    code, said = run_data_script(name, f"source={source}", f"output={tmp_path}/out", "style=screenstyle")
+    assert code == 1
+    assert said.startswith("error: style.weights: expected a folder with ScreenStyle/")
+    assert not (tmp_path / "out").exists()

@@ -12,33 +12,53 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class SpectralConv2d(nn.Module):
-    """A 3 x 3 convolution, replicated by one pixel, its weight divided by a stored spectral norm.
+class _Spectral(nn.Module):
+    """A weight divided by its stored spectral norm.
 
-    The file holds ``weight_orig`` and the vectors ``u`` and ``v``; in eval mode nothing is iterated: the norm is
+    The files hold ``weight_orig`` and the vectors ``u`` and ``v``; in eval mode nothing is iterated: the norm is
     ``u . W v``.
     """
 
     weight_u: Tensor
     weight_v: Tensor
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, *shape: int) -> None:
         super().__init__()
+        self.bias = nn.Parameter(torch.zeros(shape[0]))
+        self.weight_orig = nn.Parameter(nn.init.kaiming_normal_(torch.empty(shape)))
+        with torch.no_grad():  # any vectors would do: the weights of a file were trained with its own
+            flat = self.weight_orig.flatten(1)
+            right = F.normalize(flat.sum(0), dim=0)
+        self.register_buffer("weight_u", F.normalize(flat.detach() @ right, dim=0))
+        self.register_buffer("weight_v", right)
+
+    @property
+    def weight(self) -> Tensor:
+        """The normalised weight."""
+        return self.weight_orig / (self.weight_u @ (self.weight_orig.flatten(1) @ self.weight_v))
+
+
+class SpectralConv2d(_Spectral):
+    """A 3 x 3 convolution, replicated by one pixel."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(outputs, inputs, 3, 3)
         self.stride = stride
-        self.bias = nn.Parameter(torch.empty(outputs))
-        self.weight_orig = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
-        self.register_buffer("weight_u", torch.empty(outputs))
-        self.register_buffer("weight_v", torch.empty(inputs * 9))
-        nn.init.kaiming_normal_(self.weight_orig)
-        nn.init.zeros_(self.bias)
-        with torch.no_grad():  # any vectors would do: the norm they give is what the file's weights were trained with
-            self.weight_v.copy_(F.normalize(self.weight_orig.flatten(1).sum(0), dim=0))
-            self.weight_u.copy_(F.normalize(self.weight_orig.flatten(1) @ self.weight_v, dim=0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(B, outputs, h, w)`` of ``(B, inputs, H, W)``."""
-        norm = self.weight_u @ (self.weight_orig.flatten(1) @ self.weight_v)
-        return F.conv2d(pad(x, 1), self.weight_orig / norm, self.bias, self.stride)
+        return F.conv2d(pad(x, 1), self.weight, self.bias, self.stride)
+
+
+class SpectralLinear(_Spectral):
+    """A linear layer."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(outputs, inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, outputs)`` of ``(B, inputs)``."""
+        return F.linear(x, self.weight, self.bias)
 
 
 class ChannelScale(nn.Module):
@@ -48,6 +68,14 @@ class ChannelScale(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
+
+    def apply_to_half(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        """Add scaled noise and the bias to the first half of the channels; the bias acts without noise too."""
+        half = x.shape[1] // 2
+        added = self.bias[:half, None, None].expand(x.shape[0], half, *x.shape[2:])
+        if noise is not None:
+            added = added + noise[:, :half] * self.weight[:half, None, None]
+        return x + F.pad(added, (0, 0, 0, 0, 0, x.shape[1] - half))
 
 
 def pad(x: Tensor, pixels: int) -> Tensor:

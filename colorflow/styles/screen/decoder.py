@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from colorflow.styles.screen.blocks import ChannelScale, double, layer_norm, leaky, pad
 
@@ -79,16 +78,8 @@ class _Level(nn.Module):
         if self.dropout:
             raised = draws.drop(raised)
         if self.transposed:
-            raised = self._with_noise(raised, draws.noise(raised))
+            raised = self.noiseblock.apply_to_half(raised, draws.noise(raised))
         return torch.cat([raised, skip], dim=1)
-
-    def _with_noise(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        """Add scaled noise and the bias to the first half of the channels; the bias acts without noise too."""
-        half = x.shape[1] // 2
-        added = self.noiseblock.bias[:half, None, None].expand(x.shape[0], half, *x.shape[2:])
-        if noise is not None:
-            added = added + noise[:, :half] * self.noiseblock.weight[:half, None, None]
-        return x + F.pad(added, (0, 0, 0, 0, 0, x.shape[1] - half))
 
 
 class _Outermost(nn.Module):
