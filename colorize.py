@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -16,18 +17,28 @@ config.register_resolvers()
 quiet_libraries()
 log = get_logger("colorflow.colorize")
 
+_SAME_RESULT = ("device", "offload", "row_tile")  # keys of the pipeline that change where and how, not what
+
 
 def colorize(cfg: DictConfig) -> ColorizeReport:
-    """Find the pages, load the model, colour, say what was done."""
+    """Find the pages, colour those that are not there, say what was done."""
     jobs = find_jobs(cfg.pages, cfg.references)
-    fingerprint = digest_json(config.to_dict(cfg.pipeline))
-    pipeline = config.build(cfg.pipeline)
-    options = config.build(cfg.options, fingerprint=fingerprint)
-    report = colorize_chapters(pipeline, jobs, Path(cfg.output), options)
+    made_with = {key: value for key, value in config.to_dict(cfg.pipeline).items() if key not in _SAME_RESULT}
+    options = config.build(cfg.options, fingerprint=digest_json(made_with))
+    if cfg.attention.region is not None:
+        options = replace(options, attention=config.build(cfg.attention))
+    report = colorize_chapters(lambda: config.build(cfg.pipeline), jobs, Path(cfg.output), options)
     counts = {"coloured": report.colored, "kept": report.kept, "in colour already": report.passed_through}
     log.info("%s: %s", cfg.output, ", ".join(f"{len(pages)} {name}" for name, pages in counts.items()))
+    if report.warnings:
+        log.warning("warnings (%d), see above: %s", len(report.warnings), ", ".join(report.warnings))
     if report.failures:
-        log.warning("%d pages failed, the same command tries them again: %s", len(report.failures), report.failures)
+        log.warning(
+            "%d of %d pages failed, the same command tries them again:\n%s",
+            len(report.failures),
+            report.pages,
+            report.listed(),
+        )
     if report.failures and not any(counts.values()):
         raise RuntimeError(f"no page could be coloured; the first failure: {next(iter(report.failures.values()))}")
     return report

@@ -24,6 +24,7 @@ def train(cfg: DictConfig, following: Sequence[DictConfig] = ()) -> Path:
     """Train, then what follows, then evaluate; returns the run folder."""
     run_dir = Path(cfg.paths.run_dir)
     for run in (cfg, *following):
+        log.info("training %s in %s", run.experiment_name, run.paths.run_dir)
         fit(run)
     if cfg.benchmark and is_rank_zero():
         evaluate.run(cfg, run_dir / "evaluation")

@@ -16,7 +16,7 @@ from PIL import Image
 from colorflow.data.toon import ToonSpec, draw_chapter
 from colorflow.metrics.functional import psnr
 from colorflow.models.base import load_base
-from colorflow.pipelines.colorflow import with_luminance
+from colorflow.pipelines.luminance import with_luminance
 from colorflow.utils.images import to_image, to_tensor
 
 FULL_SIZE = (192, 288)

@@ -9,6 +9,7 @@ those of the released code, and held by the parity fixtures ``a_*``. The canvas 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import floor, log, sqrt
 
 import torch
 from PIL import Image
@@ -25,6 +26,9 @@ PATCHES_PER_PAGE = 5
 
 STRETCH_LIMIT = 0.15
 """Relative aspect difference below which a page is stretched and not cropped (released code)."""
+
+ASPECT_LIMIT = 2.0
+"""Aspect up to which, either way, a canvas follows a page (our choice; the released demo's sizes reach 1.56)."""
 
 # (row, column) of each slot on the 4 x 4 grid of half pages, ranks 0 to 2 for TL, TR, BL, BR: the best
 # match adjoins the query horizontally, the second vertically, the third takes the corner (released code).
@@ -62,6 +66,41 @@ def fit_box(page: Size, size: Size) -> Box:
         crop = (width, max(1, int(width / target_ratio)))
     left, top = (width - crop[0]) // 2, (height - crop[1]) // 2
     return left, top, left + crop[0], top + crop[1]
+
+
+def matching_size(page: Size, model: Size, multiple: int) -> Size:
+    """Choose the page size (W, H) on the canvas for a page's own aspect, at about the cost of the model's size.
+
+    Of the four sizes around the one of equal area, the nearest in aspect: each side differs from it by less than one
+    ``multiple``. What remains of a difference is stretched by `fit_page`. A page more extreme than `ASPECT_LIMIT` gets
+    a canvas of that limit, of which `fit_page` shows the centre: the slots of the references have the aspect of the
+    canvas, and would show only a sliver of theirs.
+
+    Args:
+        page: Size of the page, any.
+        model: Page size the model was trained at.
+        multiple: What both sides are multiples of: twice the VAE's factor lets the query begin on a latent pixel.
+
+    Returns:
+        The model's own size for a page of its aspect, where that is a multiple.
+
+    Raises:
+        ValueError: For sizes under 1.
+    """
+    if min(*page, *model, multiple) < 1:
+        raise ValueError(f"matching_size: expected sizes of at least 1, got {page}, {model} and multiple {multiple}")
+    aspect = min(max(page[0] / page[1], 1 / ASPECT_LIMIT), ASPECT_LIMIT)
+    area = model[0] * model[1] / multiple**2
+    width, height = sqrt(area * aspect), sqrt(area / aspect)
+    sizes = [(w, h) for w in _neighbours(width) for h in _neighbours(height)]
+    best = min(sizes, key=lambda size: (round(abs(log(size[0] / size[1] / aspect)), 6), abs(log(size[0] / width))))
+    return best[0] * multiple, best[1] * multiple
+
+
+def _neighbours(side: float) -> tuple[int, int]:
+    """The integers below and above; those at and above where it is one, up to rounding."""
+    low = max(1, floor(side + 1e-9))
+    return low, low + 1
 
 
 def query_patches(page: Image.Image) -> list[Image.Image]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from typing import Protocol
 
@@ -42,9 +42,10 @@ class IndexedPool:
     key: str
     pages: tuple[Image.Image, ...]
     embeddings: Tensor | None
+    _views: dict[tuple[str, int], Image.Image] = field(default_factory=dict, init=False, repr=False)
 
     def patch_image(self, reference_id: str, patch: int) -> Image.Image:
-        """Return one view of one page: 0 the whole page, 1 to 4 its quadrants.
+        """Return one view of one page: 0 the whole page, 1 to 4 its quadrants; cut once, not to be modified.
 
         Raises:
             KeyError: For an id or a view that the pool does not have.
@@ -54,7 +55,10 @@ class IndexedPool:
                 f"expected one of the pool's {len(self.ids)} ids and a view from 0 to 4, got "
                 f"{reference_id!r} and {patch}; look patches up in the pool they were selected from"
             )
-        return reference_patches(self.pages[self.ids.index(reference_id)])[patch]
+        if (reference_id, patch) not in self._views:
+            views = reference_patches(self.pages[self.ids.index(reference_id)])
+            self._views[reference_id, patch] = views[patch]
+        return self._views[reference_id, patch]
 
 
 class Retriever(Protocol):
@@ -138,12 +142,13 @@ class SimilarityRetriever:
 
     Args:
         encoder: Embeds queries and references alike.
-        cached_pools: How many indexed pools are kept.
+        cached_pools: How many indexed pools are kept; with 0 here and in ``cached_pages`` every page embeds its pool
+            again, as released.
         cached_pages: How many pages' embeddings are kept, by content: pools that share pages (leave-one-out) share
             them, so that a reference is encoded once a chapter.
     """
 
-    def __init__(self, encoder: PatchEncoder, cached_pools: int = 4, cached_pages: int = 4096) -> None:
+    def __init__(self, encoder: PatchEncoder, cached_pools: int = 8, cached_pages: int = 4096) -> None:
         self.encoder = encoder
         self.cached_pools, self.cached_pages = cached_pools, cached_pages
         self.name = f"similarity-{encoder.name}"

@@ -9,7 +9,6 @@ with; a folder made with anything else is not continued.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from PIL import Image
 
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
 from colorflow.schema import Colorizer, PageRecord, ReferencePool
+from colorflow.utils.failures import allowed_failures
 from colorflow.utils.files import append_jsonl, read_jsonl, write_json_atomic, write_text_atomic
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.images import save_png, to_rgb
@@ -118,17 +118,6 @@ def generate(
             if len(failures) > allowed_failures(len(benchmark.pages), max_failures):
                 raise GenerationError(_too_many(row, failures, len(benchmark.pages), max_failures)) from error
     return GenerationReport(folder.parent, len(todo) - len(failures), len(done), tuple(failures))
-
-
-def allowed_failures(pages: int, fraction: float) -> int:
-    """Number of pages that may be missing: the fraction, rounded down, but one where any are allowed.
-
-    Raises:
-        ValueError: For a fraction outside [0, 1].
-    """
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"max_failures: expected a fraction in [0, 1], got {fraction}")
-    return max(1, math.floor(fraction * pages)) if fraction else 0
 
 
 def read_manifest(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:

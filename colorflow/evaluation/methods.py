@@ -11,8 +11,8 @@ from typing import Any
 from colorflow.evaluation.benchmark import References
 from colorflow.evaluation.run import MethodSpec
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
-from colorflow.pipelines.icp import Sampling
 from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.pipelines.recipes import Recipe
 from colorflow.schema import Colorizer
 from colorflow.utils.hashing import digest_file, digest_json
 
@@ -37,7 +37,7 @@ class Row:
 def colorflow_rows(
     weights: str,
     rows: Sequence[Row],
-    sampling: Sampling,
+    recipe: Recipe,
     retrieval: RetrievalSettings | None = None,
     device: str = "auto",
     dtype: str = "float32",
@@ -48,7 +48,7 @@ def colorflow_rows(
     Args:
         weights: Export folder.
         rows: What is to be compared.
-        sampling: Steps and scales.
+        recipe: How a page is computed.
         retrieval: Other than what the export folder names.
         device: ``auto`` takes the GPU where there is one.
         dtype: Of the networks.
@@ -62,7 +62,7 @@ def colorflow_rows(
 
     @cache
     def load() -> ColorFlowPipeline:
-        return load_pipeline(folder, retrieval=retrieval, gsrp=gsrp, device=device, dtype=dtype)
+        return load_pipeline(folder, recipe, retrieval=retrieval, gsrp=gsrp, device=device, dtype=dtype)
 
     def build(row: Row) -> Colorizer:
         shared = load()
@@ -70,14 +70,14 @@ def colorflow_rows(
             shared.icp,
             shared.retriever,
             shared.page_size,
-            sampling,
-            row.keep_luminance,
+            keep_luminance=row.keep_luminance,
             name=row.name,
             gsrp=None if row.gsrp is False else shared.gsrp,
+            recipe=recipe,
         )
 
     files = _digests(folder) | ({} if gsrp is None else {"gsrp from": _digests(source)})
-    shared_settings = [files, asdict(sampling), repr(retrieval), dtype]
+    shared_settings = [files, asdict(recipe), repr(retrieval), dtype]
     return {
         row.name: MethodSpec(
             lambda row=row: build(row),  # type: ignore[misc]

@@ -15,9 +15,10 @@ from typing import Any
 
 from colorflow.baselines.predictions import PredictionsError, PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage
-from colorflow.evaluation.generate import allowed_failures, read_manifest
+from colorflow.evaluation.generate import read_manifest
 from colorflow.evaluation.protocol import Protocol
 from colorflow.metrics import HIGHER_IS_BETTER
+from colorflow.utils.failures import allowed_failures
 from colorflow.utils.files import append_jsonl, read_jsonl
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.images import load_image

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
@@ -42,6 +44,40 @@ def encode_latents(vae: AutoencoderKL, images: Tensor, noise: Tensor) -> Tensor:
 def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     """``(B, 3, H, W)`` image in about [-1, 1] (not clamped) of scaled latents."""
     return vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
+
+
+class Region(NamedTuple):
+    """A part of a canvas to decode.
+
+    Attributes:
+        box: Pixels ``(left, top, right, bottom)``, the last two exclusive.
+        margin: Latent pixels around it that are decoded with it and cut off.
+    """
+
+    box: tuple[int, int, int, int]
+    margin: int
+
+
+def decode_region(vae: AutoencoderKL, latents: Tensor, region: Region) -> Tensor:
+    """A part of what `decode_latents` gives, without decoding the rest.
+
+    Approximate unless the margin takes in everything: group norm and the middle attention see the part alone, and
+    convolutions reach further than a small margin.
+
+    Args:
+        vae: Autoencoder.
+        latents: ``(B, C, h, w)``, scaled, of the whole canvas.
+        region: Part, inside the canvas.
+
+    Returns:
+        ``(B, 3, bottom - top, right - left)`` in about [-1, 1], not clamped.
+    """
+    (left, top, right, bottom), margin = region
+    factor, (height, width) = latent_factor(vae), latents.shape[-2:]
+    x, y = max(0, left // factor - margin), max(0, top // factor - margin)
+    part = latents[..., y : min(height, -(-bottom // factor) + margin), x : min(width, -(-right // factor) + margin)]
+    image = decode_latents(vae, part)
+    return image[..., top - y * factor : bottom - y * factor, left - x * factor : right - x * factor]
 
 
 def split_canvas(canvas: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

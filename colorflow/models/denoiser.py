@@ -7,6 +7,7 @@ are passed in. Model, pipeline and export know this interface alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -68,7 +69,8 @@ class Denoiser(ABC):
             guider: Of ``guider_class``.
             noisy_latents: ``(B, C, h, w)``.
             timesteps: ``(B,)`` or scalar integers in [0, 1000).
-            condition: ``(B, conditioning_channels, h, w)``.
+            condition: ``(B, conditioning_channels, h, w)``; or of B / n for n copies of the same latents under other
+                texts (guidance), for which the guider, blind to text, then runs once.
             encoder_hidden_states: ``(B, L, D)``.
             encoder_attention_mask: ``(B, L)``, 1 for tokens and 0 for padding; None where all are attended to.
             conditioning_scale: Factor on what the guider adds.
@@ -109,7 +111,7 @@ class SDDenoiser(Denoiser):
         """See `Denoiser.predict`; a mask is refused, as CLIP's padding is attended to (released code 3.4)."""
         if encoder_attention_mask is not None:
             raise ValueError("SDDenoiser: expected no encoder_attention_mask, got one; use it with PixArt-alpha only")
-        residuals = guider(noisy_latents, timesteps, condition, conditioning_scale)
+        residuals = _guide(guider, noisy_latents, timesteps, condition, conditioning_scale)
         return unet_with_residuals(network, noisy_latents, timesteps, encoder_hidden_states, residuals)
 
 
@@ -143,8 +145,19 @@ class PixArtDenoiser(Denoiser):
         """
         height, width = noisy_latents.shape[-2:]
         size = torch.tensor([float(height * self.factor), float(width * self.factor)], device=noisy_latents.device)
-        control = guider(noisy_latents, timesteps, condition, size, conditioning_scale)
+        control = _guide(guider, noisy_latents, timesteps, condition, size, conditioning_scale)
         answer = transformer_with_control(
             network, noisy_latents, timesteps, encoder_hidden_states, encoder_attention_mask, size, control
         )
         return answer[:, : noisy_latents.shape[1]]
+
+
+def _guide(
+    guider: ModelMixin, noisy_latents: Tensor, timesteps: Tensor, condition: Tensor, *others: Tensor | float
+) -> Sequence[Tensor]:
+    """What the guider adds to a batch; once for all where the batch is n copies of the condition's."""
+    count = len(condition)
+    copies = len(noisy_latents) // count
+    timesteps = timesteps if timesteps.ndim == 0 else timesteps[:count]
+    added: Sequence[Tensor] = guider(noisy_latents[:count], timesteps, condition, *others)
+    return added if copies == 1 else [item.repeat(copies, *[1] * (item.ndim - 1)) for item in added]

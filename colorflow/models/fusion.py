@@ -6,7 +6,7 @@ Parameter names and shapes are those of the released ``MultiResNetModel.bin``, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -14,6 +14,8 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn.functional import instance_norm, relu
+
+from colorflow.models.row_tiling import run_tiled
 
 NormMode = Literal["batch", "running"]
 UpsampleMode = Literal["bilinear", "bicubic"]
@@ -93,9 +95,9 @@ class FusionNetwork(ModelMixin, ConfigMixin):
     - A page's result depends on that page alone, whatever the batch, the number of devices or the place where a run
       was interrupted; only parameters count, so averaging the weights (EMA) averages everything.
 
-    ``running`` is cheaper where a page must be computed in strips, as no pass over the whole page precedes it, and
-    weights trained in ``batch`` run in it too. In a short run on toon pages it was 0.1 to 0.2 dB ahead of 23.6, against
-    a gain of 7.6 over the input (docs/deviations.md has the table): not a reason to depart from the released norm.
+    Weights trained in ``batch`` run in ``running`` too, and row by row (`set_row_tile`) both cost the same. In a short
+    run on toon pages ``running`` was 0.1 to 0.2 dB ahead of 23.6, against a gain of 7.6 over the input
+    (docs/deviations.md has the table): not a reason to depart from the released norm.
 
     Args:
         block_out_channels: Width of each level of the VAE.
@@ -121,6 +123,7 @@ class FusionNetwork(ModelMixin, ConfigMixin):
         stacks = [ResidualStack(2 * width, widths[min(level + 2, last)]) for level, width in enumerate(widths)]
         self.two_layer_resnets = nn.ModuleList(stacks)
         self.set_norm_mode(norm_mode)
+        self.row_tile: int | None = None
 
     def set_norm_mode(self, norm_mode: NormMode) -> None:
         """Switch every norm.
@@ -134,6 +137,19 @@ class FusionNetwork(ModelMixin, ConfigMixin):
             if isinstance(module, PageNorm):
                 module.norm_mode = norm_mode
 
+    def set_row_tile(self, rows: int | None) -> None:
+        """Work through feature maps ``rows`` rows at a time: less memory, the same result up to rounding.
+
+        Only in evaluation mode without gradients; training keeps every feature map anyway. None, the initial state, is
+        one map at a time. Not kept with the weights: it belongs to the machine.
+
+        Raises:
+            ValueError: For fewer rows than 1.
+        """
+        if rows is not None and rows < 1:
+            raise ValueError(f"row_tile: expected None or at least 1 row, got {rows}")
+        self.row_tile = rows
+
     def forward(self, color: Sequence[Tensor], gray: Sequence[Tensor]) -> list[Tensor]:
         """Fuse the features of both images.
 
@@ -144,8 +160,32 @@ class FusionNetwork(ModelMixin, ConfigMixin):
         Returns:
             N + 1 features ``(B, C_min(i+2, N), h_i, w_i)``, at least 0, finest first.
         """
-        pairs = zip(self.two_layer_resnets, color, gray, strict=True)
-        return [stack(torch.cat(features, dim=1)) for stack, *features in pairs]
+        return list(self.coarse_to_fine(list(color), list(gray)))[::-1]
+
+    def coarse_to_fine(self, color: list[Tensor], gray: list[Tensor]) -> Iterator[Tensor]:
+        """The same, coarsest first, each fused when it is asked for: the finest hold most of the memory.
+
+        Args:
+            color: As `forward` takes them; the list is emptied on the way, so that features are freed once used.
+            gray: The same.
+
+        Raises:
+            ValueError: If there are not as many features as levels.
+        """
+        levels = len(self.two_layer_resnets)
+        if not levels == len(color) == len(gray):
+            raise ValueError(f"fusion: expected {levels} features of either image, got {len(color)} and {len(gray)}")
+        rows = None if self.training or torch.is_grad_enabled() else self.row_tile
+        for stack in reversed(self.two_layer_resnets):
+            features = [color.pop(), gray.pop()]
+            yield stack(_joined(features)) if rows is None else run_tiled(stack.children(), features, rows)
+
+
+def _joined(features: list[Tensor]) -> Tensor:
+    """Side by side in the channels; the list is emptied."""
+    joined = torch.cat(features, dim=1)
+    features.clear()
+    return joined
 
 
 def tap_widths(block_out_channels: Sequence[int]) -> list[int]:

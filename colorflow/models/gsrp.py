@@ -6,7 +6,7 @@ hooks (fixture ``d_gsrp``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 import torch
 from diffusers import AutoencoderKL
@@ -40,13 +40,13 @@ def posterior_of(vae: AutoencoderKL, feature: Tensor) -> DiagonalGaussianDistrib
     return DiagonalGaussianDistribution(hidden if vae.quant_conv is None else vae.quant_conv(hidden))
 
 
-def decode_with_skips(vae: AutoencoderKL, latents: Tensor, skips: Sequence[Tensor]) -> Tensor:
+def decode_with_skips(vae: AutoencoderKL, latents: Tensor, skips: Iterable[Tensor]) -> Tensor:
     """Decode with one feature added before the middle block and one before every up block.
 
     Args:
         vae: With N levels.
         latents: ``(B, C, h, w)``, a posterior sample without the scaling factor (released code 5.4).
-        skips: N + 1 fused features, finest first.
+        skips: N + 1 fused features, coarsest first, each taken where it is needed.
 
     Returns:
         ``(B, 3, H, W)`` in about [-1, 1].
@@ -54,15 +54,20 @@ def decode_with_skips(vae: AutoencoderKL, latents: Tensor, skips: Sequence[Tenso
     Raises:
         ValueError: If the number of features is not that of the VAE's levels + 1.
     """
-    decoder = vae.decoder
-    if len(skips) != len(decoder.up_blocks) + 1:
-        raise ValueError(f"this VAE takes {len(decoder.up_blocks) + 1} skips, got {len(skips)}")
+    decoder, remaining = vae.decoder, iter(skips)
     hidden = decoder.conv_in(latents if vae.post_quant_conv is None else vae.post_quant_conv(latents))
-    coarsest, *rest = reversed(skips)
-    hidden = decoder.mid_block(hidden + coarsest.to(hidden))
-    for block, skip in zip(decoder.up_blocks, rest, strict=True):
-        hidden = block(hidden + skip.to(hidden))
+    for number, block in enumerate((decoder.mid_block, *decoder.up_blocks)):
+        hidden = hidden + _next(remaining, number, len(decoder.up_blocks) + 1).to(hidden)
+        hidden = block(hidden)
+    if next(remaining, None) is not None:
+        raise ValueError(f"this VAE takes {len(decoder.up_blocks) + 1} skips, got more")
     return decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(hidden)))
+
+
+def _next(skips: Iterator[Tensor], number: int, expected: int) -> Tensor:
+    for skip in skips:
+        return skip
+    raise ValueError(f"this VAE takes {expected} skips, got {number}")
 
 
 class GSRPModel(nn.Module):
@@ -124,7 +129,7 @@ class GSRPModel(nn.Module):
             gray_features = encoder_features(self.vae, self._padded(gray))
             posterior = posterior_of(self.vae, color_features[-1])
             latents = posterior.mean if noise is None else posterior.mean + posterior.std * noise.to(posterior.mean)
-        fused = self.fusion(color_features, gray_features)
+        fused = self.fusion.coarse_to_fine(color_features, gray_features)
         return decode_with_skips(self.vae, latents, fused)[..., :height, :width]
 
     def _padded(self, images: Tensor) -> Tensor:

@@ -63,6 +63,11 @@ class OpenClipEncoder:
         """Return ``(N, D)`` float32 embeddings, not normalized."""
         return self._runner(images)
 
+    @property
+    def tower(self) -> nn.Module:
+        """The network itself, to be counted or moved."""
+        return self._runner.tower
+
 
 class ClipVisionEncoder:
     """A transformers ``CLIPVisionModelWithProjection`` folder, the form of the released weights.
@@ -87,6 +92,11 @@ class ClipVisionEncoder:
     def __call__(self, images: Sequence[Image.Image]) -> Tensor:
         """Return ``(N, D)`` float32 ``image_embeds``, not normalized."""
         return self._runner(images)
+
+    @property
+    def tower(self) -> nn.Module:
+        """The network itself, to be counted or moved."""
+        return self._runner.tower
 
 
 class HogEncoder:

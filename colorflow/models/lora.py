@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diffusers import ModelMixin
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,6 +28,12 @@ def add_lora(
 def lora_state_dict(net: ModelMixin) -> dict[str, Tensor]:
     """The LoRA tensors under peft's adapter-free names (``...to_q.lora_A.weight``)."""
     return get_peft_model_state_dict(net)
+
+
+def has_lora(net: ModelMixin) -> bool:
+    """Whether the net has LoRA layers that stand beside their base layers, not merged into them."""
+    layers = [module for module in net.modules() if isinstance(module, BaseTunerLayer)]
+    return bool(layers) and not any(layer.merged for layer in layers)
 
 
 def save_lora(net: ModelMixin, folder: Path) -> None:
@@ -74,8 +81,22 @@ def load_lora_state_dict(net: ModelMixin, tensors: dict[str, Tensor], source: st
 def merge_lora(net: ModelMixin) -> None:
     """Fold the LoRA product into the base weights for inference (equal up to rounding)."""
     for module in net.modules():
-        if hasattr(module, "merge") and hasattr(module, "lora_A"):
+        if isinstance(module, BaseTunerLayer):
             module.merge()
+
+
+def fuse_lora(net: ModelMixin) -> None:
+    """Merge, and put the base layers back where the LoRA layers stood: stock modules, no LoRA tensors in memory.
+
+    Equal up to rounding in the base's precision, and not undone: only for a net that is run, never trained or saved.
+    """
+    merge_lora(net)
+    for name, module in list(net.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            parent, _, own = name.rpartition(".")
+            setattr(net.get_submodule(parent), own, module.get_base_layer())
+    if hasattr(net, "peft_config"):
+        del net.peft_config
 
 
 def _inject(net: ModelMixin, config: LoraConfig) -> None:

@@ -24,7 +24,7 @@ from colorflow.models.families import KINDS
 from colorflow.models.fusion import FusionNetwork
 from colorflow.models.gsrp import GSRPModel
 from colorflow.models.icp_model import ICPModel
-from colorflow.models.lora import load_lora, save_lora
+from colorflow.models.lora import has_lora, load_lora, save_lora
 from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.utils.files import write_json_atomic
 
@@ -38,12 +38,21 @@ _GSRP = "gsrp"
 
 @dataclass(frozen=True)
 class Export:
-    """What an export folder holds; ``gsrp`` shares the model's VAE."""
+    """What an export folder holds; ``gsrp`` shares the model's VAE.
+
+    Attributes:
+        model: Colorizer.
+        page_size: Page size (W, H) on the canvas.
+        retrieval: How patches are chosen; an encoder inside the folder by its whole path.
+        gsrp: Guided super-resolution, where there is one.
+        folder: The folder itself.
+    """
 
     model: ICPModel
     page_size: tuple[int, int]
     retrieval: RetrievalSettings
-    gsrp: GSRPModel | None = None
+    gsrp: GSRPModel | None
+    folder: Path
 
 
 @contextmanager
@@ -67,19 +76,89 @@ def save_export(
 ) -> None:
     """Write an export folder; an existing one is replaced only when the new one is complete."""
     with _replaced(folder) as fresh:
-        model.guider.save_pretrained(fresh / "guider")
         save_lora(model.network, fresh / "lora")
-        model.noise_scheduler.save_pretrained(fresh / "scheduler")
-        index = {
-            "_class_name": "ColorFlowPipeline",
-            "_colorflow_version": __version__,
-            "base": _save_base(model, fresh),
-            "page_size": list(page_size),
-            "retrieval": asdict(replace(retrieval, device="cpu")),
-        }
-        write_json_atomic(index, fresh / _INDEX)
-        if gsrp is not None:
-            gsrp.save_pretrained(fresh / _GSRP)
+        base = _save_base(model, fresh)
+        _save_rest(model, fresh, base, page_size, retrieval, gsrp)
+
+
+def save_loaded(export: Export | None, folder: Path, page_size: tuple[int, int], gsrp: GSRPModel | None) -> None:
+    """Write what `load_export` read, as it is in memory now, also over the folder that it came from.
+
+    Base and LoRA are copied from that folder where LoRA was merged since: they do not come apart again exactly. So is
+    an encoder that lies in it.
+
+    Args:
+        export: What was read; its page size and ``gsrp`` are not looked at.
+        folder: Where to.
+        page_size: Page size (W, H) on the canvas.
+        gsrp: Guided super-resolution, if any.
+
+    Raises:
+        ValueError: Without an export: the base's source is not known then.
+        FileNotFoundError: If something has to be copied and is not there any more.
+    """
+    if export is None:
+        raise ValueError(
+            "save_pretrained: expected a pipeline made by from_pretrained, got one made of its parts; use "
+            "colorflow.pipelines.export.save_export, which takes the model they came from"
+        )
+    model, source, retrieval = export.model, export.folder, export.retrieval
+    with _replaced(folder) as fresh:
+        if has_lora(model.network):
+            save_lora(model.network, fresh / "lora")
+            base = _save_base(model, fresh)
+        else:
+            base = _copy_base(source, fresh)
+        encoder = None if retrieval.folder is None else Path(retrieval.folder)
+        if encoder is not None and encoder.is_relative_to(source):
+            _copy(encoder, fresh / encoder.relative_to(source))
+            retrieval = replace(retrieval, folder=str(encoder.relative_to(source)))
+        _save_rest(model, fresh, base, page_size, retrieval, None if gsrp is None else gsrp.fusion)
+
+
+def _save_rest(
+    model: ICPModel,
+    folder: Path,
+    base: dict[str, Any],
+    page_size: tuple[int, int],
+    retrieval: RetrievalSettings,
+    gsrp: FusionNetwork | None,
+) -> None:
+    _save_network(model.guider, folder / "guider")
+    if gsrp is not None:
+        _save_network(gsrp, folder / _GSRP)
+    model.noise_scheduler.save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "ColorFlowPipeline",
+        "_colorflow_version": __version__,
+        "base": base,
+        "page_size": list(page_size),
+        "retrieval": asdict(replace(retrieval, device="cpu")),
+    }
+    write_json_atomic(index, folder / _INDEX)
+
+
+def _save_network(network: ModelMixin, folder: Path) -> None:
+    network.register_to_config(_name_or_path="")  # diffusers notes where it was loaded from: a path of this machine
+    network.save_pretrained(folder)
+
+
+def _copy_base(source: Path, folder: Path) -> dict[str, Any]:
+    """LoRA, and the base where it lies in the folder; the base's entry of the index."""
+    _copy(source / "lora", folder / "lora")
+    entry: dict[str, Any] = _read_index(source)["base"]
+    if entry["source"] == _INSIDE:
+        _copy(source / _INSIDE, folder / _INSIDE)
+    return entry
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_dir():
+        raise FileNotFoundError(
+            f"save_pretrained: expected {source} to copy (LoRA that was merged since loading and its base, an encoder "
+            "that lies in the folder), got nothing; keep the folder, or load it without merging"
+        )
+    shutil.copytree(source, target)
 
 
 def save_gsrp(fusion: FusionNetwork, folder: Path, colorizer: Path | None = None) -> None:
@@ -133,7 +212,7 @@ def load_export(folder: Path, dtype: torch.dtype = torch.float32, gsrp: Path | N
         retrieval = replace(retrieval, folder=str(folder / retrieval.folder))
     gsrp = gsrp or (folder if (folder / _GSRP).exists() else None)
     page_size = (index["page_size"][0], index["page_size"][1])
-    return Export(model, page_size, retrieval, None if gsrp is None else load_gsrp(gsrp, model.vae))
+    return Export(model, page_size, retrieval, None if gsrp is None else load_gsrp(gsrp, model.vae), folder)
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

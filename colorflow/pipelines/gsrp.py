@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from colorflow.canvas import fit_box
 from colorflow.models.gsrp import GSRPModel
@@ -30,3 +31,27 @@ def super_resolve(model: GSRPModel, page: Image.Image, color: Image.Image) -> Im
     whole = gray.convert("RGB")
     whole.paste(result, box[:2])
     return whole
+
+
+@torch.no_grad()
+def super_resolve_released(model: GSRPModel, page: Image.Image, color: Image.Image, noise: Tensor) -> Image.Image:
+    """Colour a page as the released demo does (released code 5): 8 bits in between, posterior sampled, truncated.
+
+    Args:
+        model: In evaluation mode.
+        page: Black-and-white page, at the size of the result.
+        color: W x H, ICP's result for the page.
+        noise: ``(1, C, h, w)`` standard normal draw of the posterior.
+
+    Returns:
+        RGB, the size of ``page``.
+    """
+    device = model.vae.device
+    upsampled = color.resize(page.size, Image.Resampling.BICUBIC)
+    shown = (to_tensor(image)[None].to(device) for image in (page.convert("L"), upsampled))
+    return to_image(model(*shown, noise.to(device))[0], truncate=True)
+
+
+def posterior_shape(model: GSRPModel, page: Image.Image) -> tuple[int, int, int]:
+    """``(C, h, w)`` of the latents that super-resolution draws for a page."""
+    return (model.vae.config.latent_channels, -(-page.height // model.factor), -(-page.width // model.factor))

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, ModelMixin, PixArtTransformer2DModel, UNet2DConditionModel
 from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
 
-from colorflow.models.conditioning import decode_latents, encode_condition, latent_factor, latent_size
+from colorflow.models.conditioning import (
+    Region,
+    decode_latents,
+    decode_region,
+    encode_condition,
+    latent_factor,
+    latent_size,
+)
 from colorflow.models.denoiser import Denoiser, PixArtDenoiser, SDDenoiser
 from colorflow.models.guider import ColorizationGuider
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.pixart_guider import PixArtGuider
 
-StepCallback = Callable[[int, int, Tensor], None]
+StepCallback = Callable[[Any, int, int, dict[str, Tensor]], "dict[str, Tensor] | None"]
+"""diffusers' ``callback_on_step_end``: (pipeline, step index, timestep, {"latents": ...}); may return other latents."""
+
+Stage = Literal["retrieve", "encode", "denoise", "decode", "super_resolve"]
+StageCallback = Callable[[Stage], None]
+"""Called when a stage begins."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +116,10 @@ class ICPPipeline(DiffusionPipeline):
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         latents: Tensor | None = None,
         posterior_noise: Sequence[Tensor] | None = None,
+        share_condition: bool = False,
+        region: Region | None = None,
         callback_on_step_end: StepCallback | None = None,
+        callback_on_stage: StageCallback | None = None,
     ) -> Tensor:
         """Sample coloured canvases.
 
@@ -114,29 +130,44 @@ class ICPPipeline(DiffusionPipeline):
             generator: CPU generator, or one a canvas; then a canvas's result does not depend on its batch.
             latents: ``(B, C, h, w)`` initial noise instead of a draw.
             posterior_noise: VAE posterior draws of the (first, second) encoding instead of draws, each
-                ``(B, C, h, w)``, or ``(2 B, C, h, w)`` in the order [negative, positive] under guidance.
-            callback_on_step_end: Called with step index, timestep and latents.
+                ``(B, C, h, w)``, or ``(2 B, C, h, w)`` in the order [negative, positive] under guidance that does not
+                share its condition.
+            share_condition: Under guidance, encode and guide once for both halves; False is as released.
+            region: What is decoded; None decodes the whole canvas.
+            callback_on_step_end: See `StepCallback`.
+            callback_on_stage: See `StageCallback`.
 
         Returns:
-            ``(B, 3, H, W)`` float32 in [-1, 1].
+            ``(B, 3, H, W)``, or the region's size, float32 in [-1, 1].
         """
+        announce: StageCallback = callback_on_stage or (lambda stage: None)
         guided = sampling.guidance_scale > 1.0
+        copies = 2 if guided and not share_condition else 1
         shape = (self.vae.config.latent_channels, *latent_size(self.vae, *canvas.shape[-2:]))
-        draws = _draw(generator, len(canvas), 5 if guided else 3, shape)
-        if latents is None:
-            latents = draws[0]
+        draws = _draw(generator, len(canvas), 1 + 2 * copies, shape)
         if posterior_noise is None:
-            posterior_noise = (torch.cat(draws[1:3]), torch.cat(draws[3:5])) if guided else draws[1:3]
-        condition = self._encode(canvas, mask, posterior_noise, 2 if guided else 1)
-        embeds, embeds_mask = self._prompt(len(canvas), guided)
-        self.scheduler.set_timesteps(sampling.num_inference_steps, device=self._execution_device)
+            posterior_noise = (torch.cat(draws[1 : 1 + copies]), torch.cat(draws[1 + copies :]))
+        announce("encode")
+        condition = self._encode(canvas, mask, posterior_noise, copies)
+        announce("denoise")
+        latents = self._denoise(draws[0] if latents is None else latents, condition, sampling, callback_on_step_end)
+        announce("decode")
+        image = decode_latents(self.vae, latents) if region is None else decode_region(self.vae, latents, region)
+        return image.float().clamp(-1.0, 1.0)
+
+    def _denoise(self, latents: Tensor, condition: Tensor, sampling: Sampling, callback: StepCallback | None) -> Tensor:
+        """``(B, C, h, w)`` noise to latents; condition ``(B, ...)``, or ``(2 B, ...)`` where halves have their own."""
+        embeds, embeds_mask = self._prompt(len(latents), sampling.guidance_scale > 1.0)
+        # On the CPU, where the schedulers keep their sigmas: none of a step's branches then waits for the GPU.
+        self.scheduler.set_timesteps(sampling.num_inference_steps, device="cpu")
         latents = latents.to(self._execution_device, self.network.dtype) * self.scheduler.init_noise_sigma
         for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
             prediction = self.predict(latents, timestep, condition, embeds, sampling, embeds_mask)
             latents = self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]
-            if callback_on_step_end is not None:
-                callback_on_step_end(index, int(timestep), latents)
-        return decode_latents(self.vae, latents).float().clamp(-1.0, 1.0)
+            if callback is not None:
+                changed = callback(self, index, int(timestep), {"latents": latents})
+                latents = (changed or {}).get("latents", latents)
+        return latents
 
     def predict(
         self,
@@ -147,8 +178,12 @@ class ICPPipeline(DiffusionPipeline):
         sampling: Sampling,
         embeds_mask: Tensor | None = None,
     ) -> Tensor:
-        """One (guided) prediction ``(B, C, h, w)``; condition, embeds and mask are ``(2 B, ...)`` under guidance."""
-        guided = len(condition) == 2 * len(latents)
+        """One (guided) prediction ``(B, C, h, w)``.
+
+        Under guidance embeds and mask are ``(2 B, ...)``, [negative, positive]; so is the condition, or ``(B, ...)``
+        where both halves share it.
+        """
+        guided = len(embeds) == 2 * len(latents)
         model_input = torch.cat([latents, latents]) if guided else latents
         model_input = self.scheduler.scale_model_input(model_input, timestep)
         scale = sampling.conditioning_scale
@@ -161,15 +196,19 @@ class ICPPipeline(DiffusionPipeline):
         return negative + sampling.guidance_scale * (positive - negative)
 
     def _encode(self, canvas: Tensor, mask: Tensor, noises: Sequence[Tensor], copies: int) -> Tensor:
-        """The condition; under guidance the canvas is doubled before encoding, as released (3.1)."""
+        """The condition; of two copies under guidance as released, which doubles the canvas before encoding (3.1)."""
         device = self._execution_device
         canvas = canvas.to(device).repeat(copies, 1, 1, 1)
         mask = mask.to(device).expand(len(canvas) if len(mask) == 1 else -1, -1, -1, -1)
         if len(mask) != len(canvas):
             mask = mask.repeat(copies, 1, 1, 1)
-        noises = [noise.to(device) for noise in noises]
-        channels = self.guider.conditioning_channels
-        return encode_condition(self.vae, canvas, mask, channels, (noises[0], noises[-1]))
+        first, second = noises[0].to(device), noises[-1].to(device)
+        if len(first) != len(canvas) or len(second) != len(canvas):
+            raise ValueError(
+                f"posterior_noise: expected draws for {len(canvas)} encoded canvases (B; 2 B under guidance without "
+                f"share_condition), got {len(first)} and {len(second)}"
+            )
+        return encode_condition(self.vae, canvas, mask, self.guider.conditioning_channels, (first, second))
 
     def _prompt(self, batch: int, guided: bool) -> tuple[Tensor, Tensor | None]:
         """Embeddings and masks of the text, [negative, positive] under guidance."""

@@ -33,8 +33,12 @@ class RetrievalSettings:
     dtype: str = "float32"
 
 
-def build_retriever(settings: RetrievalSettings) -> Retriever:
+def build_retriever(settings: RetrievalSettings, cache: bool = True) -> Retriever:
     """Build the retriever that the settings name.
+
+    Args:
+        settings: Kind and encoder.
+        cache: Whether a reference page's embeddings are kept for the next page; the released demo keeps none.
 
     Raises:
         ValueError: For an unknown kind.
@@ -43,7 +47,8 @@ def build_retriever(settings: RetrievalSettings) -> Retriever:
         return RandomRetriever()
     if settings.kind == "none":
         return NoReferences()
-    return SimilarityRetriever(_build_encoder(settings))
+    encoder = _build_encoder(settings)
+    return SimilarityRetriever(encoder) if cache else SimilarityRetriever(encoder, cached_pools=0, cached_pages=0)
 
 
 def _build_encoder(settings: RetrievalSettings) -> PatchEncoder:

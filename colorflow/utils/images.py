@@ -123,11 +123,12 @@ def to_tensor(image: Image.Image) -> Tensor:
     return pixels.permute(2, 0, 1).float().div(255).mul(2).sub(1).contiguous()
 
 
-def to_image(tensor: Tensor) -> Image.Image:
+def to_image(tensor: Tensor, truncate: bool = False) -> Image.Image:
     """Convert a tensor to an RGB image, rounding to the nearest level.
 
     Args:
         tensor: ``(3, H, W)`` float in [-1, 1], any device and dtype; values outside are clamped.
+        truncate: Round down instead, as the released demo does after super-resolution (released code 5.5).
 
     Raises:
         ValueError: For another shape, and for NaN or infinite values.
@@ -137,7 +138,8 @@ def to_image(tensor: Tensor) -> Image.Image:
     values = tensor.detach().float().cpu()
     if not torch.isfinite(values).all():
         raise ValueError("to_image: expected finite values, got NaN or infinity; the model diverged upstream")
-    levels = values.div(2).add(0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+    scaled = values.div(2).add(0.5).clamp(0, 1).mul(255)
+    levels = (scaled if truncate else scaled.round()).to(torch.uint8)
     return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
 
 

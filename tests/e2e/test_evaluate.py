@@ -40,7 +40,7 @@ def asked(debug_run):
         "benchmark=folder",
         f"benchmark.root={debug_run.benchmark}",
         f"method.rows={plain(cfg['method']['rows'])}",
-        f"method.sampling.num_inference_steps={cfg['method']['sampling']['num_inference_steps']}",
+        f"recipe.sampling.num_inference_steps={cfg['recipe']['sampling']['num_inference_steps']}",
         f"metrics.metric_size={plain(cfg['metrics']['metric_size'])}",
     ]
 

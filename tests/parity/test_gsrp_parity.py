@@ -74,13 +74,15 @@ def test_fusion(path: Path, part: str, norm_mode: NormMode) -> None:
         assert not torch.equal(value, tensors[f"gsrp.{key}"])
 
 
+@pytest.mark.parametrize("row_tile", [None, 5], ids=["whole", "tiled"])
 @pytest.mark.parametrize(("part", "norm_mode"), [("train", "batch"), ("eval", "running")])
 @pytest.mark.parametrize("path", cases("d_gsrp"))
 @torch.no_grad()
-def test_page(path: Path, part: str, norm_mode: NormMode) -> None:
+def test_page(path: Path, part: str, norm_mode: NormMode, row_tile: int | None) -> None:
     """The whole model as we run it, in evaluation mode: ``batch`` gives the released result there too."""
     config, tensors = load(path)
     model = build(config, tensors, norm_mode)
+    model.fusion.set_row_tile(row_tile)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     found = model(tensors["in.bw"], tensors["in.color"], tensors["in.noise"])
     assert_near(found, tensors[f"out.{part}.decoded"], "page")
@@ -95,7 +97,7 @@ def test_page(path: Path, part: str, norm_mode: NormMode) -> None:
 def test_without_guidance_it_is_the_decoder(path: Path) -> None:
     config, tensors = load(path)
     model = build(config, tensors)
-    zeros = [torch.zeros_like(item) for item in numbered(tensors, "out.eval.gsrp_hidden.")]
+    zeros = [torch.zeros_like(item) for item in reversed(numbered(tensors, "out.eval.gsrp_hidden."))]
     assert_near(decode_with_skips(model.vae, tensors["out.z"], zeros), tensors["out.decode_plain"], "plain")
 
 

@@ -167,7 +167,7 @@ def test_pipeline(path: Path, noise: str, monkeypatch: pytest.MonkeyPatch) -> No
         Sampling(config["steps"], config["guidance_scale"]),
         latents=tensors["in.init_latents"],
         posterior_noise=posterior_noise(config, tensors, noise),
-        callback_on_step_end=lambda index, timestep, values: latents.append(values),
+        callback_on_step_end=lambda pipe, index, timestep, tensors: latents.append(tensors["latents"]),
     )
     assert torch.equal(pipeline.scheduler.timesteps, tensors["out.timesteps"])
     torch.testing.assert_close(pipeline.scheduler.sigmas, tensors["out.sigmas"], atol=1e-6, rtol=1e-6)

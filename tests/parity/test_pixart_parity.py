@@ -116,7 +116,7 @@ def test_pipeline(path: Path) -> None:
         Sampling(config["steps"], config["guidance_scale"]),
         latents=tensors["in.init_latents"],
         posterior_noise=numbered(tensors, "in.vae_noise."),
-        callback_on_step_end=lambda index, timestep, values: latents.append(values),
+        callback_on_step_end=lambda pipe, index, timestep, tensors: latents.append(tensors["latents"]),
     )
     assert torch.equal(pipeline.scheduler.timesteps, tensors["out.timesteps"])
     expected = numbered(tensors, "out.latents_after_step.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,48 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from tiny_benchmark import color_page, write_chapters
+from tiny_painter import Painter, gray_chapters
 
 import colorize
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
 from colorflow.data.toon import ToonSpec, draw_page
-from colorflow.pipelines import chapters
+from colorflow.pipelines import chapter_report
 from colorflow.pipelines.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.pipelines.colorflow import ColorFlowOutput
+from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.pipelines.provenance import SOURCE_TYPE, is_marked
-from colorflow.schema import ReferencePool, RetrievedPatch
+from colorflow.schema import ReferencePool
 from colorflow.utils.color import is_colored
 
 QUIET = ColorizeOptions(progress=False)
-
-
-class Painter:
-    """Stands for the pipeline: paints pages red, the more the larger the pool; remembers what it was given."""
-
-    def __init__(self, stop_at: int | None = None, fail_on: tuple[int, ...] = ()) -> None:
-        self.calls: list[tuple[int, tuple[str, ...]]] = []
-        self.stop_at, self.fail_on = stop_at, fail_on
-
-    def __call__(self, page: Image.Image, references: ReferencePool, *, seed: int) -> ColorFlowOutput:
-        number = len(self.calls)
-        if number == self.stop_at:
-            raise KeyboardInterrupt
-        self.calls.append((seed, references.ids))
-        if number in self.fail_on:
-            raise RuntimeError("told to fail")
-        image = ImageOps.colorize(page.convert("L"), (40 + seed % 50, 0, 0), (255, 255 - len(references.ids), 0))
-        patches = tuple(
-            RetrievedPatch(name, 0, 0, rank, 0.5 + rank / 10) for rank, name in enumerate(references.ids[:2])
-        )
-        return ColorFlowOutput(image, page, page, patches or (RetrievedPatch("none", 0, 0, 0, math.nan),))
-
-
-def gray_chapters(root: Path, pages: dict[str, int]) -> Path:
-    """The chapters of ``write_chapters``, in black and white."""
-    write_chapters(root, pages)
-    for path in root.glob("*/*"):
-        Image.open(path).convert("L").save(path)
-    return root
 
 
 @pytest.fixture
@@ -74,7 +45,7 @@ def manifest(folder: Path) -> list[dict]:
 def test_every_page_is_coloured_in_natural_order_from_its_own_references(folders):
     pages, references, output = folders
     painter = Painter()
-    report = colorize_chapters(painter, find_jobs(pages, references), output, QUIET)
+    report = colorize_chapters(painter.load, find_jobs(pages, references), output, QUIET)
     assert report.colored == ["ep2/p1", "ep2/p2", "ep2/p3", "ep10/p1", "ep10/p2"]
     assert [ids for _, ids in painter.calls] == [("reference/ep2/p1", "reference/ep2/p2")] * 3 + [
         ("reference/ep10/p1",)
@@ -95,7 +66,7 @@ def test_a_flat_folder_is_one_chapter_and_flat_references_are_for_all(folders):
     shared = find_jobs(pages, references / "ep2")
     assert [len(job.references) for job in shared] == [2, 2]
     assert [job.references for job in find_jobs(pages, None)] == [(), ()]
-    assert colorize_chapters(Painter(), find_jobs(pages, None), output, QUIET).failures == {}
+    assert colorize_chapters(Painter().load, find_jobs(pages, None), output, QUIET).failures == {}
     assert manifest(output / "ep10")[0]["references"][0]["similarity"] is None
 
 
@@ -109,11 +80,11 @@ def test_a_chapter_without_references_where_others_have_some_is_told(folders):
 def test_a_stopped_run_goes_on_without_redoing_a_page(folders):
     pages, references, output = folders
     jobs = find_jobs(pages, references)
-    whole = colorize_chapters(Painter(), jobs, output.with_name("whole"), QUIET)
+    whole = colorize_chapters(Painter().load, jobs, output.with_name("whole"), QUIET)
     with pytest.raises(KeyboardInterrupt):
-        colorize_chapters(Painter(stop_at=2), jobs, output, QUIET)
+        colorize_chapters(Painter(stop_at=2).load, jobs, output, QUIET)
     painter = Painter()
-    report = colorize_chapters(painter, jobs, output, QUIET)
+    report = colorize_chapters(painter.load, jobs, output, QUIET)
     assert report.kept == ["ep2/p1", "ep2/p2"]
     assert len(painter.calls) == 3
     assert report.kept + report.colored == whole.colored
@@ -123,51 +94,69 @@ def test_a_stopped_run_goes_on_without_redoing_a_page(folders):
 def test_changed_and_missing_results_are_made_again(folders):
     pages, references, output = folders
     jobs = find_jobs(pages, references)
-    colorize_chapters(Painter(), jobs, output, QUIET)
+    colorize_chapters(Painter().load, jobs, output, QUIET)
     (output / "ep2" / "p1.png").write_bytes(b"half a file")
     (output / "ep2" / "p2.png").unlink()
     color_page(77).convert("L").save(pages / "ep10" / "p1.png")  # another input under the same name
-    report = colorize_chapters(Painter(), jobs, output, QUIET)
+    report = colorize_chapters(Painter().load, jobs, output, QUIET)
     assert report.colored == ["ep2/p1", "ep2/p2", "ep10/p1"]
-    assert colorize_chapters(Painter(), jobs, output, QUIET).colored == []
-    again = colorize_chapters(Painter(), jobs, output, ColorizeOptions(progress=False, overwrite=True))
+    assert colorize_chapters(Painter().load, jobs, output, QUIET).colored == []
+    again = colorize_chapters(Painter().load, jobs, output, ColorizeOptions(progress=False, overwrite=True))
     assert len(again.colored) == 5
 
 
 def test_other_settings_are_told_and_nothing_is_redone(folders, caplog):
     pages, references, output = folders
     jobs = find_jobs(pages, references)
-    colorize_chapters(Painter(), jobs, output, QUIET)
-    report = colorize_chapters(Painter(), jobs, output, ColorizeOptions(progress=False, fingerprint="other weights"))
+    colorize_chapters(Painter().load, jobs, output, QUIET)
+    other = ColorizeOptions(progress=False, fingerprint="other weights")
+    report = colorize_chapters(Painter().load, jobs, output, other)
     assert len(report.kept) == 5
-    assert "3 pages made with other settings are kept; overwrite=true" in caplog.text
+    assert "3 pages made with other settings are kept; options.overwrite=true" in caplog.text
 
 
 def test_a_failing_page_is_reported_and_tried_again(folders):
     pages, references, output = folders
     (pages / "ep2" / "p3.png").write_bytes(b"no picture")
     jobs = find_jobs(pages, references)
-    report = colorize_chapters(Painter(fail_on=(0,)), jobs, output, QUIET)
+    options = ColorizeOptions(progress=False, max_failures=0.4)
+    report = colorize_chapters(Painter(fail_on=(0,)).load, jobs, output, options)
     assert report.colored == ["ep2/p2", "ep10/p1", "ep10/p2"]
     assert set(report.failures) == {"ep2/p1", "ep2/p3"}
     assert "told to fail" in report.failures["ep2/p1"]
     assert "expected a readable picture" in report.failures["ep2/p3"]
     assert not (output / "ep2" / "p1.png").exists()
-    assert colorize_chapters(Painter(), jobs, output, QUIET).colored == ["ep2/p1"]
+    assert colorize_chapters(Painter().load, jobs, output, QUIET).colored == ["ep2/p1"]
 
 
 def test_the_command_fails_where_no_page_could_be_coloured(folders, monkeypatch):
     pages, references, output = folders
     options = ["weights=unused", f"pages={pages}", f"references={references}", f"output={output}"]
+    options.append("options.max_failures=1")
     monkeypatch.setattr(colorize.config, "build", lambda node, **more: options_of(node, more))
     cfg = compose_config("colorize", options)
     with pytest.raises(RuntimeError, match="no page could be coloured; the first failure: RuntimeError: told to fail"):
         colorize.colorize(cfg)
 
 
+def test_where_pages_are_computed_is_no_other_setting(monkeypatch, tmp_path):
+    """Device and memory savings change no result, so a run may be gone on with under others."""
+    seen = []
+    monkeypatch.setattr(colorize, "colorize_chapters", lambda load, jobs, output, options: seen.append(options))
+    monkeypatch.setattr(colorize, "find_jobs", lambda *_: [])
+    same = ["pipeline.device=cpu", "pipeline.offload=stages", "pipeline.row_tile=64"]
+    for more in ([], same, ["pipeline.keep_luminance=true"]):
+        with pytest.raises(AttributeError):  # the stand-in has no report
+            colorize.colorize(
+                compose_config("colorize", ["weights=w", f"pages={tmp_path}", f"output={tmp_path}", *more])
+            )
+    plain, elsewhere, other = (options.fingerprint for options in seen)
+    assert plain == elsewhere != other
+
+
 def options_of(node, more):
     """What the configuration would build, with a pipeline that always fails."""
-    quiet = ColorizeOptions(progress=False, contact_sheet=False, **more)
+    quiet = ColorizeOptions(progress=False, contact_sheet=False, max_failures=node.get("max_failures", 0), **more)
     return quiet if "ColorizeOptions" in node._target_ else Painter(fail_on=tuple(range(99)))
 
 
@@ -181,9 +170,9 @@ class Unaided(Painter):
 def test_the_sheet_does_not_take_a_page_without_references_for_one_in_colour(folders, monkeypatch):
     pages, _, output = folders
     drawn: list = []
-    monkeypatch.setattr(chapters, "draw_strip", lambda rows: drawn.extend(rows) or rows[0][0].image)
+    monkeypatch.setattr(chapter_report, "draw_strip", lambda rows: drawn.extend(rows) or rows[0][0].image)
     color_page(5).save(pages / "ep2" / "p3.png")
-    colorize_chapters(Unaided(), find_jobs(pages, None)[:1], output, QUIET)
+    colorize_chapters(Unaided().load, find_jobs(pages, None)[:1], output, QUIET)
     assert [row[-1].note for row in drawn] == ["", "", "in colour already"]
 
 
@@ -191,8 +180,8 @@ def test_a_damaged_reference_is_left_out(folders):
     pages, references, output = folders
     (references / "ep2" / "p1.png").write_bytes(b"no picture")
     painter = Painter()
-    report = colorize_chapters(painter, find_jobs(pages, references)[:1], output, QUIET)
-    assert list(report.failures) == ["reference ep2/p1"]
+    report = colorize_chapters(painter.load, find_jobs(pages, references)[:1], output, QUIET)
+    assert (list(report.warnings), report.failures) == (["reference ep2/p1"], {})
     assert painter.calls[0][1] == ("reference/ep2/p2",)
 
 
@@ -200,7 +189,7 @@ def test_pages_in_colour_pass_through_untouched_and_are_references(folders):
     pages, references, output = folders
     color_page(5).save(pages / "ep2" / "p3.png")
     painter = Painter()
-    report = colorize_chapters(painter, find_jobs(pages, references)[:1], output, QUIET)
+    report = colorize_chapters(painter.load, find_jobs(pages, references)[:1], output, QUIET)
     assert report.passed_through == ["ep2/p3"]
     assert painter.calls[0][1] == ("reference/ep2/p1", "reference/ep2/p2", "ep2/p3")
     passed = Image.open(output / "ep2" / "p3.png")
@@ -208,7 +197,7 @@ def test_pages_in_colour_pass_through_untouched_and_are_references(folders):
     assert not is_marked(passed)
     alone = Painter()
     options = ColorizeOptions(progress=False, use_colored_pages=False)
-    colorize_chapters(alone, find_jobs(pages, references)[:1], output.with_name("alone"), options)
+    colorize_chapters(alone.load, find_jobs(pages, references)[:1], output.with_name("alone"), options)
     assert alone.calls[0][1] == ("reference/ep2/p1", "reference/ep2/p2")
 
 
@@ -216,19 +205,19 @@ def test_coloured_pages_join_the_pool_in_sequence_also_after_a_stop(folders):
     pages, references, output = folders
     jobs, options = find_jobs(pages, references)[:1], ColorizeOptions(progress=False, sequential=True)
     painter = Painter()
-    colorize_chapters(painter, jobs, output, options)
+    colorize_chapters(painter.load, jobs, output, options)
     assert [len(ids) for _, ids in painter.calls] == [2, 3, 4]
     with pytest.raises(KeyboardInterrupt):
-        colorize_chapters(Painter(stop_at=1), jobs, output.with_name("stopped"), options)
+        colorize_chapters(Painter(stop_at=1).load, jobs, output.with_name("stopped"), options)
     rest = Painter()
-    colorize_chapters(rest, jobs, output.with_name("stopped"), options)
+    colorize_chapters(rest.load, jobs, output.with_name("stopped"), options)
     assert rest.calls == painter.calls[1:]
     assert digests(output) == digests(output.with_name("stopped"))
 
 
 def test_results_say_that_a_model_coloured_them(folders):
     pages, references, output = folders
-    colorize_chapters(Painter(), find_jobs(pages, references)[:1], output, QUIET)
+    colorize_chapters(Painter().load, find_jobs(pages, references)[:1], output, QUIET)
     for picture in ("p1.png", SHEET):
         image = Image.open(output / "ep2" / picture)
         assert is_marked(image)

@@ -12,8 +12,9 @@ from tiny_benchmark import Tint, tiny_benchmark
 
 from colorflow.baselines import GrayCopy
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
-from colorflow.evaluation.generate import GenerationError, allowed_failures, generate
+from colorflow.evaluation.generate import GenerationError, generate
 from colorflow.schema import PageRecord
+from colorflow.utils.failures import allowed_failures
 from colorflow.utils.files import read_jsonl
 from colorflow.utils.hashing import digest_file
 

@@ -76,6 +76,7 @@ def test_the_walk_is_diffusers_own_where_nothing_is_added(config: dict) -> None:
     posterior = posterior_of(vae, features[-1])
     assert torch.equal(posterior.parameters, vae.encode(images).latent_dist.parameters)
     fused = FusionNetwork(config["block_out_channels"]).eval()(features, features)
+    fused.reverse()  # the decoder takes the coarsest first
     zeros = [torch.zeros_like(item) for item in fused]
     assert torch.equal(decode_with_skips(vae, posterior.mean, zeros), vae.decode(posterior.mean).sample)
     for level in range(len(zeros)):
@@ -84,10 +85,18 @@ def test_the_walk_is_diffusers_own_where_nothing_is_added(config: dict) -> None:
         assert not torch.allclose(changed, vae.decode(posterior.mean).sample, atol=1e-3), f"level {level} is not used"
 
 
-def test_wrong_number_of_skips_is_refused() -> None:
+@pytest.mark.parametrize(("count", "got"), [(0, "0"), (3, "3"), (5, "more")])
+def test_wrong_number_of_skips_is_refused(count: int, got: str) -> None:
     vae = AutoencoderKL(**TOON_VAE)
-    with pytest.raises(ValueError, match="takes 4 skips, got 3"):
-        decode_with_skips(vae, noise(1, 8, 4, 4), [noise(1, 1, 1, 1)] * 3)
+    with pytest.raises(ValueError, match=f"takes 4 skips, got {got}"):
+        decode_with_skips(vae, noise(1, 8, 4, 4), [torch.zeros(1, 1, 1, 1)] * count)
+
+
+@pytest.mark.parametrize(("color", "gray"), [(3, 4), (4, 3), (5, 5)])
+def test_wrong_number_of_features_is_refused(color: int, gray: int) -> None:
+    one = torch.zeros(1, 4, 2, 2)
+    with pytest.raises(ValueError, match=f"expected 4 features of either image, got {color} and {gray}"):
+        FusionNetwork((4, 8, 12))([one] * color, [one] * gray)
 
 
 def test_a_fusion_network_of_another_vae_is_refused() -> None:

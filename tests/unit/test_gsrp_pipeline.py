@@ -19,7 +19,6 @@ from tiny_runs import loader, tiny_config, trainer
 from colorflow import config
 from colorflow.callbacks.ema import EMA
 from colorflow.callbacks.export import Export
-from colorflow.canvas import query_box
 from colorflow.data.page_transform import PageTransform
 from colorflow.evaluation.methods import Row, colorflow_rows
 from colorflow.models.fusion import FusionNetwork
@@ -30,6 +29,7 @@ from colorflow.pipelines.export import load_export, save_export, save_gsrp
 from colorflow.pipelines.gsrp import super_resolve
 from colorflow.pipelines.icp import Sampling
 from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.pipelines.recipes import Recipe
 from colorflow.retrieval import SimilarityRetriever, reference_pool
 from colorflow.schema import ColorizationSample
 from colorflow.styles.gray import GrayStyle
@@ -115,9 +115,8 @@ def test_the_pipeline_takes_its_own_result_further(model: ICPModel, gsrp: GSRPMo
     small, large = plain(PAGE, references, seed=3), whole(PAGE, references, seed=3)
     assert small.image.size == PAGE_SIZE
     assert large.image.size == PAGE.size
-    assert same(small.result_canvas, large.result_canvas)
-    centre = large.result_canvas.crop(query_box(PAGE_SIZE))
-    assert same(large.image, super_resolve(gsrp, PAGE, centre))
+    assert same(small.low_res, large.low_res)
+    assert same(large.image, super_resolve(gsrp, PAGE, large.low_res))
     pool = reference_pool(["a", "b"], references)
     assert same(whole.colorize(PAGE, pool, seed=3), large.image)
 
@@ -127,8 +126,7 @@ def test_luminance_can_be_kept_after_it(model: ICPModel, gsrp: GSRPModel, page: 
     retriever = SimilarityRetriever(BlockEncoder())
     pipe = ColorFlowPipeline(tiny_pipeline(model), retriever, PAGE_SIZE, FAST, keep_luminance=True, gsrp=gsrp)
     output = pipe(page, [draw_page(1)], seed=3)
-    centre = output.result_canvas.crop(query_box(PAGE_SIZE))
-    expected = super_resolve(gsrp, page, centre).convert("YCbCr").split()
+    expected = super_resolve(gsrp, page, output.low_res).convert("YCbCr").split()
     luminance, blue, red = output.image.convert("YCbCr").split()
     assert output.image.size == page.size
     inside = (pixels(output.image).min(-1) > 0) & (pixels(output.image).max(-1) < 255)  # not cut at the gamut's edge
@@ -210,7 +208,7 @@ def test_the_network_of_another_vae_is_refused(folder: Path) -> None:
 
 def test_rows_with_and_without(pristine: Path, tmp_path: Path) -> None:
     rows = [Row("colorflow", gsrp=True), Row("colorflow_icp", gsrp=False), Row("whatever_there_is")]
-    specs = colorflow_rows(str(pristine), rows, FAST, device="cpu")
+    specs = colorflow_rows(str(pristine), rows, Recipe(FAST), device="cpu")
     built = {name: spec.build() for name, spec in specs.items() if spec.build is not None}
     assert [method.gsrp is not None for method in built.values()] == [True, False, True]  # type: ignore[attr-defined]
     assert len({spec.fingerprint for spec in specs.values()}) == 3
@@ -220,8 +218,8 @@ def test_rows_with_and_without(pristine: Path, tmp_path: Path) -> None:
     without = shutil.copytree(pristine, tmp_path / "icp")
     shutil.rmtree(without / "gsrp")
     with pytest.raises(FileNotFoundError, match="expected an export folder with gsrp/ for colorflow, got"):
-        colorflow_rows(str(without), rows, FAST)
-    joined = colorflow_rows(str(without), rows, FAST, device="cpu", gsrp=str(pristine))
+        colorflow_rows(str(without), rows, Recipe(FAST))
+    joined = colorflow_rows(str(without), rows, Recipe(FAST), device="cpu", gsrp=str(pristine))
     assert joined["colorflow"].fingerprint != specs["colorflow"].fingerprint
     assert joined["colorflow"].build().gsrp is not None  # type: ignore[misc, union-attr]
 
