@@ -1,10 +1,10 @@
 """webdataset shards of pages with their recorded references: what a sample is, and writing them.
 
-A sample is ``page.jpg``, up to twelve ``ref.{TL|TR|BL|BR}.{0|1|2}.jpg``, a ``style.NAME.png`` for each style that was
-rendered beforehand, and ``meta.json``, in tars named
-``{split}-{000000}.tar`` that any webdataset reader can stream. The page is stored at page size, a
-reference patch at the size of its slot on the canvas, by the filter that stitching uses, so that
-training from shards differs from training from chapters by the JPEG error alone.
+A sample is ``page.jpg``, up to twelve ``ref.{TL|TR|BL|BR}.{0|1|2}.jpg``, a ``style.NAME.png`` for each
+style that was rendered beforehand, and ``meta.json``, in tars named ``{split}-{000000}.tar`` that any
+webdataset reader can stream. The page is stored at page size, a reference patch at the size of its slot on
+the canvas, by the filter that stitching uses, so that training from shards differs from training from
+chapters by the JPEG error alone.
 """
 
 from __future__ import annotations
