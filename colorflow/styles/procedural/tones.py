@@ -23,6 +23,7 @@ _FLATS = np.arange(8) / 10  # 0 to 70 %: the strengths tone is sold in; darker a
 _FADE = 0.1  # of luminance: between the last dots and paper, and between open tone and solid ink
 _UNEVEN = 0.045  # standard deviation of luminance from which an area is no flat
 _FADING = 0.12  # of the border: such an area goes on in its neighbours, with the same tone
+_LIGHT = 0.65  # luminance of an even area that may be left white
 _BINS = 4  # a channel: areas of like colours get the same tone wherever they are on the page
 
 
@@ -35,7 +36,8 @@ class ToneRanges:
         usual: Share of pages within 3 to 6 pixels.
         exponent: Range of g in ``ink = 1 - luma ** g``.
         continuous: Share of even regions whose ink follows the luminance; that of uneven regions always does.
-        plain: Largest share of regions without tone, white or flat gray; a page's own share is uniform from 0.
+        plain: Largest share of even regions without tone (a page draws its own, from 0); light ones stay white.
+        grays: Share of pages on which the darker of these are flat gray, as on screens; elsewhere they get tone.
         white: Luminance above which a region is paper.
         black: Luminance below which it is solid ink.
         flats: Whether flat ink is rounded to the strengths tone is sold in, 0 to 70 % by 10.
@@ -46,6 +48,7 @@ class ToneRanges:
     exponent: tuple[float, float] = (0.8, 1.4)
     continuous: float = 0.25
     plain: float = 0.4
+    grays: float = 0.3
     white: float = 0.9
     black: float = 0.2
     flats: bool = True
@@ -106,6 +109,7 @@ def draw_toning(
         levels: ``(256,)`` float in [0, 1], luminance by level after the page's contrast has been set.
     """
     exponent, plain_share = rng.uniform(*ranges.exponent), rng.uniform(0, ranges.plain)
+    grays = rng.random() < ranges.grays
     draws = rng.random((3, _BINS**3))  # what is drawn for one page has one length, whatever is on it
     bins = (regions.color * (_BINS - 1e-3)).astype(int) @ np.array([_BINS**2, _BINS, 1])
     by_sheet, by_kind, by_plain = draws[:, bins]
@@ -117,7 +121,7 @@ def draw_toning(
         ink = np.where(middle, _FLATS[np.abs(ink[:, None] - _FLATS).argmin(1)], ink)
     fading = regions.fading > _FADING
     continuous = (regions.spread > _UNEVEN) | fading | (by_kind < ranges.continuous)
-    plain = np.where(light > 0.65, 255, (light * 255).round()).astype(np.uint8)
+    plain = np.where(light > _LIGHT, 255, (light * 255).round() if grays else 0).astype(np.uint8)
     return Toning(
         sheets,
         np.where(fading | (by_sheet < 0.6), 0, (by_sheet * 1e4).astype(int) % len(sheets)).astype(np.uint8),
