@@ -1,4 +1,4 @@
-"""The paper's own numbers, to stand beside ours (arXiv 2412.11815 v2, table 1).
+"""The paper's own numbers, to stand beside ours (arXiv 2412.11815 v2, tables 1 and 6).
 
 Only on the paper's benchmark would they be comparable; it was never released, so they are shown
 for benchmarks in its shape alone, marked as printed, with no metric settings known.
@@ -44,3 +44,13 @@ def paper_rows(benchmark: str, styles: set[str]) -> list[dict[str, Any]]:
         if style in styles
         for method, values in methods.items()
     ]
+
+
+USER_STUDY_SOURCE = "ColorFlow, arXiv 2412.11815 v2, table 6"
+
+USER_STUDY: dict[str, dict[str, float]] = {
+    "aesthetic": {"ColorFlow": 4.577, "EBMC": 3.141, "MC-v2": 2.891, "ACDO": 2.844, "ScreenVAE": 1.547},
+    "similarity": {"ColorFlow": 4.673, "EBMC": 3.316, "MC-v2": 2.984, "ACDO": 2.642, "ScreenVAE": 1.385},
+    "consistency": {"ColorFlow": 4.538, "EBMC": 3.399, "MC-v2": 3.215, "ACDO": 2.540, "ScreenVAE": 1.308},
+}
+"""Table 6: mean of 5 to 1 points for rank 1 to 5, over 4,000 rankings."""

@@ -1,4 +1,4 @@
-"""Picture strips of a benchmark: input, references, one column a method, truth."""
+"""Picture strips of a benchmark, as figures 6 and 7: input, one column a method, references, original."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def page_cells(
     benchmark: Benchmark,
     page: BenchmarkPage,
     folders: Mapping[str, PredictionsFolder],
-    scores: Mapping[tuple[str, str, str], float],
+    scores: Mapping[str, float],
     style: str = "gray",
 ) -> list[StripCell]:
     """Gather the pictures of one page; the gray copy is the input and gets no column of its own.
@@ -28,24 +28,22 @@ def page_cells(
         benchmark: Where input, references and truth are.
         page: The page.
         folders: Predictions by row name, in column order.
-        scores: PSNR by (row name, chapter, page), for the notes.
+        scores: PSNR of the page by row name, for the notes.
         style: Which input.
     """
     truth = benchmark.target(page)
     pool = benchmark.references(page, "own")
     cells = [
-        StripCell(
-            "input", f"Input ({style})", benchmark.input(page, style), _note(scores, GRAY_COPY, page, "gray copy ")
-        ),
-        StripCell("references", "References", mosaic(pool.pages, truth.size), f"{len(pool.pages)} pages"),
+        StripCell("input", f"Input ({style})", benchmark.input(page, style), _note(scores, GRAY_COPY, "gray copy ")),
     ]
     for method, folder in folders.items():
         if method == GRAY_COPY:
             continue
         path = folder.pages.get((page.chapter, page.name))
         image = as_page(load_image(path), truth.size) if path else None
-        cells.append(StripCell(method, label(method), image, _note(scores, method, page)))
-    return [*cells, StripCell("truth", "Original", truth, page.id)]
+        cells.append(StripCell(method, label(method), image, _note(scores, method)))
+    references = StripCell("references", "References", mosaic(pool.pages, truth.size), f"{len(pool.pages)} pages")
+    return [*cells, references, StripCell("truth", "Original", truth, page.id)]
 
 
 def as_page(image: Image.Image, size: Size) -> Image.Image:
@@ -56,6 +54,5 @@ def as_page(image: Image.Image, size: Size) -> Image.Image:
     return image.resize((max(1, round(image.height * aspect)), image.height), Image.Resampling.BICUBIC)
 
 
-def _note(scores: Mapping[tuple[str, str, str], float], method: str, page: BenchmarkPage, prefix: str = "") -> str:
-    value = scores.get((method, page.chapter, page.name))
-    return f"{prefix}PSNR {value:.1f} dB" if value is not None else ""
+def _note(scores: Mapping[str, float], method: str, prefix: str = "") -> str:
+    return f"{prefix}PSNR {scores[method]:.1f} dB" if method in scores else ""

@@ -141,12 +141,14 @@ def latex_table(results: Results) -> str:
     names = columns(results)
     arrows = {"↑": "$\\uparrow$", "↓": "$\\downarrow$"}
     head = ["Method", "Input", *(f"{COLUMNS[name].label} {arrows[COLUMNS[name].arrow]}" for name in names)]
-    rows = [
-        [_escape(line.label), _escape(line.style)]
-        + [f"\\textbf{{{cell.text}}}" if cell.best else cell.text for cell in line.cells]
-        for line in lines(results)
-    ]
-    body = [" & ".join(row) + r" \\" for row in rows]
+    body: list[str] = []
+    before = None
+    for line in lines(results):
+        if before is not None and line.paper and not before.paper:
+            body.append("\\midrule")  # the paper's rows stand apart
+        cells = [f"\\textbf{{{cell.text}}}" if cell.best else cell.text for cell in line.cells]
+        body.append(" & ".join([escape_latex(line.label), escape_latex(line.style), *cells]) + r" \\")
+        before = line
     return "\n".join(
         [
             f"% {caption(results)}",
@@ -258,7 +260,8 @@ def _cell(row: Mapping[str, Any], name: str, ours: Sequence[Mapping[str, Any]]) 
     return Cell(value, column.format(value), text, "n" in row and len(rivals) > 1 and value == best)
 
 
-def _escape(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """Text with the signs that LaTeX would read as commands."""
     for character in "&%$#_{}":
         text = text.replace(character, f"\\{character}")
     return text

@@ -23,6 +23,9 @@ def test_markdown_and_latex_mark_the_best_of_ours() -> None:
     latex = latex_table(results)
     assert f"\\textbf{{{best}}}" in latex
     assert all(rule in latex for rule in ("\\toprule", "\\midrule", "\\bottomrule"))
+    assert latex.count("\\midrule") == 1
+    beside = latex_table(tiny_results("ColorFlow-Bench-toy")).partition("\\midrule")[2]
+    assert beside.index("ColorFlow &") < beside.index("\\midrule") < beside.index("(paper)")
     assert "gray\\_x" in latex_table(tiny_results(pages=[page | {"style": "gray_x"} for page in scored_pages()]))
 
 
