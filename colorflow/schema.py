@@ -7,10 +7,10 @@ four overlapping quadrants), a *slot* is the place of a patch on the stitched *c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self, cast, runtime_checkable
 
 import torch
 from PIL import Image
@@ -87,11 +87,13 @@ class ColorizationSample:
         page_id: Id of the page.
         page: The colour page, RGB, any size.
         patches: ``(retrieved, image)`` pairs, at most twelve, one a slot at most.
+        renditions: Black-and-white renditions of the page that were made beforehand, by style name; size of the page.
     """
 
     page_id: str
     page: Image.Image
     patches: tuple[tuple[RetrievedPatch, Image.Image], ...]
+    renditions: Mapping[str, Image.Image] = field(default_factory=dict)
 
 
 class Batch:
@@ -199,10 +201,26 @@ class PatchEncoder(Protocol):
 class Style(Protocol):
     """Turns a colour page into the black-and-white query it is trained or tested with."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name in records, tables and benchmark folders."""
+        ...
 
     def __call__(self, page: Image.Image, generator: torch.Generator) -> Image.Image:
-        """Return an RGB image with three equal channels, same size as ``page``."""
+        """Return an RGB image with three equal channels, same size as ``page``; all draws are from ``generator``."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON values that fix what is drawn: name, class, options, digests of weights."""
+        ...
+
+
+@runtime_checkable
+class RecordedStyle(Protocol):
+    """A style that takes what it draws, or a part of it, from a sample's renditions."""
+
+    def bind(self, renditions: Mapping[str, Image.Image]) -> Style:
+        """Return the style for one sample."""
         ...
 
 

@@ -1,8 +1,9 @@
 """Make a benchmark folder of chapter folders: ``python data/build_benchmark.py source=DIR output=DIR``.
 
 Pages and references are chosen by a seeded rule, stored as PNG at their native size beside their
-gray versions, and listed with digests in ``benchmark.json``. ``--help`` shows every option. The output
-appears when it is complete; one that is already there, made of the same pages, is checked and kept.
+gray versions (and those of another style, ``style=screenstyle``), and listed with digests in
+``benchmark.json``. ``--help`` shows every option. The output appears when it is complete; one that is
+already there, made of the same pages, is checked and kept.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import hydra
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
+from colorflow import config
 from colorflow.evaluation.benchmark import BenchmarkError
 from colorflow.evaluation.build_benchmark import build_benchmark
 
@@ -39,6 +41,7 @@ def build(cfg: DictConfig) -> None:
         pages=cfg.pages,
         seed=cfg.seed,
         name=cfg.name,
+        styles=[config.build(cfg.style)],
         overwrite=cfg.overwrite,
     )
     chapters = benchmark.chapters

@@ -39,11 +39,15 @@ def run(cfg: DictConfig) -> None:
     source_dir = Path(to_absolute_path(str(cfg.source)))
     if not source_dir.is_dir():
         raise DataError(f"source={cfg.source}: expected a folder of chapter folders, found none")
+    style = build(cfg.style)
+    styles = () if style.name == "gray" else (style,)
     folder = partial_folder(output)
     if any(folder.iterdir()):
         _log.warning("%s is left of an interrupted build; what was retrieved for it is used", folder)
     retriever = build_retriever(build(cfg.retrieval))
-    form = ShardFormat(tuple(cfg.page_size), retriever.name, cfg.quality, cfg.subsampling, cfg.samples_per_shard)
+    form = ShardFormat(
+        tuple(cfg.page_size), retriever.name, cfg.quality, cfg.subsampling, cfg.samples_per_shard, styles
+    )
     records = folder / "records"
     splits = ChapterSource(
         source_dir,

@@ -10,10 +10,12 @@ from colorflow.canvas import query_box, stitch
 from colorflow.data.toon import ToonSpec, draw_chapter
 from colorflow.models.image_encoder import HogEncoder
 from colorflow.retrieval import SimilarityRetriever, reference_pool
+from colorflow.styles.sheets import draw_sheet
 from colorflow.utils.images import save_png
 
 SIZE = (256, 384)
 CHAPTER, QUERY = 3, 1
+STYLED, STYLED_SIZE, STYLE_SEED = 1, (320, 480), 4
 
 
 def canvas_picture() -> Image.Image:
@@ -33,9 +35,17 @@ def canvas_picture() -> Image.Image:
     return picture
 
 
+def styles_picture() -> Image.Image:
+    """Every input style that needs no weights, of one page."""
+    page = draw_chapter(CHAPTER, STYLED + 1, ToonSpec(size=STYLED_SIZE))[STYLED].color
+    return draw_sheet([page], seed=STYLE_SEED)
+
+
 def main() -> None:
     """Write every picture; 128 colours are enough for flat ones."""
-    save_png(canvas_picture().quantize(128), Path(__file__).parent / "assets" / "canvas.png")
+    assets = Path(__file__).parent / "assets"
+    save_png(canvas_picture().quantize(128), assets / "canvas.png")
+    save_png(styles_picture().quantize(128), assets / "styles.png")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "torchvision", "lightning", "diffusers", "peft", "transfor
 
 
 class RunRecord(Callback):
-    """Write commit, versions, seed, device and the digest of the data sequence when training starts.
+    """Write commit, versions, seed, device, style and the digest of the data sequence when training starts.
 
     Args:
         folder: Run folder.
@@ -48,9 +48,18 @@ class RunRecord(Callback):
             "start_step": trainer.global_step,
             "trained_parameters": trained,
             "data": None if data is None else data.state_dict().get("data"),
+            "style": style_record(data),
         }
         name = "run.json" if trainer.global_step == 0 else f"run_{trainer.global_step:07d}.json"
         write_json_atomic(record, self.folder / name)
+
+
+def style_record(data: Any) -> dict[str, Any] | None:
+    """What pages were made black and white by, and how renditions in the samples were made; None without a style."""
+    style = getattr(getattr(data, "transform", None), "style", None)
+    if style is None:
+        return None
+    return {**style.describe(), "recorded": dict(getattr(data.train_samples, "styles", {}))}
 
 
 def git_commit() -> str | None:

@@ -1,59 +1,18 @@
-"""Weight files to plain tensors under plain names, and the comparison that names every difference."""
+"""Tensors of released and exported parts; reading and comparing files is ``colorflow.utils.tensors``."""
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from colorflow.utils.tensors import CheckpointError, Tensors, differences, read_tensors, refuse, renamed
+
+__all__ = ["CheckpointError", "Shapes", "Tensors", "differences", "plain_lora", "read_tensors", "refuse"]
 
 Shapes = dict[str, tuple[int, ...]]
-Tensors = dict[str, Tensor]
-
-_SHOWN = 8
-"""How many keys of each kind a message lists."""
 
 _LORA = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight")
 _LORA_PREFIXES = ("base_model.model.", "unet.", "transformer.")
-
-
-class CheckpointError(ValueError):
-    """A folder or file that is not what it should be; the message lists every difference that was found."""
-
-
-def read_tensors(file: Path) -> Tensors:
-    """The tensors of a ``.safetensors`` or pickled file, on the CPU, without ``module.`` prefixes.
-
-    Pickles are read with ``weights_only``: a file from elsewhere cannot run code.
-
-    Raises:
-        CheckpointError: If it is absent, truncated, of another format, or holds anything but named tensors.
-    """
-    if not file.is_file():
-        raise CheckpointError(f"{file}: missing; fetch the whole folder")
-    try:
-        if file.suffix == ".safetensors":
-            content: object = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{file}: {_reason(file)} ({_first_line(error)}); fetch it again") from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{file}: expected a mapping of names to tensors, got {type(content).__name__}")
-    kinds = sorted({type(value).__name__ for value in content.values() if not isinstance(value, Tensor)})
-    if kinds or not content:
-        found = f"also {', '.join(kinds)}" if kinds else "nothing"
-        raise CheckpointError(
-            f"{file}: expected a mapping of names to tensors, got {found}; it is another kind of file"
-        )
-    return _renamed(file, {key: key.removeprefix("module.") for key in content}, dict(content))
 
 
 def plain_lora(file: Path, tensors: Tensors) -> Tensors:
@@ -76,56 +35,4 @@ def plain_lora(file: Path, tensors: Tensors) -> Tensors:
     if len(adapters) > 1:
         listed = ", ".join(sorted(str(adapter) for adapter in adapters))
         raise CheckpointError(f"{file}: expected the tensors of one adapter, got {len(adapters)}: {listed}; keep one")
-    return _renamed(file, names, tensors)
-
-
-def differences(file: Path, expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> list[str]:
-    """Lines that name what is missing, unexpected, misshapen or not finite; empty where all is as expected."""
-    missing = sorted(expected.keys() - tensors.keys())
-    unexpected = sorted(tensors.keys() - expected.keys())
-    common = sorted(expected.keys() & tensors.keys())
-    misshapen = [
-        f"{key} (expected {list(expected[key])}, got {list(tensors[key].shape)})"
-        for key in common
-        if tuple(tensors[key].shape) != tuple(expected[key])
-    ]
-    broken = [key for key in common if not tensors[key].is_meta and not bool(torch.isfinite(tensors[key]).all())]
-    found = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen, "not finite": broken}
-    lines = [f"  {len(keys)} {kind}: {_listed(keys)}" for kind, keys in found.items() if keys]
-    return [f"{file}: expected {len(expected)} tensors, got {len(tensors)}", *lines] if lines else []
-
-
-def refuse(problems: Iterable[str], remedy: str) -> None:
-    """Raise one error of all problems, if there are any.
-
-    Raises:
-        CheckpointError: The problems, then the remedy.
-    """
-    lines = list(problems)
-    if lines:
-        raise CheckpointError("\n".join([*lines, remedy]))
-
-
-def _renamed(file: Path, names: Mapping[str, str], tensors: Tensors) -> Tensors:
-    """The tensors under new names, each of which must be taken once."""
-    twice = sorted(name for name, count in Counter(names.values()).items() if count > 1)
-    if twice:
-        raise CheckpointError(f"{file}: stored twice under different prefixes: {_listed(twice)}")
-    return {names[key]: value for key, value in tensors.items()}
-
-
-def _reason(file: Path) -> str:
-    with file.open("rb") as stream:
-        head = stream.read(64)
-    if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer instead of the file it points to"
-    return "truncated, damaged, or not a file of tensors alone"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-
-
-def _listed(keys: list[str]) -> str:
-    more = f", and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-    return ", ".join(keys[:_SHOWN]) + more
+    return renamed(file, names, tensors)

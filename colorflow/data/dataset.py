@@ -21,7 +21,7 @@ from PIL import Image
 from colorflow.canvas import Size, fit_page, reference_patches
 from colorflow.data.chapters import DataError
 from colorflow.data.recording import RecordedChapter, RecordedPage, patches_from_json
-from colorflow.data.shard_index import ShardIndex, locate, read_members, reference_member
+from colorflow.data.shard_index import ShardIndex, locate, read_members, reference_member, rendition_member
 from colorflow.data.transforms import Transform
 from colorflow.schema import Batch, ColorizationSample, RetrievedPatch
 from colorflow.utils.hashing import digest_json
@@ -121,6 +121,7 @@ class ShardDataset:
         self.shards = index.split(split)
         self.chapters = tuple(sorted({name for shard in self.shards for name in shard.chapters}))
         self.fingerprint = digest_json([shard.sha256 for shard in self.shards])
+        self.styles = dict(index.styles)
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -138,11 +139,13 @@ class ShardDataset:
             meta = json.loads(members["meta.json"])
             patches = patches_from_json(meta["references"])
             pictures = tuple((patch, _decode(members[reference_member(patch)])) for patch in patches)
-            return ColorizationSample(f"{meta['chapter']}/{meta['page']}", _decode(members["page.jpg"]), pictures)
+            renditions = {name: _decode(members[rendition_member(name)]) for name in meta.get("styles", {})}
+            name = f"{meta['chapter']}/{meta['page']}"
+            return ColorizationSample(name, _decode(members["page.jpg"]), pictures, renditions)
         except (KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
             raise DataError(
-                f"{shard.path}, sample {place}: expected page.jpg, meta.json and the ref.*.jpg it names, got "
-                f"{type(error).__name__}: {error}; build the shards again"
+                f"{shard.path}, sample {place}: expected page.jpg, meta.json, and the pictures that this names, "
+                f"got {type(error).__name__}: {error}; build the shards again"
             ) from error
 
 

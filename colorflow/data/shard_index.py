@@ -13,7 +13,7 @@ import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,21 @@ class Shard:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """The shards of a folder, by split, and what they were made with."""
+    """The shards of a folder, by split, and what they were made with.
+
+    Attributes:
+        root: The folder.
+        page_size: Page size (W, H).
+        retriever: Name of the retriever that found the patches.
+        splits: Shards by split.
+        styles: Description of each style whose rendition the samples hold, by name.
+    """
 
     root: Path
     page_size: Size
     retriever: str
     splits: Mapping[str, tuple[Shard, ...]]
+    styles: Mapping[str, Any] = field(default_factory=dict)
 
     def split(self, name: str) -> tuple[Shard, ...]:
         """Return a split's shards in order.
@@ -78,6 +87,11 @@ def reference_member(patch: RetrievedPatch) -> str:
     return f"ref.{QUADRANTS[patch.quadrant]}.{patch.rank}.jpg"
 
 
+def rendition_member(style: str) -> str:
+    """Return the name of a style's rendition in its sample, for example ``style.screenstyle.png``."""
+    return f"style.{style}.png"
+
+
 def save_index(index: ShardIndex, extra: dict[str, Any]) -> None:
     """Write an index beside its shards, atomically; ``extra`` is kept for the reader's eye."""
     splits = {
@@ -87,7 +101,8 @@ def save_index(index: ShardIndex, extra: dict[str, Any]) -> None:
         }
         for name, shards in index.splits.items()
     }
-    content = {"format": FORMAT, "page_size": index.page_size, "retriever": index.retriever, **extra, "splits": splits}
+    head = {"format": FORMAT, "page_size": index.page_size, "retriever": index.retriever, "styles": dict(index.styles)}
+    content = {**head, **extra, "splits": splits}
     write_text_atomic(json.dumps(content, ensure_ascii=False) + "\n", index.root / INDEX)
 
 
@@ -141,7 +156,7 @@ def scan_shards(root: Path) -> ShardIndex:
             or shards of different page sizes.
     """
     splits: dict[str, list[Shard]] = {}
-    kinds: set[tuple[Size, str]] = set()
+    kinds: set[tuple[Size, str, str]] = set()
     keys: Counter[str] = Counter()
     for path in sorted(path for path in root.iterdir() if _NAME.fullmatch(path.name)):
         shard, found = _scan_shard(path, keys)
@@ -150,9 +165,10 @@ def scan_shards(root: Path) -> ShardIndex:
     if not splits:
         raise DataError(f"{root}: expected shards named train-000000.tar, found none; is this the right folder?")
     if len(kinds) != 1:
-        raise DataError(f"{root}: expected shards of one page size and retriever, found {sorted(kinds)}")
-    page_size, retriever = kinds.pop()
-    return ShardIndex(root, page_size, retriever, {name: tuple(shards) for name, shards in splits.items()})
+        raise DataError(f"{root}: expected shards of one page size, retriever and style, found {sorted(kinds)}")
+    page_size, retriever, styles = kinds.pop()
+    by_split = {name: tuple(shards) for name, shards in splits.items()}
+    return ShardIndex(root, page_size, retriever, by_split, json.loads(styles))
 
 
 def locate(shards: Sequence[Shard], index: int) -> tuple[Shard, int]:
@@ -190,11 +206,11 @@ def read_members(shard: Shard, place: int) -> dict[str, bytes]:
     return {name: data for (_, name), data in files.items()}
 
 
-def _scan_shard(path: Path, keys: Counter[str]) -> tuple[Shard, set[tuple[Size, str]]]:
+def _scan_shard(path: Path, keys: Counter[str]) -> tuple[Shard, set[tuple[Size, str, str]]]:
     """Index one tar and check its samples; ``keys`` collects the keys of all shards."""
     offsets, last = [], 0
     chapters: dict[str, None] = {}
-    kinds: set[tuple[Size, str]] = set()
+    kinds: set[tuple[Size, str, str]] = set()
     try:
         for key, start, end, members in _samples(path):
             keys[key] += 1
@@ -204,7 +220,8 @@ def _scan_shard(path: Path, keys: Counter[str]) -> tuple[Shard, set[tuple[Size, 
                 raise DataError(f"{path}: sample {key!r} has {sorted(members)}, expected page.jpg and meta.json")
             meta = json.loads(members["meta.json"])
             chapters[meta["chapter"]] = None
-            kinds.add(((int(meta["page_size"][0]), int(meta["page_size"][1])), meta["retriever"]))
+            page_size = (int(meta["page_size"][0]), int(meta["page_size"][1]))
+            kinds.add((page_size, meta["retriever"], json.dumps(meta.get("styles", {}), sort_keys=True)))
             offsets.append(start)
             last = end
     except (tarfile.TarError, EOFError, KeyError, TypeError, json.JSONDecodeError) as error:
@@ -286,4 +303,4 @@ def _index_from_json(content: dict[str, Any], root: Path) -> ShardIndex:
             for item in split["shards"]
         )
     width, height = content["page_size"]
-    return ShardIndex(root, (width, height), content["retriever"], splits)
+    return ShardIndex(root, (width, height), content["retriever"], splits, content.get("styles", {}))

@@ -1,9 +1,10 @@
 """webdataset shards of pages with their recorded references: what a sample is, and writing them.
 
-A sample is ``page.jpg``, up to twelve ``ref.{TL|TR|BL|BR}.{0|1|2}.jpg`` and ``meta.json``, in tars named
-``{split}-{000000}.tar`` that any webdataset reader can stream. The page is stored at page size, a
-reference patch at the size of its slot on the canvas, by the filter that stitching uses, so that
-training from shards differs from training from chapters by the JPEG error alone.
+A sample is ``page.jpg``, up to twelve ``ref.{TL|TR|BL|BR}.{0|1|2}.jpg``, a ``style.NAME.png`` for each
+style that was rendered beforehand, and ``meta.json``, in tars named ``{split}-{000000}.tar`` that any
+webdataset reader can stream. The page is stored at page size, a reference patch at the size of its slot on
+the canvas, by the filter that stitching uses, so that training from shards differs from training from
+chapters by the JPEG error alone.
 """
 
 from __future__ import annotations
@@ -24,9 +25,17 @@ from tqdm import tqdm
 from colorflow.canvas import Size, slot_box
 from colorflow.data.chapters import DataError
 from colorflow.data.recording import RecordedPage, patches_to_json
-from colorflow.data.shard_index import ShardIndex, read_index, reference_member, save_index, scan_shards
-from colorflow.schema import ColorizationSample
+from colorflow.data.shard_index import (
+    ShardIndex,
+    read_index,
+    reference_member,
+    rendition_member,
+    save_index,
+    scan_shards,
+)
+from colorflow.schema import ColorizationSample, Style
 from colorflow.utils.hashing import digest_bytes
+from colorflow.utils.seeding import generator
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
@@ -51,6 +60,7 @@ class ShardFormat:
         quality: JPEG quality. 95 at 4:4:4 is our choice: chroma is what is learned.
         subsampling: JPEG chroma subsampling.
         samples_per_shard: Largest number of samples in a tar.
+        styles: Styles whose renditions are stored, as lossless PNG: JPEG blurs screentone.
     """
 
     page_size: Size
@@ -58,6 +68,7 @@ class ShardFormat:
     quality: int = 95
     subsampling: str = "4:4:4"
     samples_per_shard: int = 1000
+    styles: tuple[Style, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -79,7 +90,7 @@ def encode_sample(sample: ColorizationSample, recorded: RecordedPage, form: Shar
     digest of the page's id.
     """
     page = recorded.page
-    meta = {
+    meta: dict[str, Any] = {
         "chapter": page.chapter,
         "page": page.name,
         "digest": recorded.digest,
@@ -88,6 +99,8 @@ def encode_sample(sample: ColorizationSample, recorded: RecordedPage, form: Shar
         "pool": list(recorded.pool),
         "references": patches_to_json(recorded.patches),
     }
+    if form.styles:
+        meta["styles"] = {style.name: style.describe() for style in form.styles}
     key = f"{re.sub(r'[^A-Za-z0-9]+', '_', page.id)[:40]}-{digest_bytes(page.id.encode())[:12]}"
     members: dict[str, Any] = {
         "__key__": key,
@@ -98,6 +111,8 @@ def encode_sample(sample: ColorizationSample, recorded: RecordedPage, form: Shar
         left, top, right, bottom = slot_box(form.page_size, patch.quadrant, patch.rank)
         resized = image.resize((right - left, bottom - top), Image.Resampling.BICUBIC)
         members[reference_member(patch)] = _jpeg(resized, form)
+    for style in form.styles:  # by the page's id: the same page in every build, whatever else is built
+        members[rendition_member(style.name)] = _png(style(sample.page, generator("rendition", page.id, style.name)))
     return members
 
 
@@ -161,6 +176,12 @@ def _write_split(samples: RecordedSamples, split: str, folder: Path, form: Shard
     with webdataset.ShardWriter(pattern, maxcount=form.samples_per_shard, maxsize=2**40, **options) as writer:
         for number, recorded in enumerate(tqdm(samples.recorded, desc=f"writing {split}", unit="page", disable=None)):
             writer.write(encode_sample(samples[number], recorded, form))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.convert("L").save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _jpeg(image: Image.Image, form: ShardFormat) -> bytes:

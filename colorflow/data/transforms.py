@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from colorflow.canvas import Box, Size, canvas_size, fit_page, query_box, query_mask, stitch, training_window
-from colorflow.schema import Batch, ColorizationBatch, ColorizationSample, Style
+from colorflow.schema import Batch, ColorizationBatch, ColorizationSample, RecordedStyle, Style
 from colorflow.utils.images import to_tensor
 from colorflow.utils.seeding import generator, stable_seed
 
@@ -31,6 +31,7 @@ class Transform(Protocol):
     """Turns a decoded sample into the tensors of a step."""
 
     page_size: Size
+    style: Style
 
     def for_validation(self) -> Transform:
         """Return the transform that validation uses, without random geometry."""
@@ -89,7 +90,7 @@ class CanvasTransform:
     def canvases(self, sample: ColorizationSample, seed: int, position: int) -> Canvases:
         """Stitch target and condition; the references are in colour in both."""
         page = fit_page(sample.page, self.page_size)
-        query = self.style(page, generator(seed, "style", position))
+        query = bound(self.style, sample)(page, generator(seed, "style", position))
         if query.size != page.size:
             raise ValueError(f"style {self.style.name!r}: expected the page's size {page.size}, got {query.size}")
         patches = {(patch.quadrant, patch.rank): image for patch, image in sample.patches}
@@ -127,6 +128,11 @@ class CanvasTransform:
         """Cut and downsample the mask by area: a pixel holds the share of reference under it, ringing-free."""
         view = _mask_canvas(self.page_size).resize(self.train_size, Image.Resampling.BOX, box=window)
         return torch.from_numpy(np.array(view))[None].clamp(0, 1)
+
+
+def bound(style: Style, sample: ColorizationSample) -> Style:
+    """Return a style for a sample; one that reads recorded renditions is given the sample's."""
+    return style.bind(sample.renditions) if isinstance(style, RecordedStyle) else style
 
 
 def collate(batches: Sequence[BatchT]) -> BatchT:

@@ -69,7 +69,7 @@ def build_benchmark(
         pages: Pages to colour a chapter (50: the paper's section 4.1).
         seed: Seed of the choice.
         name: Name in tables, by default the output folder's.
-        styles: Input styles beside gray, which is always made.
+        styles: Input styles beside gray, which is always made; what is random in them is drawn once, by page.
         overwrite: Replace what is at ``output``.
         progress: Show a progress bar.
 
@@ -84,12 +84,13 @@ def build_benchmark(
         raise BenchmarkError(f"expected at least one page and one reference, got pages={pages} references={references}")
     readable, report = _readable(*read_chapters(source, chapters), progress=progress)
     selected = select_pages(readable, references=references, pages=pages, seed=seed)
-    all_styles = (GrayStyle(), *styles)
+    all_styles = (GrayStyle(), *(style for style in styles if style.name != GrayStyle.name))
     output = Path(output)
     head = {
         "name": name or output.resolve().name,
         "protocol_version": PROTOCOL_VERSION,
         "styles": [style.name for style in all_styles],
+        "style_settings": {style.name: style.describe() for style in all_styles},
         "recipe": _recipe(selected, references=references, pages=pages, seed=seed),
         "skipped": [asdict(skip) | {"path": _relative(skip.path, source)} for skip in report.skips],
     }

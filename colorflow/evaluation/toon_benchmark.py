@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from colorflow.data.toon import ToonSpec, name_set, write_chapters
 from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.schema import Style
+from colorflow.utils.hashing import digest_json
 
 
-def toon_benchmark(parent: str | Path, chapters: int, pages: int, spec: ToonSpec, seed: int) -> Path:
+def toon_benchmark(
+    parent: str | Path, chapters: int, pages: int, spec: ToonSpec, seed: int, styles: Sequence[Style] = ()
+) -> Path:
     """Make the benchmark unless it is there; leave-one-out references.
 
     Args:
@@ -18,15 +23,19 @@ def toon_benchmark(parent: str | Path, chapters: int, pages: int, spec: ToonSpec
         pages: Pages a chapter.
         spec: What is drawn, and at which size.
         seed: Of the chapters; training uses other seeds.
+        styles: Input styles beside gray.
 
     Returns:
         The benchmark folder.
     """
-    folder = Path(parent) / name_set(chapters, pages, seed, spec)
+    digest = f"-{digest_json([style.describe() for style in styles])[:8]}" if styles else ""
+    folder = Path(parent) / f"{name_set(chapters, pages, seed, spec)}{digest}"
     if not (folder / "benchmark.json").is_file():
         with tempfile.TemporaryDirectory(prefix="colorflow-toon-") as source:
             write_chapters(source, chapters, pages, seed, spec)
-            build_benchmark(source, folder, pages=pages, references=pages, seed=seed, name="toon", progress=False)
+            build_benchmark(
+                source, folder, pages=pages, references=pages, seed=seed, name="toon", styles=styles, progress=False
+            )
     return folder
 
 

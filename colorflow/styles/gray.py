@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
 import torch
 from PIL import Image
 
+from colorflow.styles.describe import describe
 
+
+@dataclass(frozen=True)
 class GrayStyle:
     """ITU-R 601 luminance, as Pillow's ``L`` mode computes it, in three equal channels."""
 
-    name = "gray"
+    name: ClassVar[str] = "gray"
 
     def __call__(self, page: Image.Image, generator: torch.Generator) -> Image.Image:
         """Return the gray page.
@@ -22,3 +28,7 @@ class GrayStyle:
             An RGB image of the page's size with R = G = B.
         """
         return page.convert("L").convert("RGB")
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name and class: there are no options."""
+        return describe(self)

@@ -2,7 +2,8 @@
 
 They lie under ``$COLORFLOW_FIXTURES/colorflow`` (default ``<repository>/../shared/fixtures``):
 ``<letter>_<kind>*.json`` beside a ``.safetensors`` of the same name, weights in shared files that
-the json names.
+the json names. Those under ``$COLORFLOW_FIXTURES/baselines`` are ``<kind>*.npz`` with one
+``<index>_index.json`` for several; their weights are filled by ``parity.filling``.
 
     @pytest.mark.parametrize("path", cases("a_stitch"))
     def test_something(path):
@@ -37,10 +38,24 @@ def find(kind: str, group: str = "colorflow") -> list[Path]:
 def cases(kind: str, group: str = "colorflow") -> list[Any]:
     """Parameters for ``pytest.mark.parametrize``: a path each, or one that is skipped and says why."""
     paths = find(kind, group)
+    return _parameters(paths, f"{kind}*.json", group)
+
+
+def npz_cases(pattern: str, group: str = "baselines") -> list[Any]:
+    """The same for the ``.npz`` fixtures whose names match a pattern: ``screen_*`` (no suffix)."""
+    return _parameters(sorted(folder(group).glob(f"{pattern}.npz")), f"{pattern}.npz", group)
+
+
+def npz_index(path: Path, name: str) -> dict[str, Any]:
+    """The index of a kind, ``<name>_index.json`` beside the fixture."""
+    return json.loads((path.parent / f"{name}_index.json").read_text())
+
+
+def _parameters(paths: list[Path], what: str, group: str) -> list[Any]:
     if paths:
         return [pytest.param(path, id=path.stem) for path in paths]
     place = folder(group)
-    why = f"no fixture {kind}*.json in {place}" if place.is_dir() else f"no fixtures: {place} does not exist"
+    why = f"no fixture {what} in {place}" if place.is_dir() else f"no fixtures: {place} does not exist"
     return [pytest.param(None, id="absent", marks=pytest.mark.skip(reason=f"{why} (set COLORFLOW_FIXTURES)"))]
 
 

@@ -1,0 +1,1 @@
+"""Line drawings: the line extractor of the released sketch modes."""

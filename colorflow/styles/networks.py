@@ -1,0 +1,75 @@
+"""What the styles with networks share: official weight files, their digests, and the height a page is rendered at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+
+from colorflow.utils.hashing import digest_file
+from colorflow.utils.tensors import CheckpointError, load_exactly
+
+GENERATOR_FILE = "ScreenStyle/color2manga/color2manga_cycle_ganstft/latest_net_G_RGB2INTSCR.pth"
+DECODER_FILE = "ScreenStyle/ScreenVAE/latest_net_dec.pth"
+ENCODER_FILE = "ScreenStyle/ScreenVAE/latest_net_enc.pth"
+LINE_FILE = "LE/erika.pth"
+"""Where the files lie below the released ColorFlow folder."""
+
+
+def load_networks(root: str | Path | None, files: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Fill frozen networks from the files of the released folder, strictly.
+
+    Args:
+        root: The released folder, or one with these files in the same places.
+        files: Networks by file below it.
+
+    Returns:
+        SHA-256 of each file.
+
+    Raises:
+        CheckpointError: For no folder, missing files, and files that do not hold exactly these networks.
+    """
+    if root is None:
+        raise CheckpointError(
+            f"style.weights: expected a folder with {', '.join(files)}, got none; fetch the released ColorFlow folder "
+            "(docs/styles.md) and set style.weights=FOLDER, or take style=procedural, which needs no weights"
+        )
+    absent = [name for name in files if not (Path(root) / name).is_file()]
+    if absent:
+        raise CheckpointError(
+            f"style.weights: expected {', '.join(absent)} in {root}, found none; fetch the released ColorFlow folder "
+            "(docs/styles.md), or take style=procedural, which needs no weights"
+        )
+    for name, network in files.items():
+        load_exactly(network, Path(root) / name)
+        network.eval().requires_grad_(False)
+    return {name: digest_file(Path(root) / name) for name in files}
+
+
+def at_height(page: Image.Image, height: int | None, render: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Render a page at a height, its aspect kept, and bring the result back to the page's size; None: as it is."""
+    if height is None or height == page.height:
+        return render(page)
+    size = (max(1, round(page.width * height / page.height)), height)
+    return render(page.resize(size, Image.Resampling.BICUBIC)).resize(page.size, Image.Resampling.BICUBIC)
+
+
+def check_height(height: int | None) -> None:
+    """Raise ValueError for a height below one pixel."""
+    if height is not None and height < 1:
+        raise ValueError(f"style.height: expected at least 1 pixel, or null for the page's own, got {height}")
+
+
+def to_batch(page: Image.Image) -> torch.Tensor:
+    """``(1, 3, H, W)`` uint8 of a page."""
+    rgb = page.convert("RGB")
+    pixels = torch.frombuffer(bytearray(rgb.tobytes()), dtype=torch.uint8)
+    return pixels.view(1, rgb.height, rgb.width, 3).permute(0, 3, 1, 2)
+
+
+def to_page(levels: torch.Tensor) -> Image.Image:
+    """An RGB image of ``(H, W)`` uint8, three equal channels."""
+    return Image.fromarray(levels.cpu().numpy()).convert("RGB")

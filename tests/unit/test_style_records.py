@@ -1,0 +1,207 @@
+"""Styles in shards, benchmarks and runs: what is stored, what is said of it, and what stands in for missing weights."""
+
+import json
+import logging
+import math
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_benchmark import write_chapters as write_pages
+from tiny_comics import SIZE, BlockEncoder, write_chapters
+from tiny_runs import run_script, tiny_config
+from tiny_styles import seeded, write_released
+
+from colorflow import config
+from colorflow.config import CONFIGS
+from colorflow.data.dataset import ShardDataset
+from colorflow.data.page_transform import PageTransform
+from colorflow.data.shard_index import INDEX, read_index
+from colorflow.data.shards import ShardFormat, build_shards
+from colorflow.data.sources import ChapterSource
+from colorflow.data.toon import ToonSpec
+from colorflow.data.transforms import CanvasTransform
+from colorflow.evaluation.benchmark import BenchmarkError, read_benchmark
+from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.evaluation.toon_benchmark import toon_benchmark
+from colorflow.retrieval import SimilarityRetriever
+from colorflow.schema import ColorizationSample
+from colorflow.styles import GrayStyle, Interpolated, Mixed, ProceduralStyle, RecordedStyle, screenstyle
+from colorflow.utils.seeding import generator
+from colorflow.utils.tensors import CheckpointError
+
+PRINT = ProceduralStyle(scan=None)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Shards of two chapters with procedural renditions."""
+    folder = tmp_path_factory.mktemp("styled")
+    root = write_chapters(folder / "in", chapters=2, pages=3)
+    samples = ChapterSource(root, SIZE, SimilarityRetriever(BlockEncoder()), folder / "cache", 0).splits().train
+    form = ShardFormat(SIZE, "similarity-blocks", samples_per_shard=4, styles=(PRINT,))
+    return build_shards({"train": samples}, folder / "out", form), samples
+
+
+def test_shards_hold_renditions_without_loss_and_say_how_they_were_made(built):
+    index, samples = built
+    stored = ShardDataset(index, "train")
+    assert stored.styles == {"procedural": json.loads(json.dumps(PRINT.describe()))}
+    for number in range(len(stored)):
+        sample, original = stored[number], samples[number]
+        expected = PRINT(original.page, generator("rendition", original.page_id, "procedural"))
+        assert sample.renditions.keys() == {"procedural"}
+        assert np.array_equal(sample.renditions["procedural"], expected)
+
+
+def test_an_index_that_is_scanned_again_knows_the_styles(built, tmp_path):
+    root = shutil.copytree(built[0].root, tmp_path / "copy")
+    (root / INDEX).unlink()
+    assert read_index(root).styles == built[0].styles != {}
+    assert json.loads((root / INDEX).read_text())["styles"] == built[0].styles
+
+
+def test_training_takes_the_recorded_rendition(built):
+    sample = ShardDataset(built[0], "train")[1]
+    style = Interpolated(GrayStyle(), RecordedStyle("procedural"), (1, 1))
+    page = PageTransform(SIZE, style)(sample, 0, 0)
+    expected = np.asarray(sample.renditions["procedural"]).astype(float) / 127.5 - 1
+    assert np.allclose(page.gray[0].permute(1, 2, 0), expected, atol=1e-5)
+    for outer in (style, Mixed((style,))):
+        canvas = CanvasTransform(SIZE, SIZE, outer).canvases(sample, 0, 0).condition
+        query = canvas.crop((SIZE[0] // 2, SIZE[1] // 2, SIZE[0] * 3 // 2, SIZE[1] * 3 // 2))
+        assert np.array_equal(query, sample.renditions["procedural"])
+
+
+def test_a_sample_without_the_rendition_is_refused(built):
+    sample = ShardDataset(built[0], "train")[0]
+    transform = CanvasTransform(SIZE, SIZE, RecordedStyle("screenstyle"))
+    with pytest.raises(ValueError, match=r"'screenstyle', got \['procedural'\].*style=screenstyle"):
+        transform(sample, 0, 0)
+    with pytest.raises(ValueError, match=r"expected a rendition of the page's size \(32, 48\), got \(3, 4\)"):
+        transform(ColorizationSample("a/b", sample.page, (), {"screenstyle": Image.new("L", (3, 4))}), 0, 0)
+
+
+def test_a_benchmark_holds_every_style_and_its_settings(tmp_path):
+    source = write_pages(tmp_path / "source", {"a": 3, "b": 2})
+    benchmark = build_benchmark(source, tmp_path / "out", styles=[GrayStyle(), PRINT], progress=False)
+    assert benchmark.styles == ("gray", "procedural")
+    index = json.loads((benchmark.root / "benchmark.json").read_text())
+    assert index["style_settings"] == json.loads(
+        json.dumps({"gray": GrayStyle().describe(), "procedural": PRINT.describe()})
+    )
+    for page in benchmark.pages:
+        printed, color = np.asarray(benchmark.input(page, "procedural")), benchmark.target(page)
+        assert printed.shape == np.asarray(color).shape
+        assert (printed == printed[..., :1]).all()
+        assert not np.array_equal(printed, benchmark.input(page, "gray"))
+    again = build_benchmark(source, tmp_path / "again", styles=[PRINT], name="out", progress=False)
+    assert again.digest == benchmark.digest
+    with pytest.raises(BenchmarkError, match="differs in style_settings"):
+        build_benchmark(source, tmp_path / "out", styles=[ProceduralStyle()], progress=False)
+
+
+def test_the_toon_benchmark_has_a_folder_for_each_choice_of_styles(tmp_path):
+    asked = (tmp_path, 2, 2, ToonSpec(size=(64, 96), max_panels=1), 7)
+    gray, printed = toon_benchmark(*asked), toon_benchmark(*asked, styles=[PRINT])
+    assert gray != printed == toon_benchmark(*asked, styles=[PRINT])
+    assert read_benchmark(gray).styles == ("gray",)
+    assert read_benchmark(printed).styles == ("gray", "procedural")
+
+
+def test_without_weights_nothing_takes_their_place_unless_told(caplog):
+    with pytest.raises(CheckpointError, match=r"set style\.weights=FOLDER"):
+        screenstyle(None)
+    with caplog.at_level(logging.WARNING):
+        gray, printed = screenstyle(None, "gray"), screenstyle(None, "procedural", weight=[0.5, 0.5])
+    assert [record.message.split(":")[1].split()[0] for record in caplog.records] == ["gray", "procedural"]
+    assert isinstance(gray, GrayStyle)
+    assert (printed.name, printed.describe()["weight"]) == ("procedural", [0.5, 0.5])
+    with pytest.raises(ValueError, match="expected error, gray or procedural"):
+        screenstyle(None, "silence")
+
+
+def test_with_weights_the_paper_style_is_on_whatever_would_stand_in(tmp_path):
+    style = screenstyle(write_released(tmp_path), "gray", weight=[1, 1])
+    page = Image.effect_noise((40, 48), 80).convert("RGB")
+    assert style.name == "screenstyle"
+    assert style.describe()["second"]["class"] == "ScreenVAEStyle"
+    assert style(page, seeded()).tobytes() != GrayStyle()(page, seeded()).tobytes()
+    with pytest.raises(CheckpointError, match="found none"):
+        screenstyle(tmp_path / "elsewhere", "gray")  # weights that are named are meant
+
+
+STEP = ("trainer.max_steps=1", "trainer.limit_val_batches=0", "lr_scheduler.num_warmup_steps=0")
+
+
+def fit(cfg):
+    """Train a tiny run; the record it leaves."""
+    datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
+    trainer = config.build(cfg.trainer, callbacks=[config.build(cfg.callbacks.run_record)], logger=False)
+    trainer.fit(task, datamodule=datamodule)
+    assert math.isfinite(trainer.callback_metrics["train/loss"])
+    with open(f"{cfg.paths.run_dir}/run.json") as file:
+        return json.load(file)["style"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        (["style=mixed"], "mixed"),
+        (["style=procedural", "style.second.bitonal=0.5"], "procedural"),
+        (["style.without_weights=procedural"], "procedural"),
+        ([], "gray"),
+        (["style=screenstyle", "style.weights={tmp}", "style.height=64"], "screenstyle"),
+        (["style=paper", "style.weights={tmp}", "style.height=null"], "screenstyle"),
+        (["style=shading", "style.weights={tmp}", "style.height=64"], "shading"),
+    ],
+)
+def test_a_run_trains_with_a_style_and_records_it(toon_cache, tmp_path, overrides, name):
+    if any("weights={tmp}" in item for item in overrides):
+        write_released(tmp_path)
+    filled = [item.format(tmp=tmp_path) for item in overrides]
+    record = fit(tiny_config(toon_cache, tmp_path / "run", *STEP, *filled))
+    assert record["name"] == name
+    assert record["recorded"] == {}
+    assert str(tmp_path) not in json.dumps(record)
+
+
+def test_a_run_from_shards_records_how_their_renditions_were_made(built, tmp_path):
+    index, _ = built
+    overrides = ["data=shards", f"data.root={index.root}", "style=recorded", "style.second.name=procedural"]
+    overrides += ["data.datamodule.source.val_split=null", "data.datamodule.num_workers=0"]
+    overrides += ["data.datamodule.global_batch_size=2", "model.page_size=[32,48]", "model.train_size=[32,48]"]
+    plain = ["experiment=icp_lora64", "model=toon", "weights=random", "trainer=cpu", f"paths.run_dir={tmp_path}/run"]
+    cfg = config.compose_config("train", [*plain, "~callbacks.progress_bar", *STEP, *overrides])
+    record = fit(cfg)
+    assert record["second"] == {"name": "procedural", "class": "RecordedStyle"}
+    assert record["recorded"]["procedural"]["class"] == "ProceduralStyle"
+
+
+def run_data_script(name, *overrides):
+    """Run a script of data/ as a user does; what it says last."""
+    done = run_script(f"data/{name}.py", *overrides, cwd=CONFIGS.parent)
+    return done.returncode, (done.stderr or done.stdout).strip().splitlines()[-1]
+
+
+def test_the_scripts_take_a_style_by_name(tmp_path):
+    """Benchmarks blend half and half, as the released demo; shards keep the rendition alone."""
+    source = write_chapters(tmp_path / "in", chapters=2, pages=3)
+    given = (f"source={source}", "style=procedural")
+    assert run_data_script("build_benchmark", *given, f"output={tmp_path}/benchmark")[0] == 0
+    shards = (*given, f"output={tmp_path}/shards", "page_size=[32,48]", "val_chapters=1")
+    assert run_data_script("build_shards", *shards)[0] == 0
+    settings = json.loads((tmp_path / "benchmark" / "benchmark.json").read_text())["style_settings"]["procedural"]
+    assert settings["weight"] == [0.5, 0.5]
+    assert settings["second"]["scan"]["share"] == 0.5
+    assert read_index(tmp_path / "shards").styles["procedural"]["weight"] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["build_benchmark", "build_shards"])
+def test_the_scripts_say_which_weights_are_missing(tmp_path, name):
+    source = write_chapters(tmp_path / "in", chapters=2, pages=3)
+    code, said = run_data_script(name, f"source={source}", f"output={tmp_path}/out", "style=screenstyle")
+    assert code == 1
+    assert said.startswith("error: style.weights: expected a folder with ScreenStyle/")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
