@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from colorflow import config
 from colorflow.evaluation.run import evaluate
+from colorflow.evaluation.suite import MetricSettings
 from colorflow.utils.log import get_logger, quiet_libraries
 
 config.register_resolvers()
@@ -20,6 +21,7 @@ _NEEDED_BY = {"weights": "colorflow_rows", "predictions": "predictions_rows"}
 
 def run(cfg: DictConfig, output: Path) -> None:
     """Evaluate the configured method on the configured benchmark; also called after training."""
+    settings = config.to_dict(cfg.metrics)
     evaluate(
         config.build(cfg.method),
         config.build(cfg.benchmark),
@@ -27,7 +29,9 @@ def run(cfg: DictConfig, output: Path) -> None:
         stage=cfg.stage,
         styles=config.to_dict(cfg.styles),
         base_seed=cfg.seed,
-        **config.to_dict(cfg.metrics),
+        metric_size=settings.pop("metric_size"),
+        ssim_window=settings.pop("ssim_window"),
+        metrics=MetricSettings(**settings),
     )
     log.info("table and pictures: %s", output / "index.html")
 

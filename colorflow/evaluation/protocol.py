@@ -15,7 +15,9 @@ from torch import Tensor
 
 from colorflow.canvas import STRETCH_LIMIT, fit_page
 from colorflow.evaluation.benchmark import PROTOCOL_VERSION, Benchmark
-from colorflow.metrics import SSIM_WINDOWS, SsimWindow, page_metrics
+from colorflow.evaluation.suite import FREE_METRICS, Suite
+from colorflow.metrics import SSIM_WINDOWS, SsimWindow, page_regions
+from colorflow.metrics.functional import page_metrics_and_labs
 from colorflow.utils.hashing import digest_json
 
 MetricSize = tuple[int, int] | Literal["native"]
@@ -30,7 +32,17 @@ DEFINITIONS = {
     "ssim": "scikit-image structural_similarity on RGB, data range 1; mean over pages",
     "chroma_psnr": "PSNR of CIE Lab a and b (D65), peak 255, dB; mean over pages",
     "ciede2000": "mean CIEDE2000 over the pixels of a page; mean over pages",
+    "lpips": "LPIPS 0.1 on AlexNet at the metric size; mean over pages",
+    "clip_is": "cosine of the CLIP image embeddings (projection output) of prediction and truth; mean over pages",
+    "fid": "Frechet distance of Inception's 2,048 pooled features over all pages of the row; no interval: it is biased "
+    "by N, and a resample repeats pages; compare only at equal n",
+    "kid": "unbiased MMD^2 of the same features, kernel (x . y / 2048 + 1)^3, all pages in one block; no interval: a "
+    "resample repeats pages",
+    "aesthetic": "LAION sac+logos+ava1-l14-linearMSE on OpenAI ViT-L/14, CLIP's own centre crop; mean over pages",
+    "color_identity": "share of the variance of painted chroma that a region's identity in the truth explains over a "
+    "chapter; mean over chapters",
 }
+"""In words, with the aggregate; which networks ran is said beside them."""
 
 _CROPPED_ASPECT_TOLERANCE = 0.02
 """How far a cropped prediction's aspect may be from the metric size's (rounding to multiples of 8 or so)."""
@@ -64,12 +76,12 @@ class Protocol:
             "metric_size": self.metric_size if self.metric_size == "native" else list(self.metric_size),
             "resize": RESIZE_RULE,
             "ssim_window": self.ssim_window,
-            "definitions": DEFINITIONS,
+            "definitions": {name: DEFINITIONS[name] for name in FREE_METRICS},
         }
 
     @property
     def digest(self) -> str:
-        """SHA-256 of ``describe``: numbers of equal digests are comparable on one benchmark."""
+        """SHA-256 of ``describe``: numbers of equal digests, and by equal networks, are comparable on one benchmark."""
         return digest_json(self.describe())
 
     def page_scores(self, prediction: Image.Image, truth: Image.Image) -> dict[str, float]:
@@ -82,10 +94,18 @@ class Protocol:
         Raises:
             ValueError: For a prediction of another aspect: it does not show the page.
         """
+        return self.pixel_scores(*self.fit(prediction, truth))[0]
+
+    def fit(self, prediction: Image.Image, truth: Image.Image) -> tuple[Image.Image, Image.Image]:
+        """Bring both to the metric size; errors as for ``page_scores``."""
         self._check_aspect(prediction.size, truth.size)
         size = truth.size if self.metric_size == "native" else self.metric_size
-        values = page_metrics(_batch(fit_page(prediction, size)), _batch(fit_page(truth, size)), self.ssim_window)
-        return {name: float(value) for name, value in values.items()}
+        return fit_page(prediction, size), fit_page(truth, size)
+
+    def pixel_scores(self, prediction: Image.Image, truth: Image.Image) -> tuple[dict[str, float], Tensor]:
+        """Score a page that ``fit`` gave, and find its regions (``colorflow.metrics.page_regions``)."""
+        values, labs = page_metrics_and_labs(_batch(prediction), _batch(truth), self.ssim_window)
+        return {name: float(value) for name, value in values.items()}, page_regions(*labs[0])
 
     def _check_aspect(self, size: tuple[int, int], truth: tuple[int, int]) -> None:
         got = size[0] / size[1]
@@ -99,11 +119,16 @@ class Protocol:
             )
 
 
-def describe_run(protocol: Protocol, benchmark: Benchmark, bootstrap: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``protocol`` part of ``results.json``: rules, benchmark, interval and versions."""
-    packages = ("torch", "scikit-image", "pillow", "numpy")
+def describe_run(
+    protocol: Protocol, benchmark: Benchmark, bootstrap: Mapping[str, Any], suite: Suite | None = None
+) -> dict[str, Any]:
+    """The ``protocol`` part of ``results.json``: rules, networks, benchmark, interval and versions."""
+    packages = ("torch", "torchmetrics", "open_clip_torch", "torch-fidelity", "scikit-image", "pillow", "numpy")
+    measured = (suite or Suite()).describe()
     return {
         **protocol.describe(),
+        "definitions": {name: DEFINITIONS[name] for name in measured["metrics"]},
+        **measured,
         "sha256": protocol.digest,
         "benchmark": {"name": benchmark.name, "sha256": benchmark.digest, "pages": len(benchmark.pages)},
         "intervals": dict(bootstrap),

@@ -73,7 +73,13 @@ class Bootstrap:
         return [float(low), float(high)]
 
 
-def build_results(pages: Iterable[Row], protocol: Mapping[str, Any], bootstrap: Bootstrap) -> Results:
+def build_results(
+    pages: Iterable[Row],
+    protocol: Mapping[str, Any],
+    bootstrap: Bootstrap,
+    sets: Mapping[tuple[str, str], Mapping[str, float]] | None = None,
+    chapters: Mapping[tuple[str, str], Mapping[str, Mapping[str, float]]] | None = None,
+) -> Results:
     """Reduce per-page rows to one row a method and style.
 
     The outcome does not depend on the order of pages within a row; rows come in the order of first
@@ -83,6 +89,9 @@ def build_results(pages: Iterable[Row], protocol: Mapping[str, Any], bootstrap: 
         pages: Rows of ``score``.
         protocol: As ``describe_run`` gives it.
         bootstrap: How the intervals are made.
+        sets: Metrics of all pages of a (method, style); they have no interval.
+        chapters: Metrics of a chapter, by (method, style), metric and chapter; a row has their mean over chapters,
+            with an interval.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for page in pages:
@@ -90,7 +99,9 @@ def build_results(pages: Iterable[Row], protocol: Mapping[str, Any], bootstrap: 
     ordered = sorted(groups, key=lambda key: key[0] != GRAY_COPY)
     for group in groups.values():
         group.sort(key=lambda page: (natural_key(page["chapter"]), natural_key(page["page"])))
-    rows = [_row(method, style, groups[method, style], bootstrap) for method, style in ordered]
+    rows = [_row(key, groups[key], bootstrap) for key in ordered]
+    for key, row in zip(ordered, rows, strict=True):
+        _add_set_metrics(row, (sets or {}).get(key, {}), (chapters or {}).get(key, {}), bootstrap)
     return {"protocol": dict(protocol), "rows": rows, "pages": [page for key in ordered for page in groups[key]]}
 
 
@@ -129,18 +140,28 @@ def read_results(path: Path) -> Results:
     return dict(_decode(loaded))
 
 
-def _row(method: str, style: str, pages: Sequence[Row], bootstrap: Bootstrap) -> Row:
+def _add_set_metrics(
+    row: Row, sets: Mapping[str, float], chapters: Mapping[str, Mapping[str, float]], bootstrap: Bootstrap
+) -> None:
+    row["metrics"] |= sets
+    for name, values in chapters.items():
+        if values:
+            row["metrics"][name] = math.fsum(values.values()) / len(values)
+            row["intervals"][name] = bootstrap.interval({chapter: [value] for chapter, value in values.items()})
+
+
+def _row(key: tuple[str, str], pages: Sequence[Row], bootstrap: Bootstrap) -> Row:
     names = [name for name in HIGHER_IS_BETTER if name in pages[0]]
     by_chapter: dict[str, list[Row]] = {}
     for page in pages:
         by_chapter.setdefault(page["chapter"], []).append(page)
     return {
-        "method": method,
-        "style": style,
+        "method": key[0],
+        "style": key[1],
         "n": len(pages),
         "metrics": {name: math.fsum(page[name] for page in pages) / len(pages) for name in names},
         "intervals": {
-            name: bootstrap.interval({key: [page[name] for page in group] for key, group in by_chapter.items()})
+            name: bootstrap.interval({chapter: [page[name] for page in group] for chapter, group in by_chapter.items()})
             for name in names
         },
     }

@@ -17,8 +17,9 @@ from colorflow.evaluation.benchmark import Benchmark, References, read_benchmark
 from colorflow.evaluation.generate import generate
 from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.report import write_report
-from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, Row, build_results, read_results, write_results
-from colorflow.evaluation.score import check_pages, score
+from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, build_results, read_results, write_results
+from colorflow.evaluation.score import RowScores, check_pages, score
+from colorflow.evaluation.suite import MetricSettings, Suite, build_suite
 from colorflow.evaluation.tables import print_table
 from colorflow.metrics import SsimWindow
 from colorflow.schema import Colorizer
@@ -66,6 +67,7 @@ def evaluate(
     styles: Sequence[str] = ("gray",),
     metric_size: MetricSize = (512, 800),
     ssim_window: SsimWindow = "uniform7",
+    metrics: MetricSettings | None = None,
     base_seed: int = 0,
     max_failures: float = 0.05,
     bootstrap: Bootstrap | None = None,
@@ -73,30 +75,29 @@ def evaluate(
 ) -> Results:
     """Run the stages of an evaluation; the gray copy is always a row, the first.
 
-    Everything that scoring needs is checked before a method is built: the benchmark's digests, the
-    styles and pools that rows ask for, the names in folders of predictions.
+    What scoring needs is checked before a method is built: digests of the benchmark, styles, pools, the names in
+    folders of predictions, weights of metrics.
 
     Args:
         methods: Row name -> how its pages come about, in table order.
         benchmark_root: A benchmark folder.
         output: Folder for all results; may hold those of a run that was stopped.
-        stage: ``all``, or one stage alone. ``score`` loads no model; ``report`` reads results.json.
+        stage: ``all``, or one stage alone. ``score`` builds no method; ``report`` reads results.json.
         styles: Input styles, each a row of every method.
-        metric_size: (width, height) at which pages are scored, or ``native``.
-        ssim_window: As for ``colorflow.metrics.ssim``.
+        metric_size: As for `Protocol`.
+        ssim_window: As for `Protocol`.
+        metrics: What is measured and by which weights; default: all that needs no network.
         base_seed: Seed of the benchmark's first page.
         max_failures: Fraction of pages that a method may fail on.
         bootstrap: How intervals are made.
         progress: Show bars, and the table at the end.
 
     Returns:
-        The contents of results.json (``protocol``, ``rows``, ``pages``), infinite values as floats;
-        rows and pages are empty after ``generate`` alone.
+        The contents of results.json, infinite values as floats; no rows and pages after ``generate`` alone.
 
     Raises:
-        BenchmarkError, PredictionsError, GenerationError, ResultsError: By stage, each with a remedy.
-        EvaluationError: For an unknown stage or row names that cannot be folders.
-        ValueError: For an impossible metric size or window.
+        BenchmarkError, PredictionsError, GenerationError, ResultsError, MissingWeightsError: Each with a remedy.
+        EvaluationError, ValueError: For an unknown stage, row names, sizes or metrics that cannot be.
     """
     _check_stage(stage)
     specs = _with_gray_copy(methods)
@@ -104,14 +105,14 @@ def evaluate(
     benchmark, output = read_benchmark(benchmark_root), Path(output)
     folders = {(name, style): _folder(name, spec, output, style) for style in styles for name, spec in specs.items()}
     _check_inputs(specs, folders, benchmark, styles)
+    suite = build_suite(metrics or MetricSettings()) if stage in ("all", "score") else Suite()
     draws = bootstrap or Bootstrap()
-    run = describe_run(protocol, benchmark, draws.describe())
+    run = describe_run(protocol, benchmark, draws.describe(), suite)
     results: Results = {"protocol": run, "rows": [], "pages": []}
     _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress)
     if stage in ("all", "score"):
-        pages = _score(specs, folders, benchmark, protocol, output, max_failures, progress)
-        results = build_results(pages, run, draws)
-        write_results(results, output / "results.json")
+        scores = _score(specs, folders, benchmark, protocol, suite, output, max_failures, progress)
+        results = _tabulate(scores, run, draws, output)
     if stage in ("all", "report"):
         results = _report(benchmark, folders, output)
     if results["rows"] and progress:
@@ -196,17 +197,41 @@ def _score(
     folders: Mapping[tuple[str, str], PredictionsFolder],
     benchmark: Benchmark,
     protocol: Protocol,
+    suite: Suite,
     output: Path,
     max_failures: float,
     progress: bool,
-) -> list[Row]:
+) -> dict[tuple[str, str], RowScores]:
     """Score every folder; a folder that another system made must be complete."""
-    rows = []
+    scores = {}
     for (name, style), folder in folders.items():
         missing = 0.0 if specs[name].predictions else max_failures
         cache = output / "scores" / style / f"{name}.jsonl"
-        rows += score(folder, benchmark, protocol, method=name, max_missing=missing, cache=cache, progress=progress)
-    return rows
+        scores[name, style] = score(
+            folder,
+            benchmark,
+            protocol,
+            method=name,
+            suite=suite,
+            max_missing=missing,
+            cache=cache,
+            progress=progress,
+        )
+    return scores
+
+
+def _tabulate(
+    scores: Mapping[tuple[str, str], RowScores], run: Mapping[str, Any], draws: Bootstrap, output: Path
+) -> Results:
+    results = build_results(
+        [page for row in scores.values() for page in row.pages],
+        run,
+        draws,
+        sets={key: row.sets for key, row in scores.items()},
+        chapters={key: row.chapters for key, row in scores.items()},
+    )
+    write_results(results, output / "results.json")
+    return results
 
 
 def _report(benchmark: Benchmark, folders: Mapping[tuple[str, str], PredictionsFolder], output: Path) -> Results:

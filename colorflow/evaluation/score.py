@@ -1,27 +1,30 @@
-"""Stage two: folders in, one row of numbers a page out. No model is loaded; it can be run again alone.
+"""Stage two: folders in, one row of numbers a page out, and what all pages of a row give together.
 
-Rules for a folder that does not fit the benchmark: an extra picture is an error; missing pages
-are an error unless ``max_missing`` allows them, and are then left out of that row's n; a picture
-that cannot be read, or whose aspect is not the page's, is an error.
+No colorizer is loaded; it can be run again alone. Rules for a folder that does not fit the benchmark: an extra
+picture is an error; missing pages are an error unless ``max_missing`` allows them, and are then left out of that
+row's n; a picture that cannot be read, or whose aspect is not the page's, is an error.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from colorflow.baselines.predictions import PredictionsError, PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage
 from colorflow.evaluation.generate import read_manifest
+from colorflow.evaluation.measuring import Answers, Batches, Job, in_threads, prepare
 from colorflow.evaluation.protocol import Protocol
-from colorflow.metrics import HIGHER_IS_BETTER
+from colorflow.evaluation.suite import Suite
+from colorflow.metrics import PAGE_METRICS, PIXEL_METRICS, consistency, cosine, frechet_distance, kernel_distance
 from colorflow.utils.failures import allowed_failures
 from colorflow.utils.files import append_jsonl, read_jsonl
 from colorflow.utils.hashing import digest_file
-from colorflow.utils.images import load_image
 from colorflow.utils.log import get_logger
 from colorflow.utils.progress import track
 
@@ -32,16 +35,33 @@ _LISTED = 10
 logger = get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class RowScores:
+    """The scores of one row of the table.
+
+    Attributes:
+        pages: One dict a page in benchmark order: ``method, style, chapter, page``, each page metric, ``seed``
+            (None for other systems' folders), ``prediction_sha256``, ``target_sha256``.
+        sets: Metrics of all pages together (FID, KID).
+        chapters: Metrics of a chapter, by metric and chapter; chapters that have no value are left out.
+    """
+
+    pages: list[Row]
+    sets: Mapping[str, float] = field(default_factory=dict)
+    chapters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
 def score(
     predictions: PredictionsFolder,
     benchmark: Benchmark,
     protocol: Protocol,
     *,
     method: str,
+    suite: Suite | None = None,
     max_missing: float = 0.0,
     cache: Path | None = None,
     progress: bool = True,
-) -> list[Row]:
+) -> RowScores:
     """Score a folder of predictions.
 
     Args:
@@ -49,33 +69,37 @@ def score(
         benchmark: The truth.
         protocol: Sizes and definitions.
         method: Row name.
+        suite: What is measured; default: all that needs no network.
         max_missing: Fraction of pages that may be missing, as ``max_failures`` of ``generate``.
-        cache: JSON lines of rows scored before. A row is taken from it where prediction, truth and
-            protocol are the same bytes; new rows are appended, so that a killed run goes on.
+        cache: JSON lines of rows scored before; what networks answered lies beside it. A row is taken from it
+            where prediction, truth and protocol are the same bytes; new rows are appended, so that a killed run
+            goes on.
         progress: Show a progress bar.
-
-    Returns:
-        One dict a page in benchmark order: ``method, style, chapter, page``, each metric, ``seed``
-        (None for other systems' folders), ``prediction_sha256``, ``target_sha256``.
 
     Raises:
         PredictionsError: By the rules above.
     """
+    suite = suite or Suite()
     pages = check_pages(predictions, benchmark, method=method, max_missing=max_missing)
     manifest = read_manifest(predictions.folder)
     keys = [_key(predictions, benchmark, protocol, method, page, manifest) for page in pages]
-    known = _read_cache(cache)
-    todo = [(page, key) for page, key in zip(pages, keys, strict=True) if _frozen(key) not in known]
-    pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
-    try:
-        scored = pool.map(lambda item: _score_page(predictions, benchmark, protocol, *item), todo)
-        for row in _consume(scored, len(todo), f"score {method}", progress):
-            known[_frozen(row)] = row
+    known, answers = _read_cache(cache), Answers(suite, protocol, cache)
+    jobs = [
+        Job(page, predictions.pages[page.chapter, page.name], key, _frozen(key) not in known, answers.missing(key))
+        for page, key in zip(pages, keys, strict=True)
+    ]
+    jobs = [job for job in jobs if job.pixels or job.wanted]
+    done = in_threads(partial(prepare, benchmark=benchmark, protocol=protocol, suite=suite), jobs)
+    batches = Batches(answers)
+    for _ in track(range(len(jobs)), f"score {method}", progress):
+        prepared = next(done)
+        if prepared.row is not None:
+            known[_frozen(prepared.row)] = prepared.row
             if cache is not None:
-                append_jsonl(row, cache)
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return [_public(known[_frozen(key)]) for key in keys]
+                append_jsonl(prepared.row, cache)
+        batches.add(prepared)
+    batches.finish()
+    return _assemble([known[_frozen(key)] for key in keys], answers)
 
 
 def check_pages(
@@ -130,21 +154,42 @@ def _key(
     }
 
 
-def _score_page(
-    predictions: PredictionsFolder, benchmark: Benchmark, protocol: Protocol, page: BenchmarkPage, key: Row
-) -> Row:
-    path = predictions.pages[page.chapter, page.name]
-    try:
-        values = protocol.page_scores(load_image(path), benchmark.target(page))
-    except ValueError as error:
-        raise PredictionsError(f"{key['method']}: page {page.id} ({path}): {error}") from error
-    return key | values
+def _assemble(rows: Sequence[Row], answers: Answers) -> RowScores:
+    """Make the numbers of page scores, regions and answers."""
+    names = answers.suite.names
+    values = {name: [row[name] for row in rows] for name in PIXEL_METRICS}
+    if "lpips" in names:
+        values["lpips"] = answers.rows("lpips", "pair", rows)[:, 0].double().tolist()
+    if "clip_is" in names:
+        values["clip_is"] = cosine(*(answers.rows("clip", side, rows) for side in ("prediction", "target"))).tolist()
+    if "aesthetic" in names:
+        values["aesthetic"] = answers.rows("aesthetic", "prediction", rows)[:, 0].double().tolist()
+    shown = [name for name in PAGE_METRICS if name in names]
+    pages = [_public(row, {name: values[name][number] for name in shown}) for number, row in enumerate(rows)]
+    chapters = {"color_identity": _color_identity(rows)} if "color_identity" in names else {}
+    return RowScores(pages, _set_metrics(rows, answers), chapters)
 
 
-def _consume(rows: Iterable[Row], count: int, description: str, progress: bool) -> Iterable[Row]:
-    """Draw rows from the pool in order, with a bar."""
-    iterator = iter(rows)
-    return (next(iterator) for _ in track(range(count), description, progress))
+def _set_metrics(rows: Sequence[Row], answers: Answers) -> dict[str, float]:
+    asked = {"fid": frechet_distance, "kid": kernel_distance}
+    asked = {name: function for name, function in asked.items() if name in answers.suite.names}
+    if not asked:
+        return {}
+    if len(rows) < 2:
+        logger.warning("%s: %s need at least two pages, got one", rows[0]["method"], ", ".join(asked))
+        return {}
+    features = [answers.rows("inception", side, rows) for side in ("prediction", "target")]
+    return {name: float(function(*features)) for name, function in asked.items()}
+
+
+def _color_identity(rows: Sequence[Row]) -> dict[str, float]:
+    """The consistency of each chapter that has any colours to compare."""
+    chapters: dict[str, list[torch.Tensor]] = {}
+    for row in rows:
+        regions = torch.tensor(row["regions"], dtype=torch.float64).reshape(-1, 5)
+        chapters.setdefault(row["chapter"], []).append(regions)
+    found = {chapter: consistency(pages) for chapter, pages in chapters.items()}
+    return {chapter: value.identity for chapter, value in found.items() if value is not None}
 
 
 def _frozen(row: Row) -> tuple[Any, ...]:
@@ -158,7 +203,7 @@ def _read_cache(path: Path | None) -> dict[tuple[Any, ...], Row]:
     return {_frozen(row): row for row in rows}
 
 
-def _public(row: Row) -> Row:
+def _public(row: Row, values: Row) -> Row:
     """The row as in results.json: names, metrics, then what it was made from."""
-    names = ("method", "style", "chapter", "page", *HIGHER_IS_BETTER, "seed", "prediction_sha256", "target_sha256")
-    return {name: row[name] for name in names}
+    first, last = ("method", "style", "chapter", "page"), ("seed", "prediction_sha256", "target_sha256")
+    return {**{name: row[name] for name in first}, **values, **{name: row[name] for name in last}}

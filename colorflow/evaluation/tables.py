@@ -54,6 +54,7 @@ COLUMNS = {
     "chroma_psnr": Column("chroma PSNR", 2, True),
     "ciede2000": Column("CIEDE2000", 2, False),
     "lpips": Column("LPIPS", 4, False),
+    "color_identity": Column("colour identity", 3, True),
 }
 """Every metric key in table order, the paper's five first where they are there."""
 
@@ -233,10 +234,17 @@ def caption(results: Results, *, intervals: bool = True) -> str:
     benchmark, size = protocol["benchmark"], protocol["metric_size"]
     at = "the pages' own size" if size == "native" else f"{size[0]} x {size[1]}"
     text = f"Benchmark {benchmark['name']}, {benchmark['pages']} pages, scored at {at}; means over pages"
+    if random := protocol.get("random_weights"):
+        named = ", ".join(column.label for name, column in COLUMNS.items() if name in random)
+        text = f"RANDOM WEIGHTS, a test: {named} mean nothing. {text}"
     if not intervals:
         styles = dict.fromkeys(row["style"] for row in results["rows"])
         return f"{text}; input {', '.join(styles)}."
     text += f", in brackets {protocol['intervals']['confidence']:.0%} intervals by bootstrap over chapters."
+    if any("fid" in row["metrics"] or "kid" in row["metrics"] for row in results["rows"]):
+        text += " FID and KID are of all pages together and have none; compare them at equal numbers of pages only."
+    if any("color_identity" in row["metrics"] for row in results["rows"]):
+        text += " Colour identity is a mean over chapters; a gray copy has 0."
     if any(None in row["intervals"].values() for row in results["rows"]):
         text += " No interval from a single chapter."
     if any("n" not in row for row in _all_rows(results)):

@@ -41,6 +41,7 @@ def asked(debug_run):
         f"benchmark.root={debug_run.benchmark}",
         f"method.rows={plain(cfg['method']['rows'])}",
         f"recipe.sampling.num_inference_steps={cfg['recipe']['sampling']['num_inference_steps']}",
+        "metrics=pixels",  # as after training: whatever weights this machine has cached
         f"metrics.metric_size={plain(cfg['metrics']['metric_size'])}",
     ]
 
@@ -93,6 +94,7 @@ def test_a_folder_of_pictures_is_scored_alike(debug_run, again, tmp_path):
         f"predictions={again / 'predictions' / 'colorflow'}",
         "benchmark=folder",
         f"benchmark.root={debug_run.benchmark}",
+        "metrics=pixels",
         "metrics.metric_size=native",
         f"output={tmp_path}",
     )

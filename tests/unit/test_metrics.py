@@ -13,7 +13,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from colorflow import metrics
 
-NAMES = tuple(metrics.HIGHER_IS_BETTER)
+NAMES = metrics.PIXEL_METRICS
 CLASSES = {
     "psnr": metrics.PSNR,
     "ssim": metrics.SSIM,

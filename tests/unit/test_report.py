@@ -18,7 +18,7 @@ from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.results import Bootstrap, ResultsError, find_row, read_results, write_results
 from colorflow.evaluation.run import EvaluationError, MethodSpec, evaluate
 from colorflow.evaluation.tables import markdown_table
-from colorflow.metrics import HIGHER_IS_BETTER
+from colorflow.metrics import PIXEL_METRICS
 from colorflow.utils import strips
 
 FILES = {
@@ -118,14 +118,14 @@ def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark
     assert set(results) == {"protocol", "rows", "pages"}
     for row in results["rows"]:
         assert list(row) == ["method", "style", "n", "metrics", "intervals"]
-        assert list(row["metrics"]) == list(row["intervals"]) == list(HIGHER_IS_BETTER)
+        assert list(row["metrics"]) == list(row["intervals"]) == list(PIXEL_METRICS)
         assert row["n"] == 5
         for name, (low, high) in row["intervals"].items():
             assert low <= row["metrics"][name] <= high
     methods = ["gray_copy", "colorflow", "colorflow_wrong_references"]
     assert [row["method"] for row in results["rows"]] == methods
     assert [page["method"] for page in results["pages"]] == [method for method in methods for _ in range(5)]
-    assert {"method", "style", "chapter", "page", "seed", *HIGHER_IS_BETTER} <= set(results["pages"][0])
+    assert {"method", "style", "chapter", "page", "seed", *PIXEL_METRICS} <= set(results["pages"][0])
     assert results["protocol"]["benchmark"] == {"name": "tiny", "sha256": benchmark.digest, "pages": 5}
     assert read_results(tmp_path / "out" / "results.json") == results
 

@@ -17,9 +17,10 @@ from colorflow.canvas import fit_page
 from colorflow.evaluation import score as score_module
 from colorflow.evaluation.benchmark import Benchmark
 from colorflow.evaluation.generate import generate
+from colorflow.evaluation.measuring import Job, Prepared
 from colorflow.evaluation.protocol import Protocol
 from colorflow.evaluation.score import Row, score
-from colorflow.metrics import HIGHER_IS_BETTER
+from colorflow.metrics import PIXEL_METRICS
 from colorflow.utils.files import read_jsonl
 
 NATIVE = Protocol("native")
@@ -40,7 +41,7 @@ def _score(
     folder: PredictionsFolder, benchmark: Benchmark, protocol: Protocol = NATIVE, **options: object
 ) -> list[Row]:
     fresh = PredictionsFolder(folder.root, folder.style)
-    return score(fresh, benchmark, protocol, method="tint", progress=False, **options)
+    return score(fresh, benchmark, protocol, method="tint", progress=False, **options).pages
 
 
 def _copy_truth(benchmark: Benchmark, root: Path) -> PredictionsFolder:
@@ -83,7 +84,7 @@ def test_a_method_that_crops_the_page_is_compared_with_the_cropped_truth() -> No
 def test_perfect_predictions(benchmark: Benchmark, tmp_path: Path) -> None:
     rows = _score(_copy_truth(benchmark, tmp_path / "copy"), benchmark)
     best = {"psnr": math.inf, "ssim": 1.0, "chroma_psnr": math.inf, "ciede2000": 0.0}
-    assert [{name: row[name] for name in HIGHER_IS_BETTER} for row in rows] == [best] * 5
+    assert [{name: row[name] for name in PIXEL_METRICS} for row in rows] == [best] * 5
     assert all(row["prediction_sha256"] == row["target_sha256"] and row["seed"] is None for row in rows)
 
 
@@ -155,23 +156,22 @@ def test_a_killed_scoring_goes_on_from_its_cache(
 ) -> None:
     cache, expected = tmp_path / "scores.jsonl", _score(folder, benchmark)
     scored: list[str] = []
-    original = score_module._score_page
+    original = score_module.prepare
 
-    def counting(*arguments: object) -> Row:
-        row = original(*arguments)
-        scored.append(row["chapter"] + row["page"])
-        return row
+    def counting(job: Job, **options: object) -> Prepared:
+        scored.append(job.page.chapter + job.page.name)
+        return original(job, **options)
 
-    def dying(*arguments: object) -> Row:
-        if (arguments[3].chapter, arguments[3].name) == ("b", "000"):
+    def dying(job: Job, **options: object) -> Prepared:
+        if (job.page.chapter, job.page.name) == ("b", "000"):
             raise KeyboardInterrupt
-        return original(*arguments)
+        return original(job, **options)
 
-    monkeypatch.setattr(score_module, "_score_page", dying)
+    monkeypatch.setattr(score_module, "prepare", dying)
     with pytest.raises(KeyboardInterrupt):
         _score(folder, benchmark, cache=cache)
     assert len(read_jsonl(cache)) == 3
-    monkeypatch.setattr(score_module, "_score_page", counting)
+    monkeypatch.setattr(score_module, "prepare", counting)
     assert _score(folder, benchmark, cache=cache) == expected
     assert sorted(scored) == ["b000", "b001"]
 

@@ -1,0 +1,51 @@
+"""What networks answered about pictures, kept on disk by digest: computed once, whenever a run is stopped."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colorflow.utils.files import append_jsonl, read_jsonl
+
+
+class FeatureStore:
+    """Rows of features by a picture's key, in a file of JSON lines (base64 of little-endian float32).
+
+    Args:
+        path: The file; None keeps them in memory alone.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        records = read_jsonl(path) if path is not None and path.is_file() else []
+        self._rows = {record["key"]: _decode(record["features"]) for record in records}
+
+    def __contains__(self, key: str) -> bool:
+        """Whether there is a row of this key."""
+        return key in self._rows
+
+    def add(self, key: str, features: Tensor) -> None:
+        """Keep a row, ``(D,)`` float32."""
+        self._rows[key] = features
+        if self._path is not None:
+            append_jsonl({"key": key, "features": _encode(features)}, self._path)
+
+    def rows(self, keys: list[str]) -> Tensor:
+        """``(N, D)`` float32 in the order of the keys.
+
+        Raises:
+            KeyError: For a key that is not there.
+        """
+        return torch.stack([self._rows[key] for key in keys])
+
+
+def _encode(features: Tensor) -> str:
+    return base64.b64encode(features.numpy().astype("<f4").tobytes()).decode("ascii")
+
+
+def _decode(text: str) -> Tensor:
+    return torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32))

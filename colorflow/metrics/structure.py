@@ -1,0 +1,52 @@
+"""SSIM with scikit-image's flat 7 x 7 window, by running sums; equal to scikit-image, several times faster."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from colorflow.metrics.checks import FloatArray
+
+WINDOW = 7
+
+_C1, _C2 = 0.01**2, 0.03**2
+"""Wang et al. 2004, K1 and K2, for a data range of 1."""
+
+_ROWS = 58
+"""Rows of windows worked on at a time: with the six rows that windows reach further, they fit the cache."""
+
+
+def ssim_uniform7(first: FloatArray, second: FloatArray) -> float:
+    """Mean SSIM over all whole 7 x 7 windows and channels, sample (N - 1) covariance.
+
+    Args:
+        first: ``(H, W, 3)`` float64 in [0, 1], sides of at least 7.
+        second: The same.
+    """
+    rows, columns, channels = first.shape
+    total, windows = 0.0, rows - WINDOW + 1
+    for channel in range(channels):
+        for top in range(0, windows, _ROWS):
+            strip = slice(top, min(top + _ROWS, windows) + WINDOW - 1)
+            total += _ssim_sum(first[strip, :, channel], second[strip, :, channel])
+    return total / (windows * (columns - WINDOW + 1) * channels)
+
+
+def _ssim_sum(x: FloatArray, y: FloatArray) -> float:
+    """Sum of SSIM over the whole windows of two (H, W) planes."""
+    count = WINDOW * WINDOW
+    mean_x, mean_y = _window_sums(x) / count, _window_sums(y) / count
+    squares, product = _window_sums(x * x + y * y), mean_x * mean_y
+    mean_squares = mean_x * mean_x + mean_y * mean_y
+    variances = (squares - count * mean_squares) / (count - 1)
+    covariance = (_window_sums(x * y) - count * product) / (count - 1)
+    top = (2 * product + _C1) * (2 * covariance + _C2)
+    return float(np.sum(top / ((mean_squares + _C1) * (variances + _C2))))
+
+
+def _window_sums(plane: FloatArray) -> FloatArray:
+    """Sums of all whole 7 x 7 windows of a (H, W) plane: 7 = 4 + 2 + 1, along one side, then the other."""
+    two = plane[:-1] + plane[1:]
+    seven = two[:-5] + two[2:-3] + two[4:-1] + plane[6:]
+    two = seven[:, :-1] + seven[:, 1:]
+    sums: FloatArray = two[:, :-5] + two[:, 2:-3] + two[:, 4:-1] + seven[:, 6:]
+    return sums

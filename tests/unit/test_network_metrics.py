@@ -1,0 +1,318 @@
+"""Metrics by networks and the sequence metric: perfect pages, batches, order, ranks, wrong input, what each sees."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_networks import pages
+from torch import Tensor
+
+from colorflow import metrics
+from colorflow.data.toon import ToonSpec, draw_chapter
+from colorflow.metrics.identity import Consistency, chapter_regions
+from colorflow.metrics.networks import random_network
+
+NETWORK = random_network(24, batch_size=3)
+SCORER = random_network(1, batch_size=3)
+PAIRS = random_network(24, pairs=True, batch_size=3)
+
+CLASSES = {
+    "clip_is": lambda: metrics.ClipIS(NETWORK),
+    "lpips": lambda: metrics.LPIPS(PAIRS),
+    "aesthetic": lambda: metrics.AestheticScore(SCORER),
+    "fid": lambda: metrics.FID(NETWORK),
+    "kid": lambda: metrics.KID(NETWORK),
+    "color_identity": metrics.ColorIdentity,
+}
+FUNCTIONS = {
+    "clip_is": lambda preds, target: metrics.clip_is(preds, target, NETWORK).mean(),
+    "lpips": lambda preds, target: metrics.lpips(preds, target, PAIRS).mean(),
+    "aesthetic": lambda preds, target: metrics.aesthetic(preds, SCORER).mean(),
+    "fid": lambda preds, target: metrics.fid(preds, target, NETWORK),
+    "kid": lambda preds, target: metrics.kid(preds, target, NETWORK),
+    "color_identity": metrics.color_identity,
+}
+PIXEL_CLASSES = {
+    "psnr": metrics.PSNR,
+    "ssim": metrics.SSIM,
+    "chroma_psnr": metrics.ChromaPSNR,
+    "ciede2000": metrics.CIEDE2000,
+}
+NAMES = tuple(CLASSES)
+COUNT = 7
+
+
+def toon(count: int = COUNT, size: tuple[int, int] = (96, 144), seed: int = 5) -> tuple[Tensor, Tensor]:
+    """Pages of a toon chapter, away from black and white so that casts do not clip, and their labels."""
+    drawn = draw_chapter(seed, count, ToonSpec(size=size))
+    colors = torch.from_numpy(np.stack([np.array(page.color) for page in drawn])).permute(0, 3, 1, 2).double() / 255
+    labels = torch.from_numpy(np.stack([page.labels for page in drawn]).astype(np.int64))
+    return (0.1 + 0.8 * colors), labels
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[Tensor, Tensor]:
+    target, _ = toon()
+    noise = pages(COUNT, (96, 144), seed=3)
+    return (target + 0.08 * (noise - 0.5)).clamp(0, 1), target
+
+
+def test_every_metric_of_the_table_is_tested():
+    assert {*NAMES, *metrics.PIXEL_METRICS} == set(metrics.HIGHER_IS_BETTER)
+    assert set(metrics.PAGE_METRICS) == set(metrics.HIGHER_IS_BETTER) - {"fid", "kid", "color_identity"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_classes_do_not_depend_on_batches_or_order(name, pair):
+    preds, target = pair
+    expected = FUNCTIONS[name](preds, target)
+    assert expected.dtype == torch.float64
+    whole, single, uneven = (CLASSES[name]() for _ in range(3))
+    whole.update(preds, target)
+    for number in torch.randperm(COUNT, generator=torch.Generator().manual_seed(0)).tolist():
+        single.update(preds[number : number + 1], target[number : number + 1])
+    for part in (slice(4, None), slice(0, 4)):
+        uneven.update(preds[part], target[part])
+    for metric in (whole, single, uneven):
+        torch.testing.assert_close(metric.compute(), expected, atol=1e-6, rtol=1e-9)
+
+
+def _rank(rank: int, folder: str, preds: Tensor, target: Tensor) -> None:
+    """Uneven shares: rank 0 has pages 0 and 3, rank 1 the rest."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    mine = [0, 3] if rank == 0 else [number for number in range(COUNT) if number not in (0, 3)]
+    values = {}
+    for name, build in (CLASSES | PIXEL_CLASSES).items():
+        metric = build()
+        for number in mine:
+            metric.update(preds[number : number + 1], target[number : number + 1])
+        values[name] = metric.compute()
+    torch.save(values, f"{folder}/rank{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_ranks_give_the_numbers_of_one(pair, tmp_path: Path):
+    context = torch.multiprocessing.get_context("fork")  # a spawned one would import everything again
+    ranks = [context.Process(target=_rank, args=(rank, os.fspath(tmp_path), *pair)) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(120)
+    assert [process.exitcode for process in ranks] == [0, 0]
+    for rank in range(2):
+        values = torch.load(tmp_path / f"rank{rank}.pt")
+        for name in (*NAMES, *PIXEL_CLASSES):
+            expected = FUNCTIONS[name](*pair) if name in FUNCTIONS else getattr(metrics, name)(*pair).mean()
+            torch.testing.assert_close(values[name], expected, atol=1e-6, rtol=1e-9, msg=name)
+
+
+def test_a_page_answers_the_same_in_any_company():
+    """To the last bit: a short batch is filled up, so that every forward pass has one shape."""
+    network, all_pages = random_network(24, batch_size=4), pages(9)
+    together = network(all_pages)
+    alone = torch.cat([network(page[None]) for page in all_pages])
+    assert torch.equal(together, alone)
+    assert torch.equal(network(all_pages.flip(0)).flip(0), together)
+    torch.testing.assert_close(random_network(24, batch_size=1)(all_pages), together, atol=1e-4, rtol=1e-5)
+
+
+def test_a_trainings_lower_precision_is_not_taken_over():
+    expected, seen = NETWORK(pages(2)), []
+    hook = NETWORK.module.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert torch.equal(NETWORK(pages(2)), expected)
+        assert (seen, torch.get_float32_matmul_precision()) == (["highest"], "medium")
+    finally:
+        hook.remove()
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_identical_pages_are_perfect(pair):
+    _, target = pair
+    perfect = {name: float(FUNCTIONS[name](target, target)) for name in ("clip_is", "lpips", "fid", "color_identity")}
+    assert perfect["clip_is"] == pytest.approx(1, abs=1e-12)
+    assert perfect["lpips"] == 0
+    assert abs(perfect["fid"]) < 1e-6
+    assert perfect["color_identity"] == pytest.approx(1, abs=1e-12)
+
+
+def test_fid_of_identical_sets_of_real_dimension():
+    features = torch.randn(100, 2048, generator=torch.Generator().manual_seed(0)).relu()
+    assert 0 <= float(metrics.frechet_distance(features, features)) < 1e-6
+    assert 0 <= float(metrics.frechet_distance(features, features.flip(0))) < 1e-6
+
+
+def test_kid_is_unbiased_where_fid_is_not():
+    """Halves of one distribution: KID is about 0 on the mean, FID grows as N shrinks (Binkowski et al. 2018)."""
+    generator = torch.Generator().manual_seed(1)
+    found = {}
+    for count in (20, 80):
+        draws = [torch.randn(2 * count, 16, generator=generator) for _ in range(60)]
+        kids = torch.stack([metrics.kernel_distance(draw[:count], draw[count:]) for draw in draws])
+        fids = torch.stack([metrics.frechet_distance(draw[:count], draw[count:]) for draw in draws])
+        found[count] = float(fids.mean())
+        assert abs(float(kids.mean())) < 3 * float(kids.std()) / 60**0.5
+    assert found[20] > 2 * found[80]
+
+
+@pytest.mark.parametrize("name", ["clip_is", "lpips", "fid", "kid"])
+def test_swapped_channels_are_worse(name, pair):
+    preds, target = pair
+    close, swapped = (float(FUNCTIONS[name](images, target)) for images in (preds, target.flip(1)))
+    assert (close > swapped) == metrics.HIGHER_IS_BETTER[name] == CLASSES[name]().higher_is_better
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_input_says_what_and_how_to_mend_it(name, pair):
+    preds, target = pair
+    function = FUNCTIONS[name]
+    with pytest.raises(ValueError, match=r"\[-1, 1\]"):
+        function(preds * 2 - 1, target)
+    with pytest.raises(ValueError, match=r"in \[0, 1\], got"):
+        function(preds * math.nan, target)
+    with pytest.raises(TypeError, match="divide 8-bit pixels by 255"):
+        function((preds * 255).byte(), target)
+    with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
+        function(preds[:, :1], target[:, :1])
+    with pytest.raises(ValueError, match=r"at least (one|two)"), pytest.warns(UserWarning, match="before"):
+        CLASSES[name]().compute()
+
+
+@pytest.mark.parametrize("name", ["clip_is", "lpips", "color_identity"])
+def test_pairs_are_of_one_shape(name, pair):
+    with pytest.raises(ValueError, match="one shape"):
+        FUNCTIONS[name](pair[0][:, :, :40], pair[1])
+
+
+@pytest.mark.parametrize("distance", [metrics.frechet_distance, metrics.kernel_distance])
+def test_distances_need_two_finite_pages_of_one_dimension(distance):
+    features = torch.rand(5, 4)
+    for first, second in ((features[:1], features), (features, features[:, :3]), (features[0], features)):
+        with pytest.raises(ValueError, match="at least two pages"):
+            distance(first, second)
+    with pytest.raises(ValueError, match="finite"):
+        distance(features / 0, features)
+
+
+def test_embeddings_without_direction_are_refused():
+    with pytest.raises(ValueError, match="other than zero"):
+        metrics.cosine(torch.zeros(2, 3), torch.ones(2, 3))
+
+
+def test_random_networks_are_marked():
+    assert all(network.random and network.id.endswith("-RANDOM") for network in (NETWORK, SCORER, PAIRS))
+    assert metrics.inception(random=True).id == "inception-2048-clean-RANDOM"
+
+
+# The sequence metric.
+
+
+def _consistency(preds: Tensor, target: Tensor, labels: Tensor | None = None) -> Consistency:
+    found = metrics.consistency(chapter_regions(preds, target, labels))
+    assert found is not None
+    return found
+
+
+def _cast(target: Tensor, labels: Tensor, signs: list[int]) -> Tensor:
+    """Every character's colours moved towards red or towards blue, page by page."""
+    shift = torch.tensor([0.06, 0.0, -0.06], dtype=torch.float64).view(1, 3, 1, 1)
+    moved = torch.tensor(signs, dtype=torch.float64).view(-1, 1, 1, 1) * shift
+    return target + moved * (labels > 0)[:, None]
+
+
+def test_drift_is_caught_that_no_page_metric_sees():
+    """The same error on every page, or its sign changing from page to page: page metrics agree, this one does not."""
+    target, labels = toon(8)
+    steady = _cast(target, labels, [1] * 8)
+    flicker = _cast(target, labels, [1, -1] * 4)
+    assert 0 < float(steady.min()) < float(steady.max()) < 1  # nothing clips: the squared error is the same
+    page = [metrics.page_metrics(preds, target) for preds in (steady, flicker)]
+    torch.testing.assert_close(page[0]["psnr"], page[1]["psnr"], atol=1e-9, rtol=0)
+    assert abs(float(page[0]["ssim"].mean() - page[1]["ssim"].mean())) < 0.01
+    assert abs(float(page[0]["ciede2000"].mean() / page[1]["ciede2000"].mean()) - 1) < 0.1
+    of_labels = [_consistency(preds, target, labels) for preds in (steady, flicker)]
+    of_colors = [_consistency(preds, target) for preds in (steady, flicker)]
+    for first, second in (of_labels, of_colors):
+        assert first.identity > 0.995
+        assert second.identity < 0.97
+        assert second.drift > 5 * first.drift
+    assert of_labels[0].drift < 0.1
+
+
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_the_truths_colours_find_the_characters_parts(seed):
+    """Toon labels are exact: nearly every coloured part of a character is a region of its colour, without them."""
+    target, labels = toon(6, seed=seed)
+    by_color, by_label = (torch.cat(chapter_regions(target, target, names)) for names in (None, labels))
+    parts = by_label[by_label[:, 3:].norm(dim=1) > 12, 3:]
+    apart = torch.cdist(parts, by_color[:, 3:].unique(dim=0)).min(1).values
+    assert len(parts) > 50
+    assert float((apart < 1).double().mean()) > 0.85  # the others share a cell with something, or are small
+
+
+def test_consistency_is_the_written_out_analysis_of_variance():
+    """Three identities on three pages, one seen once; the truth of one moves, and that is taken out."""
+    rows = torch.tensor(
+        [
+            [1, 10, 0, 12, 0],
+            [2, -20, 5, -18, 5],
+            [3, 0, 0, 40, 0],
+            [1, 14, 0, 12, 0],
+            [2, -10, 5, -14, 5],
+            [2, -12, 5, -10, 5],
+        ],
+        dtype=torch.float64,
+    )
+    first = [10.0, 14.0]
+    second = [-20 + 18 - 14.0, -10 + 14 - 14.0, -12 + 10 - 14.0]
+    within = (np.var(first) + np.var(second)) / 2
+    means = np.array([[np.mean(first), 0.0], [np.mean(second), 5.0]])
+    between = ((means - means.mean(0)) ** 2).sum() / 2
+    found = metrics.consistency([rows[:3], rows[3:5], rows[5:]])
+    assert found is not None
+    assert found.identity == pytest.approx(between / (between + within), abs=1e-12)
+    assert found.drift == pytest.approx(within**0.5, abs=1e-12)
+    assert found.identities == 2
+    assert metrics.consistency([rows[5:], rows[:3], rows[3:5]]) == found
+
+
+def test_right_or_wrong_does_not_matter_but_gray_does():
+    target, labels = toon(6)
+    gray = target.mean(1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
+    assert _consistency(gray, target).identity < 1e-4
+    assert _consistency(target.flip(1), target, labels).identity > 0.999
+    assert _consistency(pages(6, (96, 144)), target).identity < 0.5
+
+
+def test_a_chapter_without_two_identities_has_no_value():
+    target, _ = toon(2)
+    gray = target.mean(1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
+    assert math.isnan(float(metrics.color_identity(target, gray)))
+    assert metrics.consistency([]) is None
+    metric = metrics.ColorIdentity()
+    metric.update(target, gray)
+    assert math.isnan(float(metric.compute()))
+
+
+def test_chapters_are_measured_apart():
+    (first, _), (second, _) = toon(4, seed=5), toon(4, seed=6)
+    target = torch.cat([first, second])
+    preds = torch.cat([first, second.roll(1, 1)])
+    preds[5] = target[5]
+    metric = metrics.ColorIdentity()
+    metric.update(preds, target, torch.tensor([0] * 4 + [1] * 4))
+    expected = (1.0 + float(metrics.color_identity(preds[4:], second))) / 2
+    assert float(metric.compute()) == pytest.approx(expected, abs=1e-9)
+    assert expected < 0.95
+
+
+def test_labels_are_of_the_pages_size():
+    target, labels = toon(2)
+    with pytest.raises(ValueError, match="labels"):
+        metrics.color_identity(target, target, labels[:, 1:])

@@ -1,0 +1,162 @@
+"""Weights of metrics: from a folder, from torch's cache, downloaded; missing, wrong and of another layout."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny_networks import TINY_CLIP, pages, published_head_state, register_tiny_clip, write_weights
+
+from colorflow import metrics
+from colorflow.evaluation.suite import MetricSettings, build_suite
+from colorflow.metrics import extractors
+from colorflow.metrics.aesthetic_head import AestheticHead, fill_head
+from colorflow.metrics.weights import (
+    AESTHETIC_HEAD,
+    INCEPTION,
+    MissingWeightsError,
+    WeightsFile,
+    WrongWeightsError,
+    alexnet_file,
+    find_weights,
+)
+
+CONTENTS = b"weights"
+SHA256 = hashlib.sha256(CONTENTS).hexdigest()
+NETWORK_METRICS = ("lpips", "clip_is", "fid", "kid", "aesthetic")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of torch's; caches of this machine are not looked into."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    return tmp_path / "hub" / "checkpoints"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> WeightsFile:
+    """A file that is published, by a URL of this machine."""
+    (tmp_path / "published.bin").write_bytes(CONTENTS)
+    return WeightsFile("network.pth", (tmp_path / "published.bin").as_uri(), SHA256)
+
+
+def test_a_folder_comes_before_the_cache_and_both_before_a_download(cache, file, tmp_path):
+    folder = tmp_path / "folder"
+    for place in (cache, folder):
+        place.mkdir(parents=True)
+        (place / file.name).write_bytes(CONTENTS)
+    assert find_weights(file, folder) == folder / file.name
+    assert find_weights(file) == cache / file.name
+    (folder / file.name).unlink()
+    assert find_weights(file, folder) == cache / file.name
+
+
+def test_downloads_are_checked_and_kept(cache, file, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    assert find_weights(file) == cache / file.name
+    assert find_weights(file, tmp_path / "folder") == cache / file.name
+    (cache / file.name).unlink()
+    assert find_weights(file, tmp_path / "folder").read_bytes() == CONTENTS
+    wrong = WeightsFile("other.pth", file.url, "0" * 64)
+    with pytest.raises(WrongWeightsError, match=r"other\.pth"):
+        find_weights(wrong)
+    assert not (cache / wrong.name).exists()
+    gone = WeightsFile("gone.pth", (tmp_path / "nothing.bin").as_uri(), SHA256)
+    with pytest.raises(MissingWeightsError, match=r"could not be downloaded .*put it as gone\.pth into metrics"):
+        find_weights(gone)
+
+
+def test_an_offline_machine_is_told_what_to_fetch(cache, file):
+    with pytest.raises(MissingWeightsError, match=r"set offline; download file://.* into metrics\.weights_dir"):
+        find_weights(file)
+
+
+def test_a_file_with_another_digest_is_refused(cache, file, tmp_path):
+    (tmp_path / file.name).write_bytes(b"torn")
+    with pytest.raises(WrongWeightsError, match=rf"expected SHA-256 {SHA256[:16]}"):
+        find_weights(file, tmp_path)
+    prefix = WeightsFile(file.name, file.url, SHA256[:8])
+    (tmp_path / file.name).write_bytes(CONTENTS)
+    assert find_weights(prefix, tmp_path) == tmp_path / file.name
+
+
+def test_published_digests_agree_with_published_names():
+    """torch's rule: the last part of a file's name is the start of its SHA-256."""
+    assert INCEPTION.name.endswith(f"-{INCEPTION.sha256[:8]}.pth")
+    assert alexnet_file().name == f"alexnet-owt-{alexnet_file().sha256}.pth"
+    assert all(len(file.sha256) == 64 for file in (INCEPTION, AESTHETIC_HEAD))
+
+
+def test_the_aesthetic_head_has_the_published_layout_and_no_other():
+    state = published_head_state()
+    assert {key: value.shape for key, value in AestheticHead().state_dict().items()} == {
+        key: value.shape for key, value in state.items()
+    }
+    fill_head(AestheticHead(), state, "test")
+    renamed = {key.replace("layers.7", "layers.8"): value for key, value in state.items()}
+    with pytest.raises(WrongWeightsError, match="layers 0, 2, 4, 6, 7"):
+        fill_head(AestheticHead(), renamed, "test")
+
+
+def test_a_folder_of_weights_gives_every_metric(cache, tmp_path, monkeypatch):
+    write_weights(tmp_path / "weights", monkeypatch)
+    options = {"clip_model": TINY_CLIP, "clip_pretrained": "laion", "strict": True}
+    suite = build_suite(MetricSettings((*NETWORK_METRICS, "psnr"), str(tmp_path / "weights"), **options))
+    assert suite.names == ("psnr", *NETWORK_METRICS)
+    described = suite.describe()
+    assert described["skipped"] == {}
+    assert described["random_weights"] == []
+    assert {name: item["id"] for name, item in described["networks"].items()} == {
+        "lpips": "lpips-0.1-alex",
+        "clip_is": f"open_clip-{TINY_CLIP}-laion-squash",
+        "fid": "inception-2048-clean",
+        "kid": "inception-2048-clean",
+        "aesthetic": "aesthetic-sac+logos+ava1-l14-linearMSE",
+    }
+    again = build_suite(MetricSettings(NETWORK_METRICS, str(tmp_path / "weights"), **options))
+    assert again.describe()["networks"] == described["networks"]
+    one_page = pages(1)
+    for name, part in suite.parts.items():
+        images = (one_page, one_page) if part.sees == "pairs" else (one_page,)
+        assert torch.equal(part.network(*images), again.parts[name].network(*images)), name
+
+
+def test_missing_weights_skip_a_metric_with_one_line_or_fail(cache, caplog):
+    settings = MetricSettings(("psnr", "fid", "kid", "clip_is"))
+    with caplog.at_level(logging.WARNING, logger="colorflow"):
+        suite = build_suite(settings)
+    assert suite.names == ("psnr",)
+    lines = [record.getMessage() for record in caplog.records]  # of any logger: open_clip is not to add its own
+    assert len(lines) == 2
+    assert all("left out" in line and "metrics.weights_dir" in line and "\n" not in line for line in lines)
+    assert set(suite.describe()["skipped"]) == {"fid", "kid", "clip_is"}
+    with pytest.raises(MissingWeightsError, match=r"clip_is: .*ViT-H-14-laion2b_s32b_b79k\.safetensors"):
+        build_suite(MetricSettings(("clip_is",), strict=True))
+
+
+def test_weights_of_another_network_are_no_missing_weights(cache, tmp_path):
+    model = register_tiny_clip(tmp_path)
+    save_file({"visual.conv1.weight": torch.zeros(3, 3)}, tmp_path / f"{model}-laion.safetensors")
+    with pytest.raises(WrongWeightsError, match=f"expected weights of open_clip {model}"):
+        build_suite(MetricSettings(("clip_is",), str(tmp_path), clip_model=model, clip_pretrained="laion"))
+
+
+def test_unknown_names_are_refused(cache):
+    with pytest.raises(ValueError, match="got \\['psnr', 'isc'\\]"):
+        MetricSettings(("psnr", "isc"))
+    with pytest.raises(ValueError, match="expected some of psnr, ssim"):
+        MetricSettings(())
+    with pytest.raises(ValueError, match="got 'ViT-X'"):
+        metrics.clip("ViT-X")
+    with pytest.raises(ValueError, match="expected a tag of ViT-B-32"):
+        metrics.clip("ViT-B-32", "laion2b_s32b_b79k")
+    with pytest.raises(ValueError, match="squash or centre_crop"):
+        metrics.clip("ViT-B-32", resize="crop")
+    with pytest.raises(ValueError, match="clean, legacy"):
+        extractors.inception(random=True, resize="bilinear")
+    with pytest.raises(ValueError, match="batch_size"):
+        extractors.inception(random=True, batch_size=0)
