@@ -27,6 +27,9 @@ class TwoTone:
     def __call__(self, page: Image.Image, generator: Any) -> Image.Image:
         return page.convert("L").point(lambda level: 255 * (level > 128)).convert("RGB")
 
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "class": "TwoTone"}
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:

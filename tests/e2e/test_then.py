@@ -27,7 +27,7 @@ def quickstart(tmp_path_factory):
         "benchmark.spec.size=[64,96]",
         "benchmark.chapters=2",
         "benchmark.pages=2",
-        "method.sampling.num_inference_steps=1",
+        "recipe.sampling.num_inference_steps=1",
     ]
     assert call_main(train, *command) is None
     (folder,) = (place / "runs" / "quickstart").iterdir()
