@@ -37,11 +37,11 @@ class Export(Callback):
             )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Export on the first process."""
-        if not trainer.is_global_zero:
-            return
-        with averaged_weights(trainer, pl_module):
-            if isinstance(pl_module, ICPTask):
-                save_export(pl_module.model, self.folder, self.page_size, self.retrieval)
-            elif isinstance(pl_module, GSRPTask):
-                save_gsrp(pl_module.model.fusion, self.folder, self.colorizer)
+        """Export on the first process; the others wait, as a run that follows (``then``) looks for the folder."""
+        if trainer.is_global_zero:
+            with averaged_weights(trainer, pl_module):
+                if isinstance(pl_module, ICPTask):
+                    save_export(pl_module.model, self.folder, self.page_size, self.retrieval)
+                elif isinstance(pl_module, GSRPTask):
+                    save_gsrp(pl_module.model.fusion, self.folder, self.colorizer)
+        trainer.strategy.barrier("export")
