@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+from types import SimpleNamespace
 
 import lightning
 import pytest
@@ -223,3 +224,12 @@ def test_the_record_says_what_the_run_is(tmp_path):
 def test_quiet_runs_leave_out_the_bar_alone(tmp_path):
     loud, quiet = (config.compose_config("train", ["data.root=x", *more]).callbacks for more in ((), QUIET[:1]))
     assert loud.keys() - quiet.keys() == {"progress_bar"}
+
+
+def test_other_processes_wait_for_the_export(tmp_path):
+    """A run that follows reads the folder in every process; the first alone writes it."""
+    waited = []
+    trainer = SimpleNamespace(is_global_zero=False, strategy=SimpleNamespace(barrier=waited.append))
+    Export(str(tmp_path / "export"), PAGE_SIZE, RetrievalSettings("hog")).on_train_end(trainer, None)
+    assert waited == ["export"]
+    assert not (tmp_path / "export").exists()
