@@ -39,6 +39,20 @@ def tiny_benchmark(tmp_path: Path, pages: dict[str, int] | None = None) -> Bench
     return build_benchmark(source, tmp_path / "benchmark", name="tiny", progress=False)
 
 
+class TwoTone:
+    """Stands for screenstyle: black and white, without weights."""
+
+    name = "screenstyle"
+
+    def __call__(self, page: Image.Image, generator: Any) -> Image.Image:
+        """Return the page at two levels."""
+        return page.convert("L").point(lambda level: 255 * (level > 128)).convert("RGB")
+
+    def describe(self) -> dict[str, Any]:
+        """What is recorded."""
+        return {"name": self.name, "class": "TwoTone"}
+
+
 class Tint:
     """Adds to the red channel; counts its calls; raises where it is told to.
 
@@ -79,7 +93,8 @@ def scored_pages() -> list[dict[str, Any]]:
     ]
 
 
-def tiny_results(name: str = "tiny", **changes: Any) -> dict[str, Any]:
-    """The results of such pages."""
-    protocol = {"benchmark": {"name": name, "pages": 12}, "metric_size": [64, 96], "intervals": {"confidence": 0.95}}
+def tiny_results(shape: Any = None, **changes: Any) -> dict[str, Any]:
+    """The results of such pages, on a benchmark that is said to be of a shape."""
+    benchmark = {"name": "tiny", "pages": 12, "shape": shape}
+    protocol = {"benchmark": benchmark, "metric_size": [64, 96], "intervals": {"confidence": 0.95}}
     return build_results(changes.get("pages", scored_pages()), protocol, Bootstrap(samples=200))

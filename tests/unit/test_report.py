@@ -126,7 +126,8 @@ def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark
     assert [row["method"] for row in results["rows"]] == methods
     assert [page["method"] for page in results["pages"]] == [method for method in methods for _ in range(5)]
     assert {"method", "style", "chapter", "page", "seed", *PIXEL_METRICS} <= set(results["pages"][0])
-    assert results["protocol"]["benchmark"] == {"name": "tiny", "sha256": benchmark.digest, "pages": 5}
+    shape = {"chapters": 2, "pages": [2, 3], "references": [0]}
+    assert results["protocol"]["benchmark"] == {"name": "tiny", "sha256": benchmark.digest, "pages": 5, "shape": shape}
     assert read_results(tmp_path / "out" / "results.json") == results
 
 

@@ -19,6 +19,7 @@ from colorflow.evaluation.assets import fill_page
 from colorflow.evaluation.benchmark import Benchmark
 from colorflow.evaluation.html import html_page
 from colorflow.evaluation.page_data import page_data
+from colorflow.evaluation.paper import SHAPE
 from colorflow.evaluation.results import find_row
 from colorflow.evaluation.run import MethodSpec, evaluate
 from colorflow.evaluation.shown_pages import shown_pages
@@ -145,7 +146,7 @@ def test_sources_lead_to_the_pictures(benchmark: Benchmark, tmp_path: Path) -> N
 
 def test_the_papers_rows_stand_below_ours_of_the_same_input_marked(tmp_path: Path) -> None:
     pages = [page | {"style": style} for style in ("screenstyle", "gray") for page in scored_pages()]
-    results = tiny_results("colorflow_bench", pages=pages)
+    results = tiny_results(SHAPE, pages=pages)
     results["protocol"] |= {
         "resize": "",
         "definitions": {},
