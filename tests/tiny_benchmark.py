@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from colorflow.baselines import PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark
 from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.evaluation.generate import generate
 from colorflow.evaluation.results import Bootstrap, build_results
+from colorflow.evaluation.run import MethodSpec, evaluate
 from colorflow.schema import ReferencePool
 
 SIZE = (40, 56)
@@ -74,6 +77,25 @@ class Tint:
         self.calls.append((seed, references.ids))
         red, green, blue = page.split()
         return Image.merge("RGB", (red.point(lambda value: min(255, value + self.amount + seed)), green, blue))
+
+
+def tinted_folder(benchmark: Benchmark, parent: Path) -> PredictionsFolder:
+    """Predictions of `Tint`."""
+    report = generate(Tint(), benchmark, parent, base_seed=3, progress=False)
+    return PredictionsFolder(report.folder, "gray")
+
+
+def tint_rows() -> dict[str, MethodSpec]:
+    """Two rows: one near the gray copy, one far from it and by wrong references."""
+    return {
+        "colorflow": MethodSpec(build=lambda: Tint(5)),
+        "colorflow_wrong_references": MethodSpec(build=lambda: Tint(60), references="other_chapter"),
+    }
+
+
+def evaluate_tiny(benchmark: Benchmark, output: Path, methods: dict[str, MethodSpec], **options: Any) -> dict[str, Any]:
+    """Evaluate at the pages' own size."""
+    return evaluate(methods, benchmark.root, output, **({"metric_size": "native", "progress": False} | options))
 
 
 def page_scores(method: str, chapter: str, page: int, psnr: float, style: str = "gray") -> dict[str, Any]:
