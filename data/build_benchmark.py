@@ -1,7 +1,7 @@
 """Make a benchmark folder of chapter folders: ``python data/build_benchmark.py source=DIR output=DIR``.
 
 Pages and references are chosen by a seeded rule, stored as PNG at their native size beside their
-gray versions (and those of another style, ``style=screenstyle``), and listed with digests in
+inputs (gray copies, screenstyle or what ``styles=[...]`` names), and listed with digests in
 ``benchmark.json``. ``--help`` shows every option. The output appears when it is complete; one that is
 already there, made of the same pages, is checked and kept.
 """
@@ -19,8 +19,23 @@ from omegaconf import DictConfig, OmegaConf
 from colorflow import config
 from colorflow.evaluation.benchmark import BenchmarkError
 from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.schema import Style
+from colorflow.styles import GrayStyle
 
 _log = logging.getLogger("build_benchmark")
+
+
+def build_styles(cfg: DictConfig) -> list[Style]:
+    """The styles that the config names, gray left out: it is made in any case.
+
+    Raises:
+        BenchmarkError: For a name that is no style.
+        CheckpointError: For missing or wrong weights.
+    """
+    known = [GrayStyle.name, *(name for name in cfg.style if OmegaConf.is_dict(cfg.style[name]))]
+    if not OmegaConf.is_list(cfg.styles) or not set(cfg.styles) <= set(known):
+        raise BenchmarkError(f"styles: expected a list, any of [{','.join(known)}], got {cfg.styles}")
+    return [config.build(cfg.style[name]) for name in cfg.styles if name != GrayStyle.name]
 
 
 def build(cfg: DictConfig) -> None:
@@ -41,7 +56,7 @@ def build(cfg: DictConfig) -> None:
         pages=cfg.pages,
         seed=cfg.seed,
         name=cfg.name,
-        styles=[config.build(cfg.style)],
+        styles=build_styles(cfg),
         overwrite=cfg.overwrite,
     )
     chapters = benchmark.chapters

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from colorflow.baselines import PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark
 from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.evaluation.generate import generate
 from colorflow.evaluation.results import Bootstrap, build_results
+from colorflow.evaluation.run import MethodSpec, evaluate
 from colorflow.schema import ReferencePool
 
 SIZE = (40, 56)
@@ -39,6 +42,20 @@ def tiny_benchmark(tmp_path: Path, pages: dict[str, int] | None = None) -> Bench
     return build_benchmark(source, tmp_path / "benchmark", name="tiny", progress=False)
 
 
+class TwoTone:
+    """Stands for screenstyle: black and white, without weights."""
+
+    name = "screenstyle"
+
+    def __call__(self, page: Image.Image, generator: Any) -> Image.Image:
+        """Return the page at two levels."""
+        return page.convert("L").point(lambda level: 255 * (level > 128)).convert("RGB")
+
+    def describe(self) -> dict[str, Any]:
+        """What is recorded."""
+        return {"name": self.name, "class": "TwoTone"}
+
+
 class Tint:
     """Adds to the red channel; counts its calls; raises where it is told to.
 
@@ -62,6 +79,25 @@ class Tint:
         return Image.merge("RGB", (red.point(lambda value: min(255, value + self.amount + seed)), green, blue))
 
 
+def tinted_folder(benchmark: Benchmark, parent: Path) -> PredictionsFolder:
+    """Predictions of `Tint`."""
+    report = generate(Tint(), benchmark, parent, base_seed=3, progress=False)
+    return PredictionsFolder(report.folder, "gray")
+
+
+def tint_rows() -> dict[str, MethodSpec]:
+    """Two rows: one near the gray copy, one far from it and by wrong references."""
+    return {
+        "colorflow": MethodSpec(build=lambda: Tint(5)),
+        "colorflow_wrong_references": MethodSpec(build=lambda: Tint(60), references="other_chapter"),
+    }
+
+
+def evaluate_tiny(benchmark: Benchmark, output: Path, methods: dict[str, MethodSpec], **options: Any) -> dict[str, Any]:
+    """Evaluate at the pages' own size."""
+    return evaluate(methods, benchmark.root, output, **({"metric_size": "native", "progress": False} | options))
+
+
 def page_scores(method: str, chapter: str, page: int, psnr: float, style: str = "gray") -> dict[str, Any]:
     """A row of the pages of results.json."""
     scores = {"psnr": psnr, "ssim": 0.5 + psnr / 100, "chroma_psnr": psnr + 1, "ciede2000": 40 - psnr}
@@ -79,7 +115,8 @@ def scored_pages() -> list[dict[str, Any]]:
     ]
 
 
-def tiny_results(name: str = "tiny", **changes: Any) -> dict[str, Any]:
-    """The results of such pages."""
-    protocol = {"benchmark": {"name": name, "pages": 12}, "metric_size": [64, 96], "intervals": {"confidence": 0.95}}
+def tiny_results(shape: Any = None, **changes: Any) -> dict[str, Any]:
+    """The results of such pages, on a benchmark that is said to be of a shape."""
+    benchmark = {"name": "tiny", "pages": 12, "shape": shape}
+    protocol = {"benchmark": benchmark, "metric_size": [64, 96], "intervals": {"confidence": 0.95}}
     return build_results(changes.get("pages", scored_pages()), protocol, Bootstrap(samples=200))

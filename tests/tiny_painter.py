@@ -10,8 +10,11 @@ from PIL import Image, ImageOps
 from tiny_benchmark import write_chapters
 
 from colorflow.canvas import Size, canvas_size, matching_size
+from colorflow.pipelines.chapters import ColorizeOptions
 from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.schema import ReferencePool, RetrievedPatch
+
+QUIET = ColorizeOptions(progress=False)
 
 
 class Painter:

@@ -96,6 +96,15 @@ class Benchmark:
         ids = [(chapter.name, page) for chapter in self.chapters for page in chapter.pages]
         return tuple(BenchmarkPage(chapter, page, index) for index, (chapter, page) in enumerate(ids))
 
+    @property
+    def shape(self) -> dict[str, Any]:
+        """How many chapters, and which numbers of pages and of references they have (0: leave-one-out)."""
+        return {
+            "chapters": len(self.chapters),
+            "pages": sorted({len(chapter.pages) for chapter in self.chapters}),
+            "references": sorted({len(chapter.references) for chapter in self.chapters}),
+        }
+
     def target_key(self, page: BenchmarkPage) -> str:
         """Path of the page's ground truth below ``root``."""
         return f"{page.chapter}/target/{page.name}.png"

@@ -77,14 +77,16 @@ def build_benchmark(
         The benchmark, opened.
 
     Raises:
-        BenchmarkError: For counts below one, chapters that are all too small, or an output in the way.
+        BenchmarkError: For counts below one, styles of one name, chapters that are all too small, or an output in the
+            way.
         DataError: For a source without (these) chapters or with more than 5 % unreadable pages.
     """
     if pages < 1 or references < 1:
         raise BenchmarkError(f"expected at least one page and one reference, got pages={pages} references={references}")
+    all_styles = (GrayStyle(), *(style for style in styles if style.name != GrayStyle.name))
+    _check_names(all_styles)
     readable, report = _readable(*read_chapters(source, chapters), progress=progress)
     selected = select_pages(readable, references=references, pages=pages, seed=seed)
-    all_styles = (GrayStyle(), *(style for style in styles if style.name != GrayStyle.name))
     output = Path(output)
     head = {
         "name": name or output.resolve().name,
@@ -124,6 +126,17 @@ def _select(chapter: Chapter, references: int, pages: int, seed: int) -> Selecti
         rest = set()
     in_order = [tuple(page for page in chapter.pages if page in group) for group in (chosen, rest)]
     return Selection(chapter.name, in_order[0], in_order[1])
+
+
+def _check_names(styles: Sequence[Style]) -> None:
+    """Two styles of one name would be written over each other."""
+    names = [style.name for style in styles]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BenchmarkError(
+            f"styles: expected one of each name, got {', '.join(names)}; leave one {twice[0]} out (it also takes the "
+            "place of screenstyle where style.weights names no folder)"
+        )
 
 
 def _readable(chapters: Sequence[Chapter], report: SkipReport, *, progress: bool) -> tuple[list[Chapter], SkipReport]:

@@ -6,9 +6,13 @@ for benchmarks in its shape alone, marked as printed, with no metric settings kn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 SOURCE = "ColorFlow, arXiv 2412.11815 v2, table 1"
+
+SHAPE = {"chapters": 30, "pages": [50], "references": [40]}
+"""Of the paper's benchmark (section 4.1), in the form of ``Benchmark.shape``."""
 
 _COLUMNS = ("clip_is", "fid", "psnr", "ssim", "aesthetic")
 
@@ -29,14 +33,14 @@ _TABLE_1: dict[str, dict[str, tuple[float, ...]]] = {
 }
 
 
-def paper_rows(benchmark: str, styles: set[str]) -> list[dict[str, Any]]:
+def paper_rows(benchmark: Mapping[str, Any], styles: set[str]) -> list[dict[str, Any]]:
     """Return table 1 as rows of the results' form (no n, no intervals).
 
     Args:
-        benchmark: Name of the benchmark; anything but ``colorflow_bench...`` gets no rows.
+        benchmark: What ``results.json`` says of it; any shape but the paper's gets no rows, whatever its name.
         styles: Styles that the results have.
     """
-    if not benchmark.lower().replace("-", "_").startswith("colorflow_bench"):
+    if benchmark.get("shape") != SHAPE:
         return []
     return [
         {"method": method, "style": style, "metrics": dict(zip(_COLUMNS, values, strict=True))}

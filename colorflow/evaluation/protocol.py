@@ -130,7 +130,12 @@ def describe_run(
         "definitions": {name: DEFINITIONS[name] for name in measured["metrics"]},
         **measured,
         "sha256": protocol.digest,
-        "benchmark": {"name": benchmark.name, "sha256": benchmark.digest, "pages": len(benchmark.pages)},
+        "benchmark": {
+            "name": benchmark.name,
+            "sha256": benchmark.digest,
+            "pages": len(benchmark.pages),
+            "shape": benchmark.shape,
+        },
         "intervals": dict(bootstrap),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }

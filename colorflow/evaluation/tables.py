@@ -254,7 +254,7 @@ def caption(results: Results, *, intervals: bool = True) -> str:
 
 def _all_rows(results: Results) -> list[Mapping[str, Any]]:
     styles = {row["style"] for row in results["rows"]}
-    return [*results["rows"], *paper_rows(results["protocol"]["benchmark"]["name"], styles)]
+    return [*results["rows"], *paper_rows(results["protocol"]["benchmark"], styles)]
 
 
 def _cell(row: Mapping[str, Any], name: str, ours: Sequence[Mapping[str, Any]]) -> Cell:

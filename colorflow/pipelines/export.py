@@ -27,6 +27,7 @@ from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import has_lora, load_lora, save_lora
 from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.utils.files import write_json_atomic
+from colorflow.utils.tensors import check_whole
 
 SMALL_BASE = 50_000_000
 """Bases of fewer parameters are exported in full (our choice: 200 MB at most)."""
@@ -34,6 +35,7 @@ SMALL_BASE = 50_000_000
 _INDEX = "model_index.json"
 _INSIDE = "base"
 _GSRP = "gsrp"
+_DAMAGED = "Copy the export folder again from where it was made, or export the run again."
 
 
 @dataclass(frozen=True)
@@ -174,13 +176,15 @@ def load_gsrp(folder: Path, vae: AutoencoderKL) -> GSRPModel:
 
     Raises:
         FileNotFoundError: If the folder has none.
-        ValueError: If a weight is missing, unexpected or of another shape, or it was trained for another VAE.
+        ValueError: If a file is damaged, a weight is missing, unexpected or of another shape, or it was trained for
+            another VAE.
     """
     source = folder / _GSRP
     if not (source / "config.json").is_file() or not any(source.glob("*.safetensors")):
         raise FileNotFoundError(
             f"expected gsrp/ with config.json and weights, got none in {folder}; experiment=gsrp trains and exports it"
         )
+    check_whole(source, _DAMAGED)
     fusion = load_strict(FusionNetwork, str(source), torch_dtype=vae.dtype)
     return GSRPModel(vae, fusion.to(vae.device)).eval().requires_grad_(False)
 
@@ -195,9 +199,10 @@ def load_export(folder: Path, dtype: torch.dtype = torch.float32, gsrp: Path | N
 
     Raises:
         FileNotFoundError: If it is not one, or the base it names cannot be had.
-        ValueError: If a weight is missing, unexpected or of another shape.
+        ValueError: If a file is damaged, or a weight is missing, unexpected or of another shape.
     """
     index = _read_index(folder)
+    check_whole(folder, _DAMAGED)
     if not (folder / "guider" / "config.json").is_file() or not any((folder / "guider").glob("*.safetensors")):
         raise FileNotFoundError(
             f"expected guider/ with config.json and weights, got none in {folder}; export the run again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -39,7 +40,8 @@ def read_tensors(file: Path) -> Tensors:
         else:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{file}: {_reason(file)} ({_first_line(error)}); fetch it again") from error
+        reason = _pointer(file) or "truncated, damaged, or not a file of tensors alone"
+        raise CheckpointError(f"{file}: {reason} ({_first_line(error)}); fetch it again") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{file}: expected a mapping of names to tensors, got {type(content).__name__}")
     kinds = sorted({type(value).__name__ for value in content.values() if not isinstance(value, Tensor)})
@@ -49,6 +51,26 @@ def read_tensors(file: Path) -> Tensors:
             f"{file}: expected a mapping of names to tensors, got {found}; it is another kind of file"
         )
     return renamed(file, {key: key.removeprefix("module.") for key in content}, dict(content))
+
+
+def check_whole(folder: Path, remedy: str) -> None:
+    """Open every ``.safetensors`` and ``.json`` file below a folder; of tensors the table of contents alone is read.
+
+    Raises:
+        CheckpointError: Naming every file that is cut short or of another format, then the remedy.
+    """
+    broken = []
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            if file.suffix == ".safetensors":
+                with safe_open(file, "pt"):
+                    pass
+            elif file.suffix == ".json":
+                json.loads(file.read_bytes())
+        except (SafetensorError, ValueError) as error:
+            got = f"{file.stat().st_size} bytes that cannot be read ({_first_line(error)})"
+            broken.append(f"{file}: expected a whole {file.suffix} file, got {_pointer(file) or got}")
+    refuse(broken, remedy)
 
 
 def differences(file: Path, expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> list[str]:
@@ -102,12 +124,11 @@ def renamed(file: Path, names: Mapping[str, str], tensors: Tensors) -> Tensors:
     return {names[key]: value for key, value in tensors.items()}
 
 
-def _reason(file: Path) -> str:
+def _pointer(file: Path) -> str:
+    """What the file is, where it is a Git LFS pointer; else empty."""
     with file.open("rb") as stream:
-        head = stream.read(64)
-    if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer instead of the file it points to"
-    return "truncated, damaged, or not a file of tensors alone"
+        pointer = stream.read(64).startswith(b"version https://git-lfs")
+    return "a Git LFS pointer instead of the file it points to" if pointer else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from browser import chromium, opened
-from PIL import Image
-from tiny_benchmark import Tint, write_chapters
+from tiny_benchmark import Tint, TwoTone, write_chapters
 
+from colorflow.evaluation import paper
 from colorflow.evaluation.build_benchmark import build_benchmark
 from colorflow.evaluation.comparisons import paired_differences
 from colorflow.evaluation.run import MethodSpec, evaluate
@@ -19,34 +19,21 @@ from colorflow.evaluation.tables import COLUMNS
 CHAPTERS = {"a": 3, "b": 2, "c": 4}
 
 
-class TwoTone:
-    """A second input style."""
-
-    name = "screenstyle"
-
-    def __call__(self, page: Image.Image, generator: Any) -> Image.Image:
-        return page.convert("L").point(lambda level: 255 * (level > 128)).convert("RGB")
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": self.name, "class": "TwoTone"}
-
-
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A report of two styles and four rows on a benchmark in the paper's shape, and its results."""
+    """A report of two styles and four rows on a benchmark in what passes for the paper's shape, and its results."""
     folder = tmp_path_factory.mktemp("report")
     write_chapters(folder / "source", CHAPTERS)
-    root = build_benchmark(
-        folder / "source", folder / "benchmark", name="ColorFlow-Bench-tiny", styles=(TwoTone(),), progress=False
-    ).root
+    benchmark = build_benchmark(folder / "source", folder / "benchmark", styles=(TwoTone(),), progress=False)
     methods = {
         "colorflow": MethodSpec(build=lambda: Tint(5)),
         "theirs": MethodSpec(build=lambda: Tint(60)),
         "odd": MethodSpec(build=lambda: Tint(30)),
     }
-    results = evaluate(
-        methods, root, folder / "out", styles=("gray", "screenstyle"), metric_size="native", progress=False
-    )
+    options = {"styles": ("gray", "screenstyle"), "metric_size": "native", "progress": False}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paper, "SHAPE", benchmark.shape)
+        results = evaluate(methods, benchmark.root, folder / "out", **options)
     return folder / "out" / "index.html", results
 
 

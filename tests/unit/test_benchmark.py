@@ -22,11 +22,6 @@ from colorflow.evaluation.build_benchmark import build_benchmark
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def benchmark(tmp_path: Path) -> Benchmark:
-    return tiny_benchmark(tmp_path)
-
-
 def test_folder_has_the_documented_form(benchmark: Benchmark) -> None:
     files = {path.relative_to(benchmark.root).as_posix() for path in benchmark.root.rglob("*") if path.is_file()}
     pages = ["a/{}/000", "a/{}/001", "a/{}/002", "b/{}/000", "b/{}/001"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from tiny_benchmark import color_page, write_chapters
-from tiny_painter import Painter, gray_chapters
+from tiny_benchmark import color_page
+from tiny_painter import QUIET, Painter
 
 import colorize
 from colorflow.config import compose_config
@@ -23,15 +23,6 @@ from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.pipelines.provenance import SOURCE_TYPE, is_marked
 from colorflow.schema import ReferencePool
 from colorflow.utils.color import is_colored
-
-QUIET = ColorizeOptions(progress=False)
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
-    pages = gray_chapters(tmp_path / "pages", {"ep2": 3, "ep10": 2})
-    references = write_chapters(tmp_path / "refs", {"ep2": 2, "ep10": 1})
-    return pages, references, tmp_path / "out"
 
 
 def digests(output: Path) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tiny_benchmark import color_page, write_chapters
-from tiny_painter import Painter, gray_chapters
+from tiny_painter import QUIET, Painter, gray_chapters
 
 import colorize
 from colorflow.canvas import Size, canvas_size
@@ -21,15 +21,6 @@ from colorflow.pipelines.chapters import MANIFEST, SHEET, ColorizeOptions, color
 from colorflow.pipelines.chapters import TooManyFailuresError as TooMany
 from colorflow.pipelines.page_painting import at_own_size, cut_strip
 from colorflow.utils.failures import allowed_failures
-
-QUIET = ColorizeOptions(progress=False)
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
-    pages = gray_chapters(tmp_path / "pages", {"ep2": 3, "ep10": 2})
-    references = write_chapters(tmp_path / "refs", {"ep2": 2, "ep10": 1})
-    return pages, references, tmp_path / "out"
 
 
 def options(**more: object) -> ColorizeOptions:

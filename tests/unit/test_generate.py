@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import Tint, tiny_benchmark
+from tiny_benchmark import Tint
 
 from colorflow.baselines import GrayCopy
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
@@ -19,11 +19,6 @@ from colorflow.utils.files import read_jsonl
 from colorflow.utils.hashing import digest_file
 
 QUIET = {"progress": False}
-
-
-@pytest.fixture
-def benchmark(tmp_path: Path) -> Benchmark:
-    return tiny_benchmark(tmp_path)
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:

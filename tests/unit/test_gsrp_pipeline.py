@@ -193,6 +193,27 @@ def test_damaged_weights_are_named(folder: Path, change, message: str) -> None: 
         load_export(folder)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_files_cut_short_are_named_with_the_remedy(folder: Path, share: float) -> None:
+    """As a full disk, or a copy that was stopped, leaves them."""
+    files = [path for path in folder.rglob("*") if path.suffix in (".safetensors", ".json")]
+    assert {path.relative_to(folder).parts[0] for path in files} > {"guider", "lora", "gsrp", "base", "scheduler"}
+    for file in files:
+        whole = file.read_bytes()
+        file.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(ValueError, match=r"expected .*, got (?s:.*)export the run again") as caught:
+            load_export(folder)
+        assert str(file) in str(caught.value)
+        file.write_bytes(whole)
+    load_export(folder)
+
+
+def test_damage_of_another_folders_network_and_pointers_are_told(pristine: Path, folder: Path) -> None:
+    (folder / "gsrp" / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ValueError, match=r"gsrp/diffusion_pytorch_model\.safetensors.*got a Git LFS pointer instead"):
+        load_export(pristine, gsrp=folder)
+
+
 @pytest.mark.parametrize("part", ["config.json", WEIGHTS])
 def test_half_a_folder_is_refused(folder: Path, part: str) -> None:
     (folder / "gsrp" / part).unlink()

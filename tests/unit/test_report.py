@@ -6,17 +6,16 @@ import json
 import math
 import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import SIZE, Tint, page_scores, scored_pages, tiny_benchmark, tiny_results
+from tiny_benchmark import SIZE, Tint, evaluate_tiny, page_scores, scored_pages, tint_rows, tiny_results
 
 from colorflow.baselines import PredictionsError
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.results import Bootstrap, ResultsError, find_row, read_results, write_results
-from colorflow.evaluation.run import EvaluationError, MethodSpec, evaluate
+from colorflow.evaluation.run import EvaluationError, MethodSpec
 from colorflow.evaluation.tables import markdown_table
 from colorflow.metrics import PIXEL_METRICS
 from colorflow.utils import strips
@@ -25,22 +24,6 @@ FILES = {
     "results.json", "table.md", "table.tex", "table.csv", "pages.csv", "differences.csv", "index.html", "strip.png",
     "sources.json",
 }  # fmt: skip
-
-
-@pytest.fixture
-def benchmark(tmp_path: Path) -> Benchmark:
-    return tiny_benchmark(tmp_path)
-
-
-def _specs() -> dict[str, MethodSpec]:
-    return {
-        "colorflow": MethodSpec(build=lambda: Tint(5)),
-        "colorflow_wrong_references": MethodSpec(build=lambda: Tint(60), references="other_chapter"),
-    }
-
-
-def _evaluate(benchmark: Benchmark, output: Path, methods: dict[str, MethodSpec], **options: Any) -> dict[str, Any]:
-    return evaluate(methods, benchmark.root, output, **({"metric_size": "native", "progress": False} | options))
 
 
 def test_rows_are_means_over_pages_and_the_gray_copy_is_first() -> None:
@@ -113,7 +96,7 @@ def test_results_json_is_strict_json_and_reads_back(tmp_path: Path) -> None:
 
 
 def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark, tmp_path: Path) -> None:
-    results = _evaluate(benchmark, tmp_path / "out", _specs())
+    results = evaluate_tiny(benchmark, tmp_path / "out", tint_rows())
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == FILES
     assert set(results) == {"protocol", "rows", "pages"}
     for row in results["rows"]:
@@ -126,7 +109,8 @@ def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark
     assert [row["method"] for row in results["rows"]] == methods
     assert [page["method"] for page in results["pages"]] == [method for method in methods for _ in range(5)]
     assert {"method", "style", "chapter", "page", "seed", *PIXEL_METRICS} <= set(results["pages"][0])
-    assert results["protocol"]["benchmark"] == {"name": "tiny", "sha256": benchmark.digest, "pages": 5}
+    shape = {"chapters": 2, "pages": [2, 3], "references": [0]}
+    assert results["protocol"]["benchmark"] == {"name": "tiny", "sha256": benchmark.digest, "pages": 5, "shape": shape}
     assert read_results(tmp_path / "out" / "results.json") == results
 
 
@@ -134,30 +118,32 @@ def test_stages_alone_equal_all_at_once_and_only_generate_builds(benchmark: Benc
     def never() -> Tint:
         raise AssertionError("a model was loaded")
 
-    whole = _evaluate(benchmark, tmp_path / "whole", _specs())
-    generated = _evaluate(benchmark, tmp_path / "parts", _specs(), stage="generate")
+    whole = evaluate_tiny(benchmark, tmp_path / "whole", tint_rows())
+    generated = evaluate_tiny(benchmark, tmp_path / "parts", tint_rows(), stage="generate")
     assert generated["rows"] == []
-    lazy = {name: MethodSpec(build=never, references=spec.references) for name, spec in _specs().items()}
-    assert _evaluate(benchmark, tmp_path / "parts", lazy, stage="score") == whole
-    assert _evaluate(benchmark, tmp_path / "parts", lazy, stage="report") == whole
+    lazy = {name: MethodSpec(build=never, references=spec.references) for name, spec in tint_rows().items()}
+    assert evaluate_tiny(benchmark, tmp_path / "parts", lazy, stage="score") == whole
+    assert evaluate_tiny(benchmark, tmp_path / "parts", lazy, stage="report") == whole
     for name in FILES:
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
 def test_a_killed_evaluation_gives_the_same_numbers(benchmark: Benchmark, tmp_path: Path) -> None:
-    whole = _evaluate(benchmark, tmp_path / "whole", _specs())
+    whole = evaluate_tiny(benchmark, tmp_path / "whole", tint_rows())
     for killed_at in (1, 3):
         method = Tint(5, fail_on=(killed_at,))
         method.error = KeyboardInterrupt
         with pytest.raises(KeyboardInterrupt):
-            _evaluate(benchmark, tmp_path / "out", _specs() | {"colorflow": MethodSpec(build=lambda m=method: m)})
-    assert _evaluate(benchmark, tmp_path / "out", _specs()) == whole
+            evaluate_tiny(
+                benchmark, tmp_path / "out", tint_rows() | {"colorflow": MethodSpec(build=lambda m=method: m)}
+            )
+    assert evaluate_tiny(benchmark, tmp_path / "out", tint_rows()) == whole
 
 
 def test_folders_of_predictions_are_rows_without_a_model(benchmark: Benchmark, tmp_path: Path) -> None:
-    first = _evaluate(benchmark, tmp_path / "first", _specs())
+    first = evaluate_tiny(benchmark, tmp_path / "first", tint_rows())
     folder = tmp_path / "first" / "predictions" / "colorflow"
-    results = _evaluate(benchmark, tmp_path / "out", {"theirs": MethodSpec(predictions=folder)}, stage="score")
+    results = evaluate_tiny(benchmark, tmp_path / "out", {"theirs": MethodSpec(predictions=folder)}, stage="score")
     assert find_row(results, "theirs")["metrics"] == find_row(first, "colorflow")["metrics"]
     assert [row["method"] for row in results["rows"]] == ["gray_copy", "theirs"]
 
@@ -172,31 +158,31 @@ def test_what_scoring_lacks_is_said_before_any_method_is_built(benchmark: Benchm
     methods = {"colorflow": MethodSpec(build=build)}
     (tmp_path / "theirs" / "gray" / "a").mkdir(parents=True)
     with pytest.raises(PredictionsError, match="5 missing"):
-        _evaluate(benchmark, tmp_path / "out", methods | {"x": MethodSpec(predictions=tmp_path / "theirs")})
+        evaluate_tiny(benchmark, tmp_path / "out", methods | {"x": MethodSpec(predictions=tmp_path / "theirs")})
     with pytest.raises(BenchmarkError, match="screenstyle"):
-        _evaluate(benchmark, tmp_path / "out", methods, styles=("gray", "screenstyle"))
+        evaluate_tiny(benchmark, tmp_path / "out", methods, styles=("gray", "screenstyle"))
     with pytest.raises(ValueError, match="ssim_window"):
-        _evaluate(benchmark, tmp_path / "out", methods, ssim_window="box")
+        evaluate_tiny(benchmark, tmp_path / "out", methods, ssim_window="box")
     (benchmark.root / "a" / "target" / "000.png").write_bytes(b"")
     with pytest.raises(BenchmarkError, match=r"changed  a/target/000\.png"):
-        _evaluate(benchmark, tmp_path / "out", methods)
+        evaluate_tiny(benchmark, tmp_path / "out", methods)
     assert built == []
     assert not (tmp_path / "out").exists()
 
 
 def test_wrong_requests(benchmark: Benchmark, tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="all, generate, score, report, got 'train'"):
-        _evaluate(benchmark, tmp_path, {}, stage="train")
+        evaluate_tiny(benchmark, tmp_path, {}, stage="train")
     with pytest.raises(EvaluationError, match="row name"):
-        _evaluate(benchmark, tmp_path, {"../up": MethodSpec(build=Tint)})
+        evaluate_tiny(benchmark, tmp_path, {"../up": MethodSpec(build=Tint)})
     with pytest.raises(EvaluationError, match="either build or predictions"):
         MethodSpec()
     with pytest.raises(ResultsError, match="run stage=score first"):
-        _evaluate(benchmark, tmp_path, {}, stage="report")
+        evaluate_tiny(benchmark, tmp_path, {}, stage="report")
 
 
 def test_strip_has_a_column_each_and_the_computed_size(benchmark: Benchmark, tmp_path: Path) -> None:
-    _evaluate(benchmark, tmp_path / "out", _specs())
+    evaluate_tiny(benchmark, tmp_path / "out", tint_rows())
     strip = Image.open(tmp_path / "out" / "strip.png")
     cell = round(strips.CELL_HEIGHT * SIZE[0] / SIZE[1])
     columns, rows = 5, 3
@@ -211,7 +197,7 @@ def test_strip_has_a_column_each_and_the_computed_size(benchmark: Benchmark, tmp
 
 
 def test_missing_pages_are_shown_as_missing(benchmark: Benchmark, tmp_path: Path) -> None:
-    results = _evaluate(benchmark, tmp_path / "out", {"colorflow": MethodSpec(build=lambda: Tint(fail_on=(2,)))})
+    results = evaluate_tiny(benchmark, tmp_path / "out", {"colorflow": MethodSpec(build=lambda: Tint(fail_on=(2,)))})
     assert [row["n"] for row in results["rows"]] == [5, 4]
     assert '<div class="missing">missing</div>' in (tmp_path / "out" / "index.html").read_text()
 

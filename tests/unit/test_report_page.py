@@ -7,37 +7,20 @@ import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import Tint, page_scores, scored_pages, tiny_benchmark, tiny_results
+from tiny_benchmark import evaluate_tiny, page_scores, scored_pages, tint_rows, tiny_benchmark, tiny_results
 
 from colorflow.evaluation.assets import fill_page
 from colorflow.evaluation.benchmark import Benchmark
 from colorflow.evaluation.html import html_page
 from colorflow.evaluation.page_data import page_data
+from colorflow.evaluation.paper import SHAPE
 from colorflow.evaluation.results import find_row
-from colorflow.evaluation.run import MethodSpec, evaluate
 from colorflow.evaluation.shown_pages import shown_pages
-
-
-@pytest.fixture
-def benchmark(tmp_path: Path) -> Benchmark:
-    return tiny_benchmark(tmp_path)
-
-
-def _specs() -> dict[str, MethodSpec]:
-    return {
-        "colorflow": MethodSpec(build=lambda: Tint(5)),
-        "colorflow_wrong_references": MethodSpec(build=lambda: Tint(60), references="other_chapter"),
-    }
-
-
-def _evaluate(benchmark: Benchmark, output: Path, methods: dict[str, MethodSpec]) -> dict[str, Any]:
-    return evaluate(methods, benchmark.root, output, metric_size="native", progress=False)
 
 
 class _Page(HTMLParser):
@@ -62,7 +45,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_is_self_contained_and_its_pictures_are_there(benchmark: Benchmark, tmp_path: Path) -> None:
-    results = _evaluate(benchmark, tmp_path / "out", _specs())
+    results = evaluate_tiny(benchmark, tmp_path / "out", tint_rows())
     source = (tmp_path / "out" / "index.html").read_text()
     page = _Page()
     page.feed(source)
@@ -81,7 +64,7 @@ def test_the_page_is_self_contained_and_its_pictures_are_there(benchmark: Benchm
 
 def test_names_are_escaped_on_the_page(tmp_path: Path) -> None:
     benchmark = tiny_benchmark(tmp_path, {"a&b #1": 2, "b": 2})
-    _evaluate(benchmark, tmp_path / "out", {})
+    evaluate_tiny(benchmark, tmp_path / "out", {})
     source = (tmp_path / "out" / "index.html").read_text()
     assert "a&amp;b #1/000" in source
     assert "a&b" not in source.partition('<script type="application/json"')[0]
@@ -136,16 +119,16 @@ def test_shown_pages_cover_every_chapter_and_hold_the_extremes(tmp_path: Path) -
 
 
 def test_sources_lead_to_the_pictures(benchmark: Benchmark, tmp_path: Path) -> None:
-    _evaluate(benchmark, tmp_path / "out", _specs())
+    evaluate_tiny(benchmark, tmp_path / "out", tint_rows())
     sources = json.loads((tmp_path / "out" / "sources.json").read_text())
     assert (tmp_path / "out" / sources["benchmark"] / "benchmark.json").is_file()
-    assert list(sources["predictions"]) == [f"{name}/gray" for name in ("gray_copy", *_specs())]
+    assert list(sources["predictions"]) == [f"{name}/gray" for name in ("gray_copy", *tint_rows())]
     assert (tmp_path / "out" / sources["predictions"]["colorflow/gray"] / "a" / "000.png").is_file()
 
 
 def test_the_papers_rows_stand_below_ours_of_the_same_input_marked(tmp_path: Path) -> None:
     pages = [page | {"style": style} for style in ("screenstyle", "gray") for page in scored_pages()]
-    results = tiny_results("colorflow_bench", pages=pages)
+    results = tiny_results(SHAPE, pages=pages)
     results["protocol"] |= {
         "resize": "",
         "definitions": {},

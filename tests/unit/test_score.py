@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from tiny_benchmark import SIZE, Tint, tiny_benchmark
+from tiny_benchmark import SIZE
 
 from colorflow.baselines import PredictionsError, PredictionsFolder
 from colorflow.canvas import fit_page
 from colorflow.evaluation import score as score_module
 from colorflow.evaluation.benchmark import Benchmark
-from colorflow.evaluation.generate import generate
 from colorflow.evaluation.measuring import Job, Prepared
 from colorflow.evaluation.protocol import Protocol
 from colorflow.evaluation.score import Row, score
@@ -24,17 +23,6 @@ from colorflow.metrics import PIXEL_METRICS
 from colorflow.utils.files import read_jsonl
 
 NATIVE = Protocol("native")
-
-
-@pytest.fixture
-def benchmark(tmp_path: Path) -> Benchmark:
-    return tiny_benchmark(tmp_path)
-
-
-@pytest.fixture
-def folder(benchmark: Benchmark, tmp_path: Path) -> PredictionsFolder:
-    report = generate(Tint(), benchmark, tmp_path / "predictions", base_seed=3, progress=False)
-    return PredictionsFolder(report.folder, "gray")
 
 
 def _score(

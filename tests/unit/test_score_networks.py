@@ -38,17 +38,6 @@ def suite() -> Suite:
     return build_suite(MetricSettings(ALL, random_weights=True, batch_size=3))
 
 
-@pytest.fixture
-def benchmark(tmp_path: Path) -> Benchmark:
-    return tiny_benchmark(tmp_path)
-
-
-@pytest.fixture
-def folder(benchmark: Benchmark, tmp_path: Path) -> PredictionsFolder:
-    report = generate(Tint(), benchmark, tmp_path / "predictions", base_seed=3, progress=False)
-    return PredictionsFolder(report.folder, "gray")
-
-
 def _score(folder: PredictionsFolder, benchmark: Benchmark, suite: Suite, cache: Path | None = None) -> RowScores:
     fresh = PredictionsFolder(folder.root, folder.style)
     return score(fresh, benchmark, NATIVE, method="tint", suite=suite, cache=cache, progress=False)

@@ -30,6 +30,7 @@ from colorflow.schema import ColorizationSample
 from colorflow.styles import GrayStyle, Interpolated, Mixed, ProceduralStyle, RecordedStyle, screenstyle
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import CheckpointError
+from data.build_benchmark import build_styles
 
 PRINT = ProceduralStyle(scan=None)
 
@@ -188,20 +189,46 @@ def run_data_script(name, *overrides):
 def test_the_scripts_take_a_style_by_name(tmp_path):
     """Benchmarks blend half and half, as the released demo; shards keep the rendition alone."""
     source = write_chapters(tmp_path / "in", chapters=2, pages=3)
-    given = (f"source={source}", "style=procedural")
-    assert run_data_script("build_benchmark", *given, f"output={tmp_path}/benchmark")[0] == 0
-    shards = (*given, f"output={tmp_path}/shards", "page_size=[32,48]", "val_chapters=1")
-    assert run_data_script("build_shards", *shards)[0] == 0
+    given = (f"source={source}", f"output={tmp_path}/benchmark", "styles=[procedural,mixed]")
+    assert run_data_script("build_benchmark", *given)[0] == 0
+    assert read_benchmark(tmp_path / "benchmark").styles == ("gray", "procedural", "mixed")
+    shards = (f"source={source}", f"output={tmp_path}/shards", "page_size=[32,48]", "val_chapters=1")
+    assert run_data_script("build_shards", *shards, "style=procedural")[0] == 0
     settings = json.loads((tmp_path / "benchmark" / "benchmark.json").read_text())["style_settings"]["procedural"]
     assert settings["weight"] == [0.5, 0.5]
     assert settings["second"]["scan"]["share"] == 0.5
     assert read_index(tmp_path / "shards").styles["procedural"]["weight"] == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("name", ["build_benchmark", "build_shards"])
-def test_the_scripts_say_which_weights_are_missing(tmp_path, name):
+def test_a_benchmark_has_screenstyle_with_weights_and_print_in_its_place_without(tmp_path, caplog):
+    def named(*overrides):
+        given = ["source=unused", "output=unused", *overrides]
+        return [style.name for style in build_styles(config.compose_config("build_benchmark", given))]
+
+    released = f"style.weights={write_released(tmp_path)}"
+    assert named(released) == ["screenstyle"]
+    assert named(released, "styles=[sketch,gray,shading]") == ["sketch", "shading"]
+    assert caplog.text == ""
+    assert named() == ["procedural"]
+    assert "procedural pages take the place" in caplog.text
+    assert "style.weights=FOLDER" in caplog.text
+    for wrong in ("[gray,manga]", "procedural"):
+        with pytest.raises(BenchmarkError, match=r"styles: expected a list, any of \[gray,screenstyle,procedural,"):
+            named(f"styles={wrong}")
+
+
+def test_two_styles_of_one_name_are_refused_before_a_page_is_read(tmp_path):
+    with pytest.raises(BenchmarkError, match="one of each name, got gray, procedural, procedural; leave one"):
+        build_benchmark(tmp_path / "nowhere", tmp_path / "out", styles=[PRINT, ProceduralStyle()], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("build_benchmark", "style.screenstyle.without_weights=error"), ("build_shards", "style=screenstyle")],
+)
+def test_the_scripts_say_which_weights_are_missing(tmp_path, name, more):
     source = write_chapters(tmp_path / "in", chapters=2, pages=3)
-    code, said = run_data_script(name, f"source={source}", f"output={tmp_path}/out", "style=screenstyle")
+    code, said = run_data_script(name, f"source={source}", f"output={tmp_path}/out", more)
     assert code == 1
     assert said.startswith("error: style.weights: expected a folder with ScreenStyle/")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]

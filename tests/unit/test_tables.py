@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from tiny_benchmark import scored_pages, tiny_results
 
-from colorflow.evaluation.paper import paper_rows
+from colorflow.evaluation.paper import SHAPE, paper_rows
 from colorflow.evaluation.tables import csv_pages, csv_table, latex_table, margins, markdown_table, print_table
 
 
@@ -24,7 +24,7 @@ def test_markdown_and_latex_mark_the_best_of_ours() -> None:
     assert f"\\textbf{{{best}}}" in latex
     assert all(rule in latex for rule in ("\\toprule", "\\midrule", "\\bottomrule"))
     assert latex.count("\\midrule") == 1
-    beside = latex_table(tiny_results("ColorFlow-Bench-toy")).partition("\\midrule")[2]
+    beside = latex_table(tiny_results(SHAPE)).partition("\\midrule")[2]
     assert beside.index("ColorFlow &") < beside.index("\\midrule") < beside.index("(paper)")
     assert "gray\\_x" in latex_table(tiny_results(pages=[page | {"style": "gray_x"} for page in scored_pages()]))
 
@@ -39,12 +39,13 @@ def test_csv_holds_full_precision() -> None:
 
 
 def test_the_papers_rows_stand_beside_ours_on_its_benchmark_alone() -> None:
-    assert "(paper)" not in markdown_table(tiny_results())
-    table = markdown_table(tiny_results("ColorFlow-Bench-toy"))
+    for shape in (None, SHAPE | {"chapters": 29}, SHAPE | {"pages": [49, 50]}, SHAPE | {"references": [0]}):
+        assert "(paper)" not in markdown_table(tiny_results(shape))
+    table = markdown_table(tiny_results(SHAPE))
     assert re.search(r"\| ColorFlow \(paper\) \| gray \| - \| 0\.9433 \| 12\.17 \| 26\.01 \| 0\.9579 \|", table)
     assert "ScreenVAE" not in table
     assert "never released" in table
-    both = paper_rows("colorflow_bench", {"gray", "screenstyle"})
+    both = paper_rows({"name": "any", "shape": SHAPE}, {"gray", "screenstyle"})
     assert len(both) == 9
     assert both[3]["metrics"] == {"clip_is": 0.7328, "fid": 98.52, "psnr": 9.12, "ssim": 0.5373, "aesthetic": 4.16}
 
