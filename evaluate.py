@@ -8,6 +8,7 @@ import hydra
 from omegaconf import DictConfig
 
 from colorflow import config
+from colorflow.evaluation.methods import predictions_rows
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.suite import MetricSettings
 from colorflow.utils.log import get_logger, quiet_libraries
@@ -16,14 +17,13 @@ config.register_resolvers()
 quiet_libraries()
 log = get_logger("colorflow.evaluate")
 
-_NEEDED_BY = {"weights": "colorflow_rows", "predictions": "predictions_rows"}
-
 
 def run(cfg: DictConfig, output: Path) -> None:
     """Evaluate the configured method on the configured benchmark; also called after training."""
-    settings = config.to_dict(cfg.metrics)
+    settings, report = config.to_dict(cfg.metrics), config.build(cfg.report)
+    others = {} if cfg.predictions is None else predictions_rows(config.to_dict(cfg.predictions))
     evaluate(
-        config.build(cfg.method),
+        {**config.build(cfg.method), **others},
         config.build(cfg.benchmark),
         output,
         stage=cfg.stage,
@@ -32,8 +32,9 @@ def run(cfg: DictConfig, output: Path) -> None:
         metric_size=settings.pop("metric_size"),
         ssim_window=settings.pop("ssim_window"),
         metrics=MetricSettings(**settings),
+        report=report,
     )
-    log.info("table and pictures: %s", output / "index.html")
+    log.info("table and pictures: %s", (report.folder or output) / "index.html")
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
@@ -41,9 +42,8 @@ def main(cfg: DictConfig) -> None:
     """Entry point; what the user can mend ends in one line."""
     with config.one_line_errors():
         config.check_keys(cfg)
-        rows = str(cfg.method.get("_target_", "")).rpartition(".")[2]
-        needless = [key for key, user in _NEEDED_BY.items() if user != rows]
-        config.check_complete(cfg, ignore=needless)
+        of_one_export = str(cfg.method.get("_target_", "")).endswith(".colorflow_rows")
+        config.check_complete(cfg, ignore=() if of_one_export else ["weights"])
         config.check_folders(cfg)
         run(cfg, Path(cfg.output))
 

@@ -15,6 +15,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException, MissingConfigException
+from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -55,13 +56,20 @@ def build(node: Any, **arguments: Any) -> Any:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program in one line for what the user can mend; HYDRA_FULL_ERROR=1 shows where it came from."""
+    """End the program in one line for what the user can mend; HYDRA_FULL_ERROR=1 shows where it came from.
+
+    A job of a sweep says its line and leaves the end to Hydra, which first runs the other jobs.
+    """
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(f"{type(error).__name__}: {error}")
+        line = f"{type(error).__name__}: {error}"
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            sys.exit(line)
+        print(line, file=sys.stderr)
+        raise
 
 
 def check_complete(cfg: DictConfig, ignore: Sequence[str] = ()) -> None:
@@ -150,7 +158,7 @@ def check_keys(cfg: DictConfig, runtime: Any = None) -> None:
     plain = [f"{name}={choice}" for name, choice in groups.items() if choice is not None and name != _LAYERED]
     known = compose(runtime.job.config_name, [item for item in plain if not item.startswith("hydra=")])
     for path, owner in _paths(cfg):
-        if path.split(".")[0] == "hydra" or _holds(known, path):
+        if path.split(".")[0] == "hydra" or _holds(known, path) or _is_value(known, path):
             continue
         if _accepted(owner, path.rsplit(".", 1)[-1]):
             continue
@@ -193,6 +201,12 @@ def _holds(cfg: DictConfig, path: str) -> bool:
     parent, _, name = path.rpartition(".")
     owner = OmegaConf.select(cfg, parent) if parent else cfg
     return isinstance(owner, DictConfig) and name in owner.keys()  # noqa: SIM118 (`in owner` is False for ???)
+
+
+def _is_value(cfg: DictConfig, path: str) -> bool:
+    """Whether a dotted key is inside of what was given for a key that is null by itself: a mapping as a value."""
+    parent = path.rpartition(".")[0]
+    return bool(parent) and _holds(cfg, parent) and OmegaConf.select(cfg, parent) is None
 
 
 def _paths(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, DictConfig]]:

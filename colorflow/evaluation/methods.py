@@ -13,6 +13,7 @@ from colorflow.evaluation.run import MethodSpec
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
 from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.pipelines.recipes import Recipe
+from colorflow.retrieval import RandomRetriever
 from colorflow.schema import Colorizer
 from colorflow.utils.hashing import digest_file, digest_json
 
@@ -26,12 +27,16 @@ class Row:
         references: ``own``, ``other_chapter`` (what the references are worth is the gap to it), or ``none``.
         keep_luminance: See `ColorFlowPipeline`.
         gsrp: Whether guided super-resolution is run; False gives ICP alone. None: where the weights have it.
+        rap: False puts random patches of the pool in the places of retrieved ones (paper Table 2, our reading).
+        canvas: Width and height of the canvas, relative to the weights' own (paper Table 3).
     """
 
     name: str = "colorflow"
     references: References = "own"
     keep_luminance: bool = False
     gsrp: bool | None = None
+    rap: bool = True
+    canvas: float = 1.0
 
 
 def colorflow_rows(
@@ -68,8 +73,8 @@ def colorflow_rows(
         shared = load()
         return ColorFlowPipeline(
             shared.icp,
-            shared.retriever,
-            shared.page_size,
+            shared.retriever if row.rap else RandomRetriever(),
+            _scaled(shared.page_size, row.canvas),
             keep_luminance=row.keep_luminance,
             name=row.name,
             gsrp=None if row.gsrp is False else shared.gsrp,
@@ -86,6 +91,11 @@ def colorflow_rows(
         )
         for row in rows
     }
+
+
+def _scaled(size: tuple[int, int], canvas: float) -> tuple[int, int]:
+    """A page size on a smaller or larger canvas, of even sides."""
+    return 2 * round(size[0] * canvas / 2), 2 * round(size[1] * canvas / 2)
 
 
 def _check_folders(folder: Path, gsrp: Path, rows: Sequence[Row]) -> None:
@@ -107,6 +117,17 @@ def _digests(folder: Path) -> dict[str, Any]:
     return {str(path.relative_to(folder)): digest_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def predictions_rows(predictions: str, name: str) -> Mapping[str, MethodSpec]:
-    """The row of a folder ``<style>/<chapter>/NNN.png`` that any other system made."""
-    return {name: MethodSpec(predictions=Path(predictions))}
+def predictions_rows(predictions: str | Mapping[str, str] | None, name: str = "predictions") -> dict[str, MethodSpec]:
+    """Rows of folders ``<style>/<chapter>/NNN.png`` that any other systems made.
+
+    Args:
+        predictions: A folder, or folders by row name.
+        name: Row name of a single folder.
+
+    Raises:
+        ValueError: For None.
+    """
+    if predictions is None:
+        raise ValueError("missing predictions: set predictions=DIR, or several by row name, 'predictions={NAME:DIR}'")
+    folders = predictions if isinstance(predictions, Mapping) else {name: predictions}
+    return {row: MethodSpec(predictions=Path(folder)) for row, folder in folders.items()}

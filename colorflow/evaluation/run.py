@@ -14,7 +14,9 @@ from typing import Any, Literal, get_args
 
 from colorflow.baselines import GrayCopy, PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark, References, read_benchmark
+from colorflow.evaluation.beside_paper import print_beside
 from colorflow.evaluation.generate import generate
+from colorflow.evaluation.paper import TABLES
 from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.report import write_report
 from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, build_results, read_results, write_results
@@ -28,6 +30,25 @@ from colorflow.utils.log import get_logger
 Stage = Literal["all", "generate", "score", "report"]
 
 logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """Where results go and what they stand beside.
+
+    Attributes:
+        folder: Of ``results.json``, tables and pictures; default: the output. Reports on different rows of one output
+            share the pages and scores that lie there.
+        table: A table of the paper (``table1`` to ``table5``) that is shown with ours beside it.
+    """
+
+    folder: Path | None = None
+    table: str | None = None
+
+    def __post_init__(self) -> None:
+        """Only the tables there are."""
+        if self.table is not None and self.table not in TABLES:
+            raise EvaluationError(f"report.table: expected one of {', '.join(TABLES)}, got {self.table!r}")
 
 
 class EvaluationError(ValueError):
@@ -71,6 +92,7 @@ def evaluate(
     base_seed: int = 0,
     max_failures: float = 0.05,
     bootstrap: Bootstrap | None = None,
+    report: ReportSettings | None = None,
     progress: bool = True,
 ) -> Results:
     """Run the stages of an evaluation; the gray copy is always a row, the first.
@@ -90,6 +112,7 @@ def evaluate(
         base_seed: Seed of the benchmark's first page.
         max_failures: Fraction of pages that a method may fail on.
         bootstrap: How intervals are made.
+        report: Where results go, and a table of the paper to show beside them.
         progress: Show bars, and the table at the end.
 
     Returns:
@@ -106,17 +129,19 @@ def evaluate(
     folders = {(name, style): _folder(name, spec, output, style) for style in styles for name, spec in specs.items()}
     _check_inputs(specs, folders, benchmark, styles)
     suite = build_suite(metrics or MetricSettings()) if stage in ("all", "score") else Suite()
-    draws = bootstrap or Bootstrap()
-    run = describe_run(protocol, benchmark, draws.describe(), suite)
+    draws, report = bootstrap or Bootstrap(), report or ReportSettings()
+    run = describe_run(protocol, benchmark, draws.describe(), suite) | {"paper_table": report.table}
+    folder = report.folder or output
     results: Results = {"protocol": run, "rows": [], "pages": []}
     _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress)
     if stage in ("all", "score"):
         scores = _score(specs, folders, benchmark, protocol, suite, output, max_failures, progress)
-        results = _tabulate(scores, run, draws, output)
+        results = _tabulate(scores, run, draws, folder)
     if stage in ("all", "report"):
-        results = _report(benchmark, folders, output)
+        results = _report(benchmark, folders, folder)
     if results["rows"] and progress:
         print_table(results)
+        print_beside(results)
     return results
 
 

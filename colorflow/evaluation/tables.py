@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from colorflow.evaluation.paper import SOURCE, paper_rows
+from colorflow.evaluation.paper import paper_rows, paper_table
 from colorflow.evaluation.results import GRAY_COPY
 
 Results = Mapping[str, Any]
@@ -65,6 +65,20 @@ LABELS = {
     "colorflow_wrong_references": "ColorFlow, wrong references",
     "colorflow_model_luminance": "ColorFlow, model's luminance",
     "colorflow_no_references": "ColorFlow, no references",
+    "no_rap_in_training": "No RAP in training",
+    "no_rap": "No RAP",
+    "no_rap_at_inference": "No RAP at inference",
+    "canvas_half": "Half the canvas",
+    "canvas_larger": "5/4 of the canvas",
+    "rank_half": "Half the rank",
+    "rank_double": "Double rank",
+    "rank_triple": "Triple rank",
+    "mu_0": "mu 0",
+    "mu_3": "mu 3",
+    "mcv2": "MC-v2",
+    "acdo": "ACDO",
+    "ebmc": "EBMC",
+    "screenvae": "ScreenVAE",
 }
 
 _MARGINS = (
@@ -114,7 +128,7 @@ def lines(results: Results) -> list[Line]:
     return [
         Line(
             method=row["method"],
-            label=label(row["method"]) if "n" in row else f"{row['method']} (paper)",
+            label=label(row["method"]) if "n" in row else f"{label(row['method'])} (paper)",
             style=row["style"],
             n=row.get("n"),
             cells=tuple(_cell(row, name, results["rows"]) for name in names),
@@ -247,14 +261,15 @@ def caption(results: Results, *, intervals: bool = True) -> str:
         text += " Colour identity is a mean over chapters; a gray copy has 0."
     if any(None in row["intervals"].values() for row in results["rows"]):
         text += " No interval from a single chapter."
-    if any("n" not in row for row in _all_rows(results)):
-        text += f" Rows marked (paper) are as printed in {SOURCE}, on pages that were never released."
+    table = paper_table(protocol)
+    if table is not None and any("n" not in row for row in _all_rows(results)):
+        text += f" Rows marked (paper) are as printed in {table.source}, on pages that were never released."
     return text
 
 
 def _all_rows(results: Results) -> list[Mapping[str, Any]]:
     styles = {row["style"] for row in results["rows"]}
-    return [*results["rows"], *paper_rows(results["protocol"]["benchmark"], styles)]
+    return [*results["rows"], *paper_rows(results["protocol"], styles)]
 
 
 def _cell(row: Mapping[str, Any], name: str, ours: Sequence[Mapping[str, Any]]) -> Cell:

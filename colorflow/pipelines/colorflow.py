@@ -102,7 +102,9 @@ class ColorFlowPipeline:
         icp.set_progress_bar_config(disable=True)
         stage = None if export.gsrp is None else export.gsrp.to(device)
         prepare_networks(icp, stage, recipe)
-        settings = retrieval or replace(export.retrieval, device=str(device))
+        settings = retrieval or replace(export.retrieval, device="auto")
+        if settings.device == "auto":
+            settings = replace(settings, device=str(device))
         retriever = build_retriever(settings, recipe.cache_references)
         pipeline = cls(icp, retriever, export.page_size, gsrp=stage, recipe=recipe)
         pipeline.export = replace(export, retrieval=settings)

@@ -212,12 +212,18 @@ def load_export(folder: Path, dtype: torch.dtype = torch.float32, gsrp: Path | N
     guider = load_strict(kind.denoiser_class.guider_class, str(folder / "guider"), torch_dtype=dtype)
     load_lora(base.network, folder / "lora")
     model = ICPModel(base, guider).eval().requires_grad_(False).to(dtype)
-    retrieval = RetrievalSettings(**index["retrieval"])
-    if retrieval.folder is not None and (folder / retrieval.folder).is_dir():  # an imported folder carries its encoder
-        retrieval = replace(retrieval, folder=str(folder / retrieval.folder))
+    retrieval = read_retrieval(folder)
     gsrp = gsrp or (folder if (folder / _GSRP).exists() else None)
     page_size = (index["page_size"][0], index["page_size"][1])
     return Export(model, page_size, retrieval, None if gsrp is None else load_gsrp(gsrp, model.vae), folder)
+
+
+def read_retrieval(folder: Path) -> RetrievalSettings:
+    """How an export folder retrieves patches; errors as for `load_export`."""
+    retrieval = RetrievalSettings(**_read_index(folder)["retrieval"])
+    if retrieval.folder is not None and (folder / retrieval.folder).is_dir():  # an imported folder carries its encoder
+        retrieval = replace(retrieval, folder=str(folder / retrieval.folder))
+    return retrieval
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class RetrievalSettings:
         model: open_clip model name (kind clip).
         pretrained: open_clip weights tag (kind clip).
         folder: A transformers CLIPVisionModelWithProjection folder instead of open_clip (kind clip).
-        device: Where CLIP runs.
+        device: Where CLIP runs; ``auto``: where the networks of the pipeline are.
         dtype: What CLIP runs in: float32 or bfloat16.
     """
 
