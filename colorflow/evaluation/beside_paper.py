@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+from typing import Literal
 
 from colorflow.evaluation.comparisons import Difference, paired_differences
-from colorflow.evaluation.paper import FULL_MODEL, PAPER_METRICS, PaperRow, PaperTable, paper_table
+from colorflow.evaluation.grids import Grid
+from colorflow.evaluation.paper import FULL_MODEL, PAPER_METRICS, PaperRow, paper_table
 from colorflow.evaluation.results import Results
-from colorflow.evaluation.tables import COLUMNS, escape_latex, label
+from colorflow.evaluation.tables import COLUMNS, label
 
 OWN_METRICS = ("chroma_psnr", "ciede2000")
 """Metrics of colour that the paper's tables lack and that ours stand on."""
@@ -46,6 +43,7 @@ class Change:
 
     Attributes:
         row: The printed row.
+        style: Input of ours.
         metric: Key.
         ours: Mean difference on the same pages, in the metric's unit.
         interval: Of it, by bootstrap over chapters; None where there is none.
@@ -53,6 +51,7 @@ class Change:
     """
 
     row: PaperRow
+    style: str
     metric: str
     ours: float
     interval: tuple[float, float] | None
@@ -107,65 +106,43 @@ def changes(results: Results, differences: Sequence[Difference] | None = None) -
     ]
 
 
-def markdown_beside(results: Results, differences: Sequence[Difference] | None = None) -> str:
-    """The table and the changes as Markdown; empty without a printed table."""
+def beside_grids(results: Results, differences: Sequence[Difference] | None = None) -> list[Grid]:
+    """The printed table with ours beside it, and the changes against the full model; none without a printed table."""
     table = paper_table(results["protocol"])
     if table is None:
-        return ""
-    names = _metrics(results)
-    head = [*table.headings, "row", "input", *(f"{COLUMNS[name].label} {COLUMNS[name].arrow}" for name in names)]
-    rows = [head, ["---"] * (len(head) - len(names)) + ["---:"] * len(names)]
-    for pair in beside_paper(results):
-        rows.append([*pair.paper.settings, label(pair.paper.method), pair.style, *_cells(pair, names)])
-    parts = [f"**{_title(table)}**", _markdown(rows), _note(results)]
-    if moved := changes(results, differences):
-        heads = ["row", "input", "metric", "ours", "paper", "ours goes"]
-        parts += [
-            f"Change against {label(FULL_MODEL)}, on the same pages:",
-            _markdown(
-                [heads, ["---", "---", "---", "---:", "---:", "---"], *([*_change(item, results)] for item in moved)]
+        return []
+    there = {name for row in results["rows"] for name in row["metrics"]}
+    names = [*PAPER_METRICS, *(name for name in OWN_METRICS if name in there)]
+    benchmark = results["protocol"]["benchmark"]
+    grids = [
+        Grid(
+            title=f"Table {table.number}: {table.title}; ours / the paper's",
+            note=f"Ours on benchmark {benchmark['name']}, {benchmark['pages']} pages; the paper's as printed, on pages "
+            "that were never released: directions compare, levels do not.",
+            headings=(
+                *table.headings,
+                "row",
+                "input",
+                *(f"{COLUMNS[name].label} {COLUMNS[name].arrow}" for name in names),
             ),
-        ]
-    return "\n\n".join(parts) + "\n"
-
-
-def latex_beside(results: Results) -> str:
-    """The table as LaTeX (booktabs), ours / the paper's in a cell; empty without a printed table."""
-    table = paper_table(results["protocol"])
-    if table is None:
-        return ""
-    names = _metrics(results)
-    arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
-    head = [*table.headings, "Input", *(f"{COLUMNS[name].label} {arrows[COLUMNS[name].arrow]}" for name in names)]
-    lines = [
-        " & ".join(escape_latex(text) for text in (*pair.paper.settings, pair.style, *_cells(pair, names))) + r" \\"
-        for pair in beside_paper(results)
+            rows=tuple(
+                (*pair.paper.settings, label(pair.paper.method), pair.style, *(_cell(pair, name) for name in names))
+                for pair in beside_paper(results)
+            ),
+            texts=len(table.headings) + 2,
+        )
     ]
-    body = ["\\toprule", " & ".join(head) + r" \\", "\\midrule", *lines, "\\bottomrule"]
-    columns = "l" * (len(head) - len(names)) + "r" * len(names)
-    return "\n".join(
-        [f"% {_title(table)}. {_note(results)}", f"\\begin{{tabular}}{{{columns}}}", *body, "\\end{tabular}", ""]
-    )
-
-
-def print_beside(results: Results, console: Console | None = None) -> None:
-    """Print the table and the changes to the console; nothing without a printed table."""
-    table = paper_table(results["protocol"])
-    if table is None:
-        return
-    names = [name for name in _metrics(results) if any(name in pair.ours for pair in beside_paper(results))]
-    shown = Table(box=SIMPLE_HEAD, title=_title(table), title_justify="left", caption=_note(results))
-    for heading in (*table.headings, "input"):
-        shown.add_column(heading)
-    for name in names:
-        shown.add_column(f"{COLUMNS[name].label} {COLUMNS[name].arrow}", justify="right")
-    for pair in beside_paper(results):
-        shown.add_row(*pair.paper.settings, pair.style, *_cells(pair, names))
-    console = console or Console()
-    console.print(shown)
-    for change in changes(results):
-        row, style, metric, ours, paper, direction = _change(change, results)
-        console.print(f"{row} ({style}): {metric} {ours} against {paper} in the paper: {direction}", highlight=False)
+    if moved := changes(results, differences):
+        grids.append(
+            Grid(
+                title=f"Change against {label(FULL_MODEL)}, on the same pages",
+                note="In brackets the interval by bootstrap over chapters; FID and KID have none.",
+                headings=("row", "input", "metric", "ours goes", "ours", "paper"),
+                rows=tuple(_change(change) for change in moved),
+                texts=4,
+            )
+        )
+    return grids
 
 
 def _changes(pair: Beside, full: Beside, found: Mapping[tuple[str, str, str], Difference]) -> Iterator[Change]:
@@ -175,49 +152,24 @@ def _changes(pair: Beside, full: Beside, found: Mapping[tuple[str, str, str], Di
         printed = pair.paper.metrics[name] - full.paper.metrics[name]
         paired = found.get((pair.paper.method, pair.style, name))
         if paired is None:  # a metric of all pages together
-            yield Change(pair.paper, name, pair.ours[name] - full.ours[name], None, printed)
+            yield Change(pair.paper, pair.style, name, pair.ours[name] - full.ours[name], None, printed)
         else:
-            yield Change(pair.paper, name, paired.value, paired.interval, printed)
+            yield Change(pair.paper, pair.style, name, paired.value, paired.interval, printed)
 
 
-def _metrics(results: Results) -> list[str]:
-    """The paper's metrics, then ours of colour where they were measured."""
-    there = {name for row in results["rows"] for name in row["metrics"]}
-    return [*PAPER_METRICS, *(name for name in OWN_METRICS if name in there)]
+def _heading(name: str) -> str:
+    return f"{COLUMNS[name].label} {COLUMNS[name].arrow}"
 
 
-def _cells(pair: Beside, names: Sequence[str]) -> list[str]:
+def _cell(pair: Beside, name: str) -> str:
     """``ours / paper``; the sign - for what there is not."""
-    cells = []
-    for name in names:
-        ours, printed = pair.ours.get(name), pair.paper.metrics.get(name)
-        own = "-" if ours is None else COLUMNS[name].format(ours)
-        cells.append(own if name in OWN_METRICS else f"{own} / {COLUMNS[name].format(printed or 0.0)}")
-    return cells
+    own = COLUMNS[name].format(pair.ours[name]) if name in pair.ours else "-"
+    return f"{own} / {COLUMNS[name].format(pair.paper.metrics[name])}" if name in PAPER_METRICS else own
 
 
-def _change(change: Change, results: Results) -> tuple[str, str, str, str, str, str]:
+def _change(change: Change) -> tuple[str, ...]:
     column = COLUMNS[change.metric]
-    ours = f"{change.ours:+.{column.decimals}f}"
+    ours, paper = (f"{value:+.{column.decimals}f}" for value in (change.ours, change.paper))
     if change.interval is not None:
-        low, high = (f"{end:+.{column.decimals}f}" for end in change.interval)
-        ours = f"{ours} [{low}, {high}]"
-    style = next(pair.style for pair in beside_paper(results) if pair.paper is change.row)
-    paper = f"{change.paper:+.{column.decimals}f}"
-    return label(change.row.method), style, column.label, ours, paper, change.direction
-
-
-def _title(table: PaperTable) -> str:
-    return f"Table {table.number}: {table.title}; ours / the paper's"
-
-
-def _note(results: Results) -> str:
-    benchmark = results["protocol"]["benchmark"]
-    return (
-        f"Ours on benchmark {benchmark['name']}, {benchmark['pages']} pages; the paper's as printed, on pages that were "
-        "never released: directions compare, levels do not."
-    )
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        ours += " [{}, {}]".format(*(f"{end:+.{column.decimals}f}" for end in change.interval))
+    return label(change.row.method), change.style, column.label, change.direction, ours, paper

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from colorflow.evaluation.assets import fill_page, read_asset
 from colorflow.evaluation.comparisons import Difference
+from colorflow.evaluation.grids import Grid, html_grid
 from colorflow.evaluation.page_data import page_data
 from colorflow.evaluation.tables import COLUMNS, Cell, Line, caption, columns, lines
 
@@ -46,23 +47,38 @@ class Strip:
     figures: tuple[Figure, ...]
 
 
-def html_page(results: Mapping[str, Any], strips: Sequence[Strip], differences: Sequence[Difference]) -> str:
+def html_page(
+    results: Mapping[str, Any], strips: Sequence[Strip], differences: Sequence[Difference], grids: Sequence[Grid] = ()
+) -> str:
     """Return the whole page.
 
     Args:
         results: As ``build_results`` gives them.
         strips: Pictures to show, in order.
         differences: As ``paired_differences`` gives them.
+        grids: The paper's table with ours beside it, where there is one.
     """
     parts = {
         "name": escape(results["protocol"]["benchmark"]["name"]),
         "caption": escape(caption(results)),
         "table": _table(results),
+        "beside": _beside(grids),
         "strips": "".join(_strip(strip) for strip in strips),
         "protocol": _protocol(results["protocol"]),
         "zoom": read_asset("zoom.html"),
     }
     return fill_page("report.html", parts, styles=_STYLES, scripts=_SCRIPTS, data=page_data(results, differences))
+
+
+def _beside(grids: Sequence[Grid]) -> str:
+    """A section of ready tables; empty without any."""
+    cards = "".join(
+        f'<div class="section-head"><div><h2 id="beside-{number}">{escape(grid.title)}</h2>'
+        f'<p class="note">{escape(grid.note)}</p></div></div>'
+        f'<div class="card scroll" tabindex="0" role="region" aria-labelledby="beside-{number}">{html_grid(grid)}</div>'
+        for number, grid in enumerate(grids)
+    )
+    return f'<section id="beside" aria-labelledby="beside-0">{cards}</section>' if cards else ""
 
 
 def _table(results: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 Writes ``table.md``, ``table.tex``, ``table.csv``, ``pages.csv``, ``differences.csv``, ``index.html`` with
 ``pictures/``, ``strip.png``, and ``sources.json`` (where the pictures lie, for the user study) into the folder of
-the results. Computes no metric.
+the results; ``paper.md`` and ``paper.tex`` for results that stand beside a printed table. Computes no metric.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 
 from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage
+from colorflow.evaluation.beside_paper import beside_grids
 from colorflow.evaluation.comparisons import csv_differences, paired_differences
+from colorflow.evaluation.grids import latex_grid, markdown_grid
 from colorflow.evaluation.html import Figure, Strip, html_page
 from colorflow.evaluation.shown_pages import even_pages, shown_pages
 from colorflow.evaluation.strips import page_cells
@@ -48,13 +50,16 @@ def write_report(results: Mapping[str, Any], benchmark: Benchmark, folders: Fold
     write_text_atomic(csv_table(results), output / "table.csv")
     write_text_atomic(csv_pages(results), output / "pages.csv")
     write_text_atomic(csv_differences(differences), output / "differences.csv")
+    if grids := beside_grids(results, differences):
+        write_text_atomic("\n".join(map(markdown_grid, grids)), output / "paper.md")
+        write_text_atomic("\n".join(map(latex_grid, grids)), output / "paper.tex")
     write_json_atomic(_sources(benchmark, folders, output), output / SOURCES)
     styles = list(dict.fromkeys(row["style"] for row in results["rows"]))
     first = [_cells(results, benchmark, folders, page, styles[0]) for page in spread(even_pages(benchmark), STRIP_ROWS)]
     save_png(draw_strip(first), output / "strip.png")
     shutil.rmtree(output / "pictures", ignore_errors=True)
     strips = [strip for style in styles for strip in _strips(results, benchmark, folders, style, output)]
-    write_text_atomic(html_page(results, strips, differences), output / "index.html")
+    write_text_atomic(html_page(results, strips, differences, grids), output / "index.html")
 
 
 def _sources(benchmark: Benchmark, folders: Folders, output: Path) -> dict[str, Any]:

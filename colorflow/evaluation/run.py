@@ -14,8 +14,9 @@ from typing import Any, Literal, get_args
 
 from colorflow.baselines import GrayCopy, PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark, References, read_benchmark
-from colorflow.evaluation.beside_paper import print_beside
+from colorflow.evaluation.beside_paper import beside_grids
 from colorflow.evaluation.generate import generate
+from colorflow.evaluation.grids import print_grid
 from colorflow.evaluation.paper import TABLES
 from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.report import write_report
@@ -141,7 +142,8 @@ def evaluate(
         results = _report(benchmark, folders, folder)
     if results["rows"] and progress:
         print_table(results)
-        print_beside(results)
+        for grid in beside_grids(results):
+            print_grid(grid)
     return results
 
 
