@@ -16,7 +16,10 @@ import train
 from colorflow import config
 from colorflow.config import CONFIGS, ConfigError, compose_config, to_dict
 
-EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+ALL_EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+EVALUATIONS = [name for name in ALL_EXPERIMENTS if name.startswith(("table", "figure"))]
+"""Experiments of evaluate.py; the others are train.py's."""
+EXPERIMENTS = [name for name in ALL_EXPERIMENTS if name not in EVALUATIONS]
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 MAINS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 OPTIONS = [
@@ -55,8 +58,15 @@ def check_call(node, complete):
         assert needed <= keys, f"{node['_target_']} also needs {sorted(needed - keys)}"
 
 
+@cache
+def default_groups(name):
+    """The groups that a main file has."""
+    return {key for item in OmegaConf.load(CONFIGS / f"{name}.yaml").defaults for key in item if isinstance(key, str)}
+
+
 def test_the_files_are_found():
     assert {"debug", "quickstart", "icp_lora64", "icp_norap"} <= set(EXPERIMENTS)
+    assert {"table1", "table2", "table3", "table4", "table5"} <= set(EVALUATIONS)
     assert {"train", "evaluate"} <= set(MAINS)
     assert {"model=sd15", "callbacks=default", "retrieval=none", "logger=wandb"} <= set(OPTIONS)
 
@@ -77,7 +87,18 @@ def test_every_main_file_composes(name):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_group_option_composes(option):
-    for node in targets(OmegaConf.to_container(compose_config("train", [option]), resolve=False)):
+    group = option.partition("=")[0]
+    main = "train" if group in default_groups("train") else "evaluate"
+    for node in targets(OmegaConf.to_container(compose_config(main, [option]), resolve=False)):
+        check_call(node, complete=True)
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_every_evaluation_resolves_and_names_its_table(name):
+    given = ["benchmark.root=somewhere", "weights=somewhere", *([] if name.startswith("table") else ["output=x"])]
+    cfg = to_dict(compose_config("evaluate", [f"experiment={name}", *given]))
+    assert not name.startswith("table") or cfg["report"]["table"] == name
+    for node in targets(cfg):
         check_call(node, complete=True)
 
 

@@ -45,7 +45,7 @@ def test_the_papers_rows_stand_beside_ours_on_its_benchmark_alone() -> None:
     assert re.search(r"\| ColorFlow \(paper\) \| gray \| - \| 0\.9433 \| 12\.17 \| 26\.01 \| 0\.9579 \|", table)
     assert "ScreenVAE" not in table
     assert "never released" in table
-    both = paper_rows({"name": "any", "shape": SHAPE}, {"gray", "screenstyle"})
+    both = paper_rows({"benchmark": {"name": "any", "shape": SHAPE}}, {"gray", "screenstyle"})
     assert len(both) == 9
     assert both[3]["metrics"] == {"clip_is": 0.7328, "fid": 98.52, "psnr": 9.12, "ssim": 0.5373, "aesthetic": 4.16}
 

@@ -1,0 +1,111 @@
+"""Rows of several trainings: which export they take, what they share, and what is said of missing ones."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_comics import draw_page
+from tiny_models import PAGE_SIZE, VAE, tiny_model
+
+from colorflow.evaluation.methods import Row, predictions_rows
+from colorflow.evaluation.trainings import MissingTrainingsError, Training, Trainings, trained_rows
+from colorflow.models.fusion import FusionNetwork
+from colorflow.pipelines.colorflow import ColorFlowPipeline
+from colorflow.pipelines.export import save_export
+from colorflow.pipelines.icp import Sampling
+from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.pipelines.recipes import Recipe
+from colorflow.retrieval import RandomRetriever, SimilarityRetriever, reference_pool
+
+FAST = Recipe(Sampling(num_inference_steps=1))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A baseline that retrieves by HOG and has super-resolution, an ablation that does neither."""
+    root = tmp_path_factory.mktemp("runs")
+    model = tiny_model().eval()
+    with torch.random.fork_rng(devices=[]):
+        fusion = FusionNetwork(VAE["block_out_channels"]).eval()
+    save_export(model, root / "full/1/export", PAGE_SIZE, RetrievalSettings(kind="hog"), fusion)
+    save_export(model, root / "random/1/export", PAGE_SIZE, RetrievalSettings(kind="random"))
+    return root
+
+
+def trainings(root: Path, **exports: str) -> Trainings:
+    names = {"baseline": "full", "no_rap": "random", "mu_0": "never"}
+    runs = {name: Training(run, f"python train.py {run}", exports.get(name)) for name, run in names.items()}
+    return Trainings("tiny", str(root), runs)
+
+
+def pipelines(root: Path, rows: dict[str, list[Row]], **options: str) -> dict[str, ColorFlowPipeline]:
+    specs = trained_rows(trainings(root), rows, FAST, device="cpu", **options)  # type: ignore[arg-type]
+    return {name: spec.build() for name, spec in specs.items()}  # type: ignore[misc]
+
+
+def test_rows_share_the_baselines_retrieval_and_super_resolution(runs: Path) -> None:
+    rows = {
+        "no_rap": [Row("no_rap_in_training", gsrp=True), Row("no_rap", gsrp=True, rap=False)],
+        "baseline": [Row("icp", gsrp=False), Row("colorflow", gsrp=True)],
+    }
+    built = pipelines(runs, rows)
+    assert list(built) == ["no_rap_in_training", "no_rap", "icp", "colorflow"]
+    assert isinstance(built["no_rap_in_training"].retriever, SimilarityRetriever)  # though its export says random
+    assert isinstance(built["no_rap"].retriever, RandomRetriever)
+    assert [pipeline.gsrp is not None for pipeline in built.values()] == [True, True, False, True]
+    assert built["no_rap"].icp is built["no_rap_in_training"].icp
+    assert built["no_rap"].icp is not built["colorflow"].icp
+
+
+def test_the_canvas_of_a_row_is_scaled(runs: Path) -> None:
+    rows = {"baseline": [Row("canvas_half", canvas=0.5), Row("colorflow"), Row("canvas_larger", canvas=1.25)]}
+    built = pipelines(runs, rows)
+    width, height = PAGE_SIZE
+    assert built["canvas_half"].page_size == (width // 2, height // 2)
+    assert built["colorflow"].page_size == PAGE_SIZE
+    assert built["canvas_larger"].page_size == (width * 5 // 4, height * 5 // 4)
+    page = draw_page(5, (70, 110))
+    pool = reference_pool(["one"], [draw_page(1, (64, 100))])
+    for pipeline in built.values():
+        assert pipeline.colorize(page, pool, seed=0).size == page.size
+
+
+def test_a_row_is_the_same_in_every_table(runs: Path) -> None:
+    """Tables share pages by fingerprints."""
+    row, other = Row("colorflow", gsrp=True), Row("colorflow", gsrp=True, canvas=0.5)
+    alone = trained_rows(trainings(runs), {"baseline": [row]}, FAST)["colorflow"].fingerprint
+    beside = trained_rows(trainings(runs), {"no_rap": [Row("x")], "baseline": [row]}, FAST)["colorflow"].fingerprint
+    changed = trained_rows(trainings(runs), {"baseline": [other]}, FAST)["colorflow"].fingerprint
+    assert alone == beside != changed
+
+
+def test_the_newest_whole_export_is_taken(runs: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(runs, tmp_path / "runs"))
+    shutil.copytree(root / "full/1", root / "full/2")
+    (root / "full/3/export").mkdir(parents=True)  # still training
+    assert trainings(root).find("baseline") == root / "full/2/export"
+    assert trainings(root, baseline="elsewhere").find("baseline") == Path("elsewhere")
+    with pytest.raises(ValueError, match="trainings=tiny: expected one of baseline, no_rap, mu_0, got 'rank'"):
+        trainings(root).find("rank")
+
+
+def test_missing_trainings_are_named_by_their_commands(runs: Path, tmp_path: Path) -> None:
+    rows = {"mu_0": [Row("mu_0")], "baseline": [Row("colorflow")]}
+    with pytest.raises(MissingTrainingsError, match=r"no export of mu_0 in .*make them by\n  python train.py never\n"):
+        trained_rows(trainings(runs), rows, FAST)
+    assert list(trained_rows(trainings(runs), rows, FAST, missing="skip")) == ["colorflow"]
+    with pytest.raises(MissingTrainingsError, match=r"no export of mu_0, baseline in"):
+        trained_rows(trainings(tmp_path), rows, FAST, missing="skip")  # nothing stands without the baseline
+    with pytest.raises(ValueError, match="missing: expected error or skip, got 'maybe'"):
+        trained_rows(trainings(runs), rows, FAST, missing="maybe")  # type: ignore[arg-type]
+
+
+def test_folders_of_predictions_are_rows() -> None:
+    assert list(predictions_rows("somewhere")) == ["predictions"]
+    several = predictions_rows({"mcv2": "a", "acdo": "b"})
+    assert {name: str(spec.predictions) for name, spec in several.items()} == {"mcv2": "a", "acdo": "b"}
+    with pytest.raises(ValueError, match="missing predictions: set predictions=DIR"):
+        predictions_rows(None)
