@@ -8,8 +8,9 @@ import hydra
 from omegaconf import DictConfig
 
 from colorflow import config
-from colorflow.evaluation.run import evaluate
+from colorflow.evaluation.run import ALONE, Work, evaluate
 from colorflow.evaluation.suite import MetricSettings
+from colorflow.utils.launch import find_place, join_ranks
 from colorflow.utils.log import get_logger, quiet_libraries
 
 config.register_resolvers()
@@ -19,12 +20,13 @@ log = get_logger("colorflow.evaluate")
 _NEEDED_BY = {"weights": "colorflow_rows", "predictions": "predictions_rows"}
 
 
-def run(cfg: DictConfig, output: Path) -> None:
+def run(cfg: DictConfig, output: Path, work: Work = ALONE) -> None:
     """Evaluate the configured method on the configured benchmark; also called after training."""
     settings = config.to_dict(cfg.metrics)
+    benchmark = work.ranks.share("benchmark", lambda: str(config.build(cfg.benchmark)))  # made by one, if it must be
     evaluate(
         config.build(cfg.method),
-        config.build(cfg.benchmark),
+        benchmark,
         output,
         stage=cfg.stage,
         styles=config.to_dict(cfg.styles),
@@ -32,6 +34,7 @@ def run(cfg: DictConfig, output: Path) -> None:
         metric_size=settings.pop("metric_size"),
         ssim_window=settings.pop("ssim_window"),
         metrics=MetricSettings(**settings),
+        work=work,
     )
     log.info("table and pictures: %s", output / "index.html")
 
@@ -45,7 +48,8 @@ def main(cfg: DictConfig) -> None:
         needless = [key for key, user in _NEEDED_BY.items() if user != rows]
         config.check_complete(cfg, ignore=needless)
         config.check_folders(cfg)
-        run(cfg, Path(cfg.output))
+        with join_ranks(find_place()) as ranks:
+            run(cfg, Path(cfg.output), Work(ranks, cfg.batch_size))
 
 
 if __name__ == "__main__":

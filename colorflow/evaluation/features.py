@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorflow.utils.files import append_jsonl, read_jsonl
+from colorflow.utils.shared_lines import SharedLines
 
 
 class FeatureStore:
@@ -17,11 +17,12 @@ class FeatureStore:
 
     Args:
         path: The file; None keeps them in memory alone.
+        writer: Number of this process among those that add rows.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        records = read_jsonl(path) if path is not None and path.is_file() else []
+    def __init__(self, path: Path | None, writer: int = 0) -> None:
+        self._lines = None if path is None else SharedLines(path, writer)
+        records = [] if self._lines is None else self._lines.read()
         self._rows = {record["key"]: _decode(record["features"]) for record in records}
 
     def __contains__(self, key: str) -> bool:
@@ -31,8 +32,8 @@ class FeatureStore:
     def add(self, key: str, features: Tensor) -> None:
         """Keep a row, ``(D,)`` float32."""
         self._rows[key] = features
-        if self._path is not None:
-            append_jsonl({"key": key, "features": _encode(features)}, self._path)
+        if self._lines is not None:
+            self._lines.append({"key": key, "features": _encode(features)})
 
     def rows(self, keys: list[str]) -> Tensor:
         """``(N, D)`` float32 in the order of the keys.

@@ -71,14 +71,15 @@ class Answers:
         suite: Parts.
         protocol: Sizes; features at other sizes are others.
         cache: The row's file of page scores; its features lie beside it. None: nothing is kept.
+        writer: Number of this process among those that measure the row.
     """
 
-    def __init__(self, suite: Suite, protocol: Protocol, cache: Path | None) -> None:
+    def __init__(self, suite: Suite, protocol: Protocol, cache: Path | None, writer: int = 0) -> None:
         self.suite = suite
         self._stores: dict[Wanted, FeatureStore] = {}
         for name, part in suite.parts.items():
             for side in _sides(part):
-                self._stores[name, side] = FeatureStore(_store_path(cache, name, part, protocol, side))
+                self._stores[name, side] = FeatureStore(_store_path(cache, name, part, protocol, side), writer)
 
     def missing(self, key: Row) -> tuple[Wanted, ...]:
         """What no network has answered yet about the page of this row."""
