@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +17,8 @@ from colorflow.config import CONFIGS
 from colorflow.utils.ranks import JoinedRanks, Ranks
 
 ROOT = CONFIGS.parent
+
+_steps = itertools.count()
 
 
 def in_ranks(world: int, work: Callable[[Ranks], Any], **options: Any) -> list[Any]:
@@ -39,27 +41,16 @@ def in_ranks(world: int, work: Callable[[Ranks], Any], **options: Any) -> list[A
         return list(pool.map(one, range(world)))
 
 
-def rank_environment(rank: int, world: int, port: int) -> dict[str, str]:
-    """What torchrun would set, for a process that is started without it."""
-    given = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return os.environ | {name: str(value) for name, value in given.items()}
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def start_ranks(world: int, command: Sequence[str], cwd: Path) -> list[subprocess.Popen[str]]:
-    """Start Python ``world`` times, as srun would: when one ends, nobody ends the others."""
-    port = free_port()
+    """Start Python ``world`` times as srun does: when one ends, nobody ends the others."""
+    step = {"SLURM_JOB_ID": os.getpid(), "SLURM_STEP_ID": next(_steps), "SLURM_STEP_NODELIST": "localhost"}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": cwd}
-    return [
-        subprocess.Popen([sys.executable, *command], env=rank_environment(rank, world, port), **pipes)
-        for rank in range(world)
-    ]
+    processes = []
+    for rank in range(world):
+        task = {"SLURM_STEP_NUM_TASKS": world, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
+        environment = os.environ | {name: str(value) for name, value in {**step, **task}.items()}
+        processes.append(subprocess.Popen([sys.executable, *command], env=environment, **pipes))
+    return processes
 
 
 def torchrun(world: int, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -22,15 +22,18 @@ class FeatureStore:
 
     def __init__(self, path: Path | None, writer: int = 0) -> None:
         self._lines = None if path is None else SharedLines(path, writer)
-        records = [] if self._lines is None else self._lines.read()
-        self._rows = {record["key"]: _decode(record["features"]) for record in records}
+        self._rows: dict[str, Tensor] = {}
+        for record in () if self._lines is None else self._lines.read():
+            self._rows.setdefault(record["key"], _decode(record["features"]))
 
     def __contains__(self, key: str) -> bool:
         """Whether there is a row of this key."""
         return key in self._rows
 
     def add(self, key: str, features: Tensor) -> None:
-        """Keep a row, ``(D,)`` float32."""
+        """Keep a row, ``(D,)`` float32, unless there is one: of equal pictures the first one's."""
+        if key in self._rows:
+            return
         self._rows[key] = features
         if self._lines is not None:
             self._lines.append({"key": key, "features": _encode(features)})
