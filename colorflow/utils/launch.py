@@ -51,7 +51,7 @@ def find_place(environ: Mapping[str, str] = os.environ) -> Place | None:
         RankError: Where srun does not tell the nodes of the step.
     """
     if {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= environ.keys():
-        local = int(environ.get("LOCAL_RANK", 0))
+        local = int(environ.get("LOCAL_RANK", environ.get("SLURM_LOCALID", 0)))
         host, port = environ["MASTER_ADDR"], int(environ["MASTER_PORT"])
         return Place(int(environ["RANK"]), int(environ["WORLD_SIZE"]), local, host, port)
     if int(environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import Tint, TintTogether, tiny_benchmark
+from tiny_benchmark import SIZE, Tint, TintTogether, tiny_benchmark
 from tiny_recipes import STEPS, make
 
 from colorflow.baselines import GrayCopy
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.benchmark import Benchmark, BenchmarkError, read_benchmark
 from colorflow.evaluation.generate import GenerationError, generate
 from colorflow.pipelines.icp import Sampling
 from colorflow.pipelines.recipes import Recipe
 from colorflow.schema import BatchColorizer, PageRecord
 from colorflow.utils.failures import allowed_failures
-from colorflow.utils.files import read_jsonl
+from colorflow.utils.files import read_jsonl, write_json_atomic
 from colorflow.utils.hashing import digest_file
 
 QUIET = {"progress": False}
@@ -114,6 +114,16 @@ def test_pages_of_other_settings_are_not_continued(
     generate(Tint(), benchmark, tmp_path, fingerprint="w1", **QUIET)
     with pytest.raises(GenerationError, match=rf"other settings \({named} differ"):
         generate(Tint(), benchmark, tmp_path, **({"fingerprint": "w1"} | change), **QUIET)
+
+
+def test_a_changed_style_or_reference_is_another_benchmark(benchmark: Benchmark, tmp_path: Path) -> None:
+    generate(Tint(), benchmark, tmp_path, **QUIET)
+    index = json.loads((benchmark.root / "benchmark.json").read_text())
+    Image.new("RGB", SIZE).save(benchmark.root / "a" / "gray" / "001.png")
+    index["files"]["a/gray/001.png"]["sha256"] = digest_file(benchmark.root / "a" / "gray" / "001.png")
+    write_json_atomic(index, benchmark.root / "benchmark.json")
+    with pytest.raises(GenerationError, match=r"other settings \(benchmark_sha256 differ"):
+        generate(Tint(), read_benchmark(benchmark.root), tmp_path, **QUIET)
 
 
 def test_foreign_files_are_not_continued(benchmark: Benchmark, tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def test_a_process_that_has_left_is_not_silent() -> None:
 def test_the_place_that_torchrun_tells() -> None:
     told = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "node7", "MASTER_PORT": "29500"}
     assert find_place(told) == Place(3, 4, 1, "node7", 29500)
+    by_hand = {name: value for name, value in told.items() if name != "LOCAL_RANK"} | {"SLURM_LOCALID": "2"}
+    assert find_place(by_hand) == Place(3, 4, 2, "node7", 29500)
     assert find_place({}) is None
     assert find_place({"RANK": "0"}) is None
 
