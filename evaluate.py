@@ -9,8 +9,9 @@ from omegaconf import DictConfig
 
 from colorflow import config
 from colorflow.evaluation.methods import predictions_rows
-from colorflow.evaluation.run import evaluate
+from colorflow.evaluation.run import ALONE, Work, evaluate
 from colorflow.evaluation.suite import MetricSettings
+from colorflow.utils.launch import find_place, join_ranks
 from colorflow.utils.log import get_logger, quiet_libraries
 
 config.register_resolvers()
@@ -18,13 +19,14 @@ quiet_libraries()
 log = get_logger("colorflow.evaluate")
 
 
-def run(cfg: DictConfig, output: Path) -> None:
+def run(cfg: DictConfig, output: Path, work: Work = ALONE) -> None:
     """Evaluate the configured method on the configured benchmark; also called after training."""
     settings, report = config.to_dict(cfg.metrics), config.build(cfg.report)
     others = {} if cfg.predictions is None else predictions_rows(config.to_dict(cfg.predictions))
+    benchmark = work.ranks.share("benchmark", lambda: str(config.build(cfg.benchmark)))  # made by one, if it must be
     evaluate(
         {**config.build(cfg.method), **others},
-        config.build(cfg.benchmark),
+        benchmark,
         output,
         stage=cfg.stage,
         styles=config.to_dict(cfg.styles),
@@ -33,6 +35,7 @@ def run(cfg: DictConfig, output: Path) -> None:
         ssim_window=settings.pop("ssim_window"),
         metrics=MetricSettings(**settings),
         report=report,
+        work=work,
     )
     log.info("table and pictures: %s", (report.folder or output) / "index.html")
 
@@ -45,7 +48,8 @@ def main(cfg: DictConfig) -> None:
         of_one_export = str(cfg.method.get("_target_", "")).endswith(".colorflow_rows")
         config.check_complete(cfg, ignore=() if of_one_export else ["weights"])
         config.check_folders(cfg)
-        run(cfg, Path(cfg.output))
+        with join_ranks(find_place()) as ranks:
+            run(cfg, Path(cfg.output), Work(ranks, cfg.batch_size))
 
 
 if __name__ == "__main__":

@@ -232,3 +232,14 @@ class Colorizer(Protocol):
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
         """Colour one black-and-white page; any output size (the harness resizes)."""
         ...
+
+
+@runtime_checkable
+class BatchColorizer(Colorizer, Protocol):
+    """A method that colours several pages in one pass; a page's result does not depend on the others."""
+
+    def colorize_batch(
+        self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
+    ) -> list[Image.Image]:
+        """Colour black-and-white pages, each from its own pool and seed."""
+        ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,26 @@ class Tint:
         self.calls.append((seed, references.ids))
         red, green, blue = page.split()
         return Image.merge("RGB", (red.point(lambda value: min(255, value + self.amount + seed)), green, blue))
+
+
+class TintTogether(Tint):
+    """The same pages, also several at once.
+
+    Attributes:
+        batches: Seeds of every batch.
+    """
+
+    def __init__(self, amount: int = 20, name: str = "tint", fail_on: tuple[int, ...] = ()) -> None:
+        super().__init__(amount, name, fail_on)
+        self.batches: list[list[int]] = []
+
+    def colorize_batch(
+        self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
+    ) -> list[Image.Image]:
+        """Colour pages one after the other."""
+        self.batches.append(list(seeds))
+        items = zip(pages, references, seeds, strict=True)
+        return [self.colorize(page, pool, seed=seed) for page, pool, seed in items]
 
 
 def tinted_folder(benchmark: Benchmark, parent: Path) -> PredictionsFolder:

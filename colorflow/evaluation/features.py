@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorflow.utils.files import append_jsonl, read_jsonl
+from colorflow.utils.shared_lines import SharedLines
 
 
 class FeatureStore:
@@ -17,22 +17,26 @@ class FeatureStore:
 
     Args:
         path: The file; None keeps them in memory alone.
+        writer: Number of this process among those that add rows.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        records = read_jsonl(path) if path is not None and path.is_file() else []
-        self._rows = {record["key"]: _decode(record["features"]) for record in records}
+    def __init__(self, path: Path | None, writer: int = 0) -> None:
+        self._lines = None if path is None else SharedLines(path, writer)
+        self._rows: dict[str, Tensor] = {}
+        for record in () if self._lines is None else self._lines.read():
+            self._rows.setdefault(record["key"], _decode(record["features"]))
 
     def __contains__(self, key: str) -> bool:
         """Whether there is a row of this key."""
         return key in self._rows
 
     def add(self, key: str, features: Tensor) -> None:
-        """Keep a row, ``(D,)`` float32."""
+        """Keep a row, ``(D,)`` float32, unless there is one: of equal pictures the first one's."""
+        if key in self._rows:
+            return
         self._rows[key] = features
-        if self._path is not None:
-            append_jsonl({"key": key, "features": _encode(features)}, self._path)
+        if self._lines is not None:
+            self._lines.append({"key": key, "features": _encode(features)})
 
     def rows(self, keys: list[str]) -> Tensor:
         """``(N, D)`` float32 in the order of the keys.

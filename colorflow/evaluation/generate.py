@@ -2,38 +2,28 @@
 
 ``<output>/<row name>/<style>/{<chapter>/NNN.png, manifest.jsonl, generation.json}``. A page is kept
 where its PNG has the digest that the manifest tells, so that a run killed at any moment goes on
-where it stopped and loses one page at most. ``generation.json`` says what the pages were made
-with; a folder made with anything else is not continued.
+where it stopped and loses only the pages that were in the making. ``generation.json`` says what the pages
+were made with; a folder made with anything else is not continued. How many processes share the pages, and how
+many pages are computed at once, changes no page; a stopped run goes on with other numbers.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
 
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
-from colorflow.schema import Colorizer, PageRecord, ReferencePool
+from colorflow.evaluation.coloring import Colored, ColoringJob
+from colorflow.evaluation.generation_folder import GenerationError, finish, resume
+from colorflow.evaluation.page_writer import PageWriter
+from colorflow.schema import BatchColorizer, Colorizer
 from colorflow.utils.failures import allowed_failures
-from colorflow.utils.files import append_jsonl, read_jsonl, write_json_atomic, write_text_atomic
-from colorflow.utils.hashing import digest_file
-from colorflow.utils.images import save_png, to_rgb
 from colorflow.utils.log import get_logger
 from colorflow.utils.progress import track
-
-MANIFEST = "manifest.jsonl"
-GENERATION = "generation.json"
+from colorflow.utils.ranks import Ranks
 
 logger = get_logger(__name__)
-
-
-class GenerationError(RuntimeError):
-    """Generation that cannot start or go on; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +36,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class GenerationReport:
-    """What ``generate`` did.
+    """What ``generate`` did, in all processes together.
 
     Attributes:
         folder: The predictions folder, ``<output>/<row name>``.
@@ -72,7 +62,9 @@ def generate(
     base_seed: int = 0,
     fingerprint: str = "",
     max_failures: float = 0.05,
+    batch_size: int = 1,
     progress: bool = True,
+    ranks: Ranks | None = None,
 ) -> GenerationReport:
     """Colour every page of a benchmark that is not there yet.
 
@@ -80,7 +72,7 @@ def generate(
     on is skipped and listed; the run stops when more fail than ``allowed_failures`` says.
 
     Args:
-        method: Colours one page.
+        method: Colours one page, or several at once if it is a `BatchColorizer`.
         benchmark: The pages.
         output: Folder of the row's folder.
         name: Row name, by default the method's.
@@ -90,110 +82,102 @@ def generate(
         fingerprint: Anything that tells this method from others of its row name, e.g. the digest of
             its weights and options. Pages made with another fingerprint are not reused.
         max_failures: Fraction of pages that may fail.
+        batch_size: Pages of a chapter that a `BatchColorizer` gets at once.
         progress: Show a progress bar.
-
-    Returns:
-        Counts, and the list of failures.
+        ranks: The processes that share the pages; default: this one.
 
     Raises:
         BenchmarkError: For a style or references that the benchmark does not have.
-        GenerationError: For a folder made with other settings, and when too many pages fail.
+        GenerationError: For a folder made with other settings, when too many pages fail or one cannot be written.
     """
-    benchmark.check_style(style)
-    benchmark.check_references(references)
-    row = name or method.name
-    folder = Path(output) / row / style
-    settings = _settings(benchmark, row, style=style, references=references, base_seed=base_seed)
-    done = _resume(folder, settings | {"fingerprint": fingerprint}, benchmark)
-    todo = [page for page in benchmark.pages if (page.chapter, page.name) not in done]
-    failures: list[Failure] = []
-    for page in track(todo, row, progress):
-        try:
-            pool = benchmark.references(page, references)
-            record = _colorize(method, benchmark.input(page, style), pool, base_seed + page.index, folder, page, row)
-            append_jsonl(asdict(record), folder / MANIFEST)
-        except Exception as error:
-            failures.append(Failure(page.id, f"{type(error).__name__}: {error}"))
-            logger.warning("%s: page %s failed and is left out: %s", row, page.id, failures[-1].error)
-            if len(failures) > allowed_failures(len(benchmark.pages), max_failures):
-                raise GenerationError(_too_many(row, failures, len(benchmark.pages), max_failures)) from error
-    return GenerationReport(folder.parent, len(todo) - len(failures), len(done), tuple(failures))
-
-
-def read_manifest(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Read the last record of each (chapter, page); empty where there is no manifest."""
-    path = folder / MANIFEST
-    records: list[dict[str, Any]] = read_jsonl(path) if path.is_file() else []
-    return {(str(record["chapter"]), str(record["page"])): record for record in records}
-
-
-def _colorize(
-    method: Colorizer,
-    image: Image.Image,
-    pool: ReferencePool,
-    seed: int,
-    folder: Path,
-    page: BenchmarkPage,
-    row: str,
-) -> PageRecord:
-    """Colour and write one page."""
-    start = time.perf_counter()
-    result = method.colorize(image, pool, seed=seed)
-    seconds = time.perf_counter() - start
-    if not isinstance(result, Image.Image):
-        raise TypeError(f"colorize: expected a PIL image, got {type(result).__name__}")
-    path = folder / page.chapter / f"{page.name}.png"
-    save_png(to_rgb(result), path)
-    return PageRecord(
-        method=row,
-        style=folder.name,
-        chapter=page.chapter,
-        page=page.name,
-        seed=seed,
-        seconds=round(seconds, 4),
-        size=result.size,
-        sha256=digest_file(path),
+    ranks = ranks or Ranks()
+    job = ColoringJob(method, benchmark, name or method.name, style, references, base_seed)
+    folder = Path(output) / job.row / style
+    due = _due(job, folder, fingerprint, ranks)
+    batches = _batches(due, benchmark, batch_size if isinstance(method, BatchColorizer) else 1)
+    failures = _Failures(job, max_failures, ranks)
+    with PageWriter(folder, ranks.rank) as writer:
+        for pages in track(ranks.part(batches), job.row, progress and ranks.first):
+            ranks.check()
+            for colored in _colorize(job, pages, failures):
+                writer.write(colored.image, job.record(colored))
+    told = ranks.gather(f"generated {job.name}", [writer.records, failures.listed])
+    records, failed = ([item for one in part for item in one] for part in zip(*told, strict=True))
+    failures.tell(failed[len(failures.listed) :])
+    finish(folder, benchmark, records, ranks)
+    return GenerationReport(
+        folder.parent, len(records), len(benchmark.pages) - len(due), tuple(Failure(*item) for item in failed)
     )
 
 
-def _settings(benchmark: Benchmark, row: str, **options: Any) -> dict[str, Any]:
-    return {"method": row, "benchmark": benchmark.name, "benchmark_sha256": benchmark.digest, **options}
+class _Failures:
+    """Pages left out by this process; counted over all.
 
+    Args:
+        job: What is done.
+        fraction: Of the pages that may fail.
+        ranks: All processes.
+    """
 
-def _resume(folder: Path, settings: dict[str, Any], benchmark: Benchmark) -> set[tuple[str, str]]:
-    """Check or write ``generation.json``; reduce the manifest to the pages that are whole and return them."""
-    path = folder / GENERATION
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if different := [key for key in settings if before.get(key) != settings[key]]:
+    def __init__(self, job: ColoringJob, fraction: float, ranks: Ranks) -> None:
+        self.listed: list[tuple[str, str]] = []
+        self._job, self._fraction = job, fraction
+        self._count = ranks.counter(f"failures of {job.name}")
+        self._allowed = allowed_failures(len(job.benchmark.pages), fraction)
+
+    def add(self, page: BenchmarkPage, error: Exception) -> None:
+        """Note a page.
+
+        Raises:
+            GenerationError: Where too many have failed.
+        """
+        self.listed.append((page.id, f"{type(error).__name__}: {error}"))
+        count = self._count()
+        self.tell(self.listed[-1:])
+        if count > self._allowed:
+            lines = "\n".join(f"  {page}: {text}" for page, text in self.listed[:5])
             raise GenerationError(
-                f"{folder}: holds pages made with other settings ({', '.join(different)} differ: "
-                f"{[before.get(key) for key in different]}, now {[settings[key] for key in different]}); "
-                "choose another output or remove that folder"
-            )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise GenerationError(f"{folder}: holds files without {GENERATION}; choose another output or remove them")
-    write_json_atomic(settings, path)
-    records = read_manifest(folder)
-    pages = {(page.chapter, page.name) for page in benchmark.pages}
-    whole = {key: record for key, record in records.items() if key in pages and _is_whole(folder, record)}
-    if len(whole) < len(records):
-        logger.info(
-            "%s: %d pages of the manifest are missing or changed and are redone", folder, len(records) - len(whole)
-        )
-    write_text_atomic("".join(json.dumps(record) + "\n" for record in whole.values()), folder / MANIFEST)
-    return set(whole)
+                f"{self._job.row}: {count} of {len(self._job.benchmark.pages)} pages failed, more than "
+                f"max_failures={self._fraction:g} allows ({self._allowed}):\n{lines}\nThe pages that worked are kept; "
+                "run again after mending the method, or raise max_failures."
+            ) from error
+
+    def tell(self, failed: Sequence[tuple[str, str]]) -> None:
+        """Warn of pages; heard from the first process alone, which tells those of the others at the end."""
+        for page, text in failed:
+            logger.warning("%s: page %s failed and is left out: %s", self._job.row, page, text)
 
 
-def _is_whole(folder: Path, record: dict[str, Any]) -> bool:
-    path = folder / record["chapter"] / f"{record['page']}.png"
-    return path.is_file() and digest_file(path) == str(record["sha256"])
+def _due(job: ColoringJob, folder: Path, fingerprint: str, ranks: Ranks) -> list[BenchmarkPage]:
+    """The pages that are not there, the same for all processes."""
+    job.benchmark.check_style(job.style)
+    job.benchmark.check_references(job.references)
+    settings = job.settings() | {"fingerprint": fingerprint}
+    ranks.agree(f"settings of {job.name}", settings)
+    due = ranks.share(f"due {job.name}", lambda: [page.index for page in resume(folder, settings, job.benchmark)])
+    return [job.benchmark.pages[index] for index in due]
 
 
-def _too_many(row: str, failures: Sequence[Failure], pages: int, fraction: float) -> str:
-    lines = [f"  {failure.page}: {failure.error}" for failure in failures[:5]]
-    return (
-        f"{row}: {len(failures)} of {pages} pages failed, more than max_failures={fraction:g} allows "
-        f"({allowed_failures(pages, fraction)}):\n" + "\n".join(lines) + "\nThe pages that worked are kept; run again "
-        "after mending the method, or raise max_failures."
-    )
+def _batches(pages: Sequence[BenchmarkPage], benchmark: Benchmark, size: int) -> list[list[BenchmarkPage]]:
+    """Neighbours of one chapter; who goes with whom depends on the benchmark alone."""
+    if size < 1:
+        raise GenerationError(f"batch_size: expected at least 1, got {size}")
+    places = {(chapter.name, name): place for chapter in benchmark.chapters for place, name in enumerate(chapter.pages)}
+    batches: dict[tuple[str, int], list[BenchmarkPage]] = {}
+    for page in pages:
+        batches.setdefault((page.chapter, places[page.chapter, page.name] // size), []).append(page)
+    return list(batches.values())
+
+
+def _colorize(job: ColoringJob, pages: Sequence[BenchmarkPage], failures: _Failures) -> Iterator[Colored]:
+    """Colour pages together; page by page where that fails, so that a bad page loses only itself."""
+    if len(pages) > 1 and (together := job.together(pages)) is not None:
+        yield from together
+        return
+    for page in pages:
+        try:
+            colored = job.one(page)
+        except Exception as error:
+            failures.add(page, error)
+        else:
+            yield colored

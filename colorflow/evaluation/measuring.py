@@ -71,14 +71,15 @@ class Answers:
         suite: Parts.
         protocol: Sizes; features at other sizes are others.
         cache: The row's file of page scores; its features lie beside it. None: nothing is kept.
+        writer: Number of this process among those that measure the row.
     """
 
-    def __init__(self, suite: Suite, protocol: Protocol, cache: Path | None) -> None:
+    def __init__(self, suite: Suite, protocol: Protocol, cache: Path | None, writer: int = 0) -> None:
         self.suite = suite
         self._stores: dict[Wanted, FeatureStore] = {}
         for name, part in suite.parts.items():
             for side in _sides(part):
-                self._stores[name, side] = FeatureStore(_store_path(cache, name, part, protocol, side))
+                self._stores[name, side] = FeatureStore(_store_path(cache, name, part, protocol, side), writer)
 
     def missing(self, key: Row) -> tuple[Wanted, ...]:
         """What no network has answered yet about the page of this row."""
@@ -96,35 +97,42 @@ class Answers:
 class Batches:
     """Collects prepared pictures and asks a network when a batch is full.
 
+    Which pages make a batch, and a page's place in it, follow from its index in the benchmark: whoever asks, in
+    whatever pieces, gets the same bits.
+
     Args:
         answers: Where answers go.
     """
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
-        self._queues: dict[str, list[tuple[Wanted, Row, Tensor]]] = {name: [] for name in answers.suite.parts}
+        self._queues: dict[tuple[Wanted, torch.Size], list[tuple[Job, Tensor]]] = {}
 
     def add(self, prepared: Prepared) -> None:
-        """Queue what networks are to see of a page."""
+        """Queue what networks are to see of a page; pages come in the order of the benchmark."""
+        index = prepared.job.page.index
         for wanted, pixels in prepared.inputs.items():
-            queue = self._queues[wanted[0]]
-            if queue and queue[0][2].shape != pixels.shape:  # pages of other sizes, where scored at their own
-                self._ask(wanted[0])
-            queue.append((wanted, prepared.job.key, pixels))
-            if len(queue) >= self._answers.suite.parts[wanted[0]].network.batch_size:
-                self._ask(wanted[0])
+            size = self._answers.suite.parts[wanted[0]].network.batch_size
+            key = (wanted, pixels.shape)  # pages of other sizes, where scored at their own, cannot go together
+            queue = self._queues.setdefault(key, [])
+            if queue and queue[0][0].page.index // size != index // size:
+                self._ask(key)
+            queue.append((prepared.job, pixels))
+            if index % size == size - 1:
+                self._ask(key)
 
     def finish(self) -> None:
         """Ask for what is left."""
-        for name in self._queues:
-            self._ask(name)
+        for key in self._queues:
+            self._ask(key)
 
-    def _ask(self, name: str) -> None:
-        queue = self._queues[name]
+    def _ask(self, key: tuple[Wanted, torch.Size]) -> None:
+        queue, wanted = self._queues[key], key[0]
         if queue:
-            features = self._answers.suite.parts[name].network.forward([pixels for _, _, pixels in queue])
-            for (wanted, key, _), row in zip(queue, features, strict=True):
-                self._answers.add(wanted, key, row)
+            network = self._answers.suite.parts[wanted[0]].network
+            features = network.forward([pixels for _, pixels in queue], [job.page.index for job, _ in queue])
+            for (job, _), row in zip(queue, features, strict=True):
+                self._answers.add(wanted, job.key, row)
             queue.clear()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,12 +21,13 @@ from colorflow.evaluation.paper import TABLES
 from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.report import write_report
 from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, build_results, read_results, write_results
-from colorflow.evaluation.score import RowScores, check_pages, score
+from colorflow.evaluation.score import RowScores, check_pages, measure, score
 from colorflow.evaluation.suite import MetricSettings, Suite, build_suite
 from colorflow.evaluation.tables import print_table
 from colorflow.metrics import SsimWindow
 from colorflow.schema import Colorizer
 from colorflow.utils.log import get_logger
+from colorflow.utils.ranks import Ranks
 
 Stage = Literal["all", "generate", "score", "report"]
 
@@ -80,6 +81,24 @@ class MethodSpec:
             raise EvaluationError("MethodSpec: expected either build or predictions, got both or neither")
 
 
+@dataclass(frozen=True)
+class Work:
+    """How the work is done, which changes no number.
+
+    Attributes:
+        ranks: The processes that share it. Given, never found in the environment: after a training of several processes
+            one of them evaluates alone.
+        batch_size: Pages that a method is asked for at once, where it can (`BatchColorizer`).
+    """
+
+    ranks: Ranks = field(default_factory=Ranks)
+    batch_size: int = 1
+
+
+ALONE = Work()
+"""One process, page by page."""
+
+
 def evaluate(
     methods: Mapping[str, MethodSpec],
     benchmark_root: str | Path,
@@ -95,11 +114,11 @@ def evaluate(
     bootstrap: Bootstrap | None = None,
     report: ReportSettings | None = None,
     progress: bool = True,
+    work: Work = ALONE,
 ) -> Results:
     """Run the stages of an evaluation; the gray copy is always a row, the first.
 
-    What scoring needs is checked before a method is built: digests of the benchmark, styles, pools, the names in
-    folders of predictions, weights of metrics.
+    Whatever scoring needs is checked before a method is built.
 
     Args:
         methods: Row name -> how its pages come about, in table order.
@@ -115,30 +134,30 @@ def evaluate(
         bootstrap: How intervals are made.
         report: Where results go, and a table of the paper to show beside them.
         progress: Show bars, and the table at the end.
+        work: By how many processes, and how.
 
     Returns:
-        The contents of results.json, infinite values as floats; no rows and pages after ``generate`` alone.
+        What results.json holds, infinite values as floats; no rows after ``generate`` and on all but the first process.
 
     Raises:
-        BenchmarkError, PredictionsError, GenerationError, ResultsError, MissingWeightsError: Each with a remedy.
-        EvaluationError, ValueError: For an unknown stage, row names, sizes or metrics that cannot be.
+        ValueError, RuntimeError: `EvaluationError` and the stages' own, each with a remedy.
     """
     _check_stage(stage)
     specs = _with_gray_copy(methods)
     protocol = Protocol(_size(metric_size), ssim_window)
-    benchmark, output = read_benchmark(benchmark_root), Path(output)
+    benchmark, output = read_benchmark(benchmark_root, verify=work.ranks.first), Path(output)
     folders = {(name, style): _folder(name, spec, output, style) for style in styles for name, spec in specs.items()}
     _check_inputs(specs, folders, benchmark, styles)
     suite = build_suite(metrics or MetricSettings()) if stage in ("all", "score") else Suite()
     draws, report = bootstrap or Bootstrap(), report or ReportSettings()
-    run = describe_run(protocol, benchmark, draws.describe(), suite) | {"paper_table": report.table}
-    folder = report.folder or output
+    run = work.ranks.agree("protocol", describe_run(protocol, benchmark, draws.describe(), suite))
+    run, folder = run | {"paper_table": report.table}, report.folder or output
     results: Results = {"protocol": run, "rows": [], "pages": []}
-    _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress)
+    _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress, work)
     if stage in ("all", "score"):
-        scores = _score(specs, folders, benchmark, protocol, suite, output, max_failures, progress)
-        results = _tabulate(scores, run, draws, folder)
-    if stage in ("all", "report"):
+        scores = _score(specs, folders, benchmark, protocol, suite, output, max_failures, progress, work.ranks)
+        results = _tabulate(scores, run, draws, folder) if work.ranks.first else results
+    if stage in ("all", "report") and work.ranks.first:
         results = _report(benchmark, folders, folder)
     if results["rows"] and progress:
         print_table(results)
@@ -197,6 +216,7 @@ def _generate(
     base_seed: int,
     max_failures: float,
     progress: bool,
+    work: Work,
 ) -> None:
     """Colour what the stage asks for; ``score`` alone still copies the gray pages, which needs no model."""
     for name, spec in specs.items():
@@ -214,7 +234,9 @@ def _generate(
                 base_seed=base_seed,
                 fingerprint=spec.fingerprint,
                 max_failures=max_failures,
+                batch_size=work.batch_size,
                 progress=progress,
+                ranks=work.ranks,
             )
             logger.info("%s (%s): %d pages coloured, %d kept", name, style, report.written, report.reused)
 
@@ -228,23 +250,24 @@ def _score(
     output: Path,
     max_failures: float,
     progress: bool,
+    ranks: Ranks,
 ) -> dict[tuple[str, str], RowScores]:
-    """Score every folder; a folder that another system made must be complete."""
-    scores = {}
-    for (name, style), folder in folders.items():
+    """Score every folder; a folder that another system made must be complete.
+
+    Several processes measure pages first, then the first one reads what all have kept and makes the rows of it.
+    """
+
+    def options(name: str, style: str) -> dict[str, Any]:
         missing = 0.0 if specs[name].predictions else max_failures
         cache = output / "scores" / style / f"{name}.jsonl"
-        scores[name, style] = score(
-            folder,
-            benchmark,
-            protocol,
-            method=name,
-            suite=suite,
-            max_missing=missing,
-            cache=cache,
-            progress=progress,
-        )
-    return scores
+        return {"method": name, "suite": suite, "max_missing": missing, "cache": cache, "progress": progress}
+
+    if ranks.world > 1:
+        for key, folder in folders.items():
+            measure(folder, benchmark, protocol, ranks, **options(*key))
+        ranks.gather("measured")
+    rows = folders if ranks.first else {}
+    return {key: score(folder, benchmark, protocol, **options(*key)) for key, folder in rows.items()}
 
 
 def _tabulate(

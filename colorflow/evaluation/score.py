@@ -17,16 +17,17 @@ import torch
 
 from colorflow.baselines.predictions import PredictionsError, PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage
-from colorflow.evaluation.generate import read_manifest
+from colorflow.evaluation.generation_folder import read_manifest
 from colorflow.evaluation.measuring import Answers, Batches, Job, in_threads, prepare
 from colorflow.evaluation.protocol import Protocol
 from colorflow.evaluation.suite import Suite
 from colorflow.metrics import PAGE_METRICS, PIXEL_METRICS, consistency, cosine, frechet_distance, kernel_distance
 from colorflow.utils.failures import allowed_failures
-from colorflow.utils.files import append_jsonl, read_jsonl
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.log import get_logger
 from colorflow.utils.progress import track
+from colorflow.utils.ranks import Ranks
+from colorflow.utils.shared_lines import SharedLines
 
 Row = dict[str, Any]
 
@@ -79,27 +80,32 @@ def score(
     Raises:
         PredictionsError: By the rules above.
     """
-    suite = suite or Suite()
     pages = check_pages(predictions, benchmark, method=method, max_missing=max_missing)
-    manifest = read_manifest(predictions.folder)
-    keys = [_key(predictions, benchmark, protocol, method, page, manifest) for page in pages]
-    known, answers = _read_cache(cache), Answers(suite, protocol, cache)
-    jobs = [
-        Job(page, predictions.pages[page.chapter, page.name], key, _frozen(key) not in known, answers.missing(key))
-        for page, key in zip(pages, keys, strict=True)
-    ]
-    jobs = [job for job in jobs if job.pixels or job.wanted]
-    done = in_threads(partial(prepare, benchmark=benchmark, protocol=protocol, suite=suite), jobs)
-    batches = Batches(answers)
-    for _ in track(range(len(jobs)), f"score {method}", progress):
-        prepared = next(done)
-        if prepared.row is not None:
-            known[_frozen(prepared.row)] = prepared.row
-            if cache is not None:
-                append_jsonl(prepared.row, cache)
-        batches.add(prepared)
-    batches.finish()
-    return _assemble([known[_frozen(key)] for key in keys], answers)
+    if missing := [page.id for page in benchmark.pages if (page.chapter, page.name) not in predictions.pages]:
+        logger.warning("%s: %d pages are missing and left out of its row: %s", method, len(missing), ", ".join(missing))
+    suite = suite or Suite()
+    return _assemble(*_measure(pages, predictions, benchmark, protocol, method, suite, cache, Ranks(), progress))
+
+
+def measure(
+    predictions: PredictionsFolder,
+    benchmark: Benchmark,
+    protocol: Protocol,
+    ranks: Ranks,
+    *,
+    method: str,
+    suite: Suite,
+    max_missing: float,
+    cache: Path,
+    progress: bool = True,
+) -> None:
+    """Do this process's share of what ``score`` would do, into the cache; arguments and errors as there.
+
+    A share is a run of neighbouring pages. What one process has not seen of the others' work when it scores, it does
+    itself.
+    """
+    pages = ranks.part(check_pages(predictions, benchmark, method=method, max_missing=max_missing))
+    _measure(pages, predictions, benchmark, protocol, method, suite, cache, ranks, progress and ranks.first)
 
 
 def check_pages(
@@ -121,9 +127,43 @@ def check_pages(
             f"{_listing('extra', extra)}\nName pictures as the targets, <chapter>/NNN.png; a run of stage=generate "
             "that was stopped goes on where it was."
         )
-    if missing:
-        logger.warning("%s: %d pages are missing and left out of its row: %s", method, len(missing), ", ".join(missing))
     return [page for key, page in expected.items() if key in predictions.pages]
+
+
+def _measure(
+    pages: Sequence[BenchmarkPage],
+    predictions: PredictionsFolder,
+    benchmark: Benchmark,
+    protocol: Protocol,
+    method: str,
+    suite: Suite,
+    cache: Path | None,
+    ranks: Ranks,
+    progress: bool,
+) -> tuple[list[Row], Answers]:
+    """Rows and answers of pages: read from the cache, or made and kept there."""
+    manifest = read_manifest(predictions.folder)
+    keys = [_key(predictions, benchmark, protocol, method, page, manifest) for page in pages]
+    lines = None if cache is None else SharedLines(cache, ranks.rank)
+    known = {_frozen(row): row for row in (lines.read() if lines else ())}
+    answers = Answers(suite, protocol, cache, ranks.rank)
+    jobs = [
+        Job(page, predictions.pages[page.chapter, page.name], key, _frozen(key) not in known, answers.missing(key))
+        for page, key in zip(pages, keys, strict=True)
+    ]
+    jobs = [job for job in jobs if job.pixels or job.wanted]
+    done = in_threads(partial(prepare, benchmark=benchmark, protocol=protocol, suite=suite), jobs)
+    batches = Batches(answers)
+    for _ in track(range(len(jobs)), f"score {method}", progress):
+        ranks.check()
+        prepared = next(done)
+        if prepared.row is not None:
+            known[_frozen(prepared.row)] = prepared.row
+            if lines is not None:
+                lines.append(prepared.row)
+        batches.add(prepared)
+    batches.finish()
+    return [known[_frozen(key)] for key in keys], answers
 
 
 def _listing(kind: str, pages: Sequence[str]) -> str:
@@ -196,11 +236,6 @@ def _frozen(row: Row) -> tuple[Any, ...]:
     """What a cached row is found by."""
     names = ("method", "style", "chapter", "page", "seed", "prediction_sha256", "target_sha256", "protocol_sha256")
     return tuple(row[name] for name in names)
-
-
-def _read_cache(path: Path | None) -> dict[tuple[Any, ...], Row]:
-    rows = read_jsonl(path) if path is not None and path.is_file() else []
-    return {_frozen(row): row for row in rows}
 
 
 def _public(row: Row, values: Row) -> Row:

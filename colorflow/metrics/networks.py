@@ -1,7 +1,7 @@
 """A frozen network that looks at pages: what it sees of a page, and what it answers.
 
 It answers page by page, in batches of one size: a short batch is filled up, so that a page's answer does
-not depend on which pages came with it.
+not depend on which pages came with it. What its last bits may depend on is its place in the batch.
 """
 
 from __future__ import annotations
@@ -50,17 +50,29 @@ class PageNetwork:
         self.module.eval().requires_grad_(False)
 
     @torch.inference_mode()
-    def forward(self, prepared: Sequence[Tensor]) -> Tensor:
-        """Return ``(N, D)`` float32 on the CPU for N prepared pages of one shape."""
+    def forward(self, prepared: Sequence[Tensor], places: Sequence[int] | None = None) -> Tensor:
+        """Ask about pages.
+
+        Args:
+            prepared: N prepared pages of one shape.
+            places: Ascending numbers of these pages in a longer list: the answers are, bit for bit, those within the
+                answers about all of it. Default: these are the list.
+
+        Returns:
+            ``(N, D)`` float32 on the CPU.
+        """
         if not prepared:
             raise ValueError(f"{self.id}: expected at least one page, got none")
         self.module.to(self.device)  # now and not before: pages are coloured first, and need the memory
+        batches: dict[int, dict[int, Tensor]] = {}
+        for place, page in zip(range(len(prepared)) if places is None else places, prepared, strict=True):
+            batches.setdefault(place // self.batch_size, {})[place % self.batch_size] = page
         answers = []
         with _full_precision():
-            for start in range(0, len(prepared), self.batch_size):
-                batch = list(prepared[start : start + self.batch_size])
-                filled = torch.stack(batch + batch[-1:] * (self.batch_size - len(batch)))
-                answers.append(self.module(filled.to(self.device))[: len(batch)].float().cpu())
+            for batch in batches.values():
+                filler = next(iter(batch.values()))
+                filled = torch.stack([batch.get(slot, filler) for slot in range(self.batch_size)])
+                answers.append(self.module(filled.to(self.device))[list(batch)].float().cpu())
         return torch.cat(answers)
 
     def __call__(self, *pages: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ class ColorizeOptions:
 
     def settings(self) -> dict[str, Any]:
         """What results hang on, for their records."""
-        return {name: getattr(self, name) for name in ("seed", "canvas", "sequential", "fingerprint")}
+        names = ("seed", "canvas", "sequential", "use_colored_pages", "fingerprint")
+        return {name: getattr(self, name) for name in names}
 
 
 class ChapterRun:

@@ -286,6 +286,12 @@ class ColorFlowPipeline:
         """The `Colorizer` protocol: just the coloured page."""
         return self(page, references, seed=seed).image
 
+    def colorize_batch(
+        self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
+    ) -> list[Image.Image]:
+        """The `BatchColorizer` protocol, likewise."""
+        return [output.image for output in self.batch(pages, references, seeds=seeds)]
+
     def at_size(self, page_size: tuple[int, int]) -> ColorFlowPipeline:
         """The pipeline for another page size (W, H) on the canvas; networks and cached pools are shared."""
         other = copy.copy(self)

@@ -96,11 +96,12 @@ def test_changed_and_missing_results_are_made_again(folders):
     assert len(again.colored) == 5
 
 
-def test_other_settings_are_told_and_nothing_is_redone(folders, caplog):
+@pytest.mark.parametrize("change", [{"fingerprint": "other weights"}, {"use_colored_pages": False}])
+def test_other_settings_are_told_and_nothing_is_redone(change, folders, caplog):
     pages, references, output = folders
     jobs = find_jobs(pages, references)
     colorize_chapters(Painter().load, jobs, output, QUIET)
-    other = ColorizeOptions(progress=False, fingerprint="other weights")
+    other = ColorizeOptions(progress=False, **change)
     report = colorize_chapters(Painter().load, jobs, output, other)
     assert len(report.kept) == 5
     assert "3 pages made with other settings are kept; options.overwrite=true" in caplog.text

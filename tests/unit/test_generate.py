@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import Tint
+from tiny_benchmark import SIZE, Tint, TintTogether, tiny_benchmark
+from tiny_recipes import STEPS, make
 
 from colorflow.baselines import GrayCopy
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.benchmark import Benchmark, BenchmarkError, read_benchmark
 from colorflow.evaluation.generate import GenerationError, generate
-from colorflow.schema import PageRecord
+from colorflow.pipelines.icp import Sampling
+from colorflow.pipelines.recipes import Recipe
+from colorflow.schema import BatchColorizer, PageRecord
 from colorflow.utils.failures import allowed_failures
-from colorflow.utils.files import read_jsonl
+from colorflow.utils.files import read_jsonl, write_json_atomic
 from colorflow.utils.hashing import digest_file
 
 QUIET = {"progress": False}
@@ -108,6 +111,16 @@ def test_pages_of_other_settings_are_not_continued(
         generate(Tint(), benchmark, tmp_path, **({"fingerprint": "w1"} | change), **QUIET)
 
 
+def test_a_changed_style_or_reference_is_another_benchmark(benchmark: Benchmark, tmp_path: Path) -> None:
+    generate(Tint(), benchmark, tmp_path, **QUIET)
+    index = json.loads((benchmark.root / "benchmark.json").read_text())
+    Image.new("RGB", SIZE).save(benchmark.root / "a" / "gray" / "001.png")
+    index["files"]["a/gray/001.png"]["sha256"] = digest_file(benchmark.root / "a" / "gray" / "001.png")
+    write_json_atomic(index, benchmark.root / "benchmark.json")
+    with pytest.raises(GenerationError, match=r"other settings \(benchmark_sha256 differ"):
+        generate(Tint(), read_benchmark(benchmark.root), tmp_path, **QUIET)
+
+
 def test_foreign_files_are_not_continued(benchmark: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "tint" / "gray" / "a").mkdir(parents=True)
     with pytest.raises(GenerationError, match=r"without generation\.json"):
@@ -146,6 +159,69 @@ def test_questions_are_asked_before_the_first_page(benchmark: Benchmark, tmp_pat
     with pytest.raises(BenchmarkError, match="sketch"):
         generate(Tint(), benchmark, tmp_path, style="sketch", **QUIET)
     assert not (tmp_path / "tint").exists()
+
+
+@pytest.mark.parametrize(("size", "batches"), [(2, [[0, 1], [3, 4]]), (8, [[0, 1, 2], [3, 4]])])
+def test_pages_of_a_chapter_are_coloured_together(
+    benchmark: Benchmark, tmp_path: Path, size: int, batches: list[list[int]]
+) -> None:
+    single = generate(Tint(), benchmark, tmp_path / "single", **QUIET)
+    method = TintTogether()
+    report = generate(method, benchmark, tmp_path / "batch", batch_size=size, **QUIET)
+    assert method.batches == batches  # a page that is left alone needs no batch
+    assert (report.written, report.failures) == (5, ())
+    assert _bytes(report.folder) == _bytes(single.folder)
+    manifests = [read_jsonl(folder / "gray" / "manifest.jsonl") for folder in (single.folder, report.folder)]
+    assert [{**record, "seconds": 0} for record in manifests[0]] == [
+        {**record, "seconds": 0} for record in manifests[1]
+    ]
+
+
+def test_a_method_that_cannot_is_asked_page_by_page(benchmark: Benchmark, tmp_path: Path) -> None:
+    assert generate(Tint(), benchmark, tmp_path, batch_size=4, **QUIET).written == 5
+    with pytest.raises(GenerationError, match="batch_size: expected at least 1, got 0"):
+        generate(TintTogether(), benchmark, tmp_path / "none", batch_size=0, **QUIET)
+
+
+def test_a_bad_page_of_a_batch_loses_only_itself(
+    benchmark: Benchmark, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = generate(Tint(), benchmark, tmp_path / "whole", **QUIET)
+    report = generate(TintTogether(fail_on=(1,)), benchmark, tmp_path / "out", batch_size=3, **QUIET)
+    assert [failure.page for failure in report.failures] == ["a/001"]
+    assert "pages a/000, a/001, a/002 failed together and are tried one by one: told to fail" in caplog.text
+    expected = {name: data for name, data in _bytes(whole.folder).items() if name != "gray/a/001.png"}
+    assert _bytes(report.folder) == expected
+
+
+def test_a_batch_that_lost_a_page_is_a_failed_one(benchmark: Benchmark, tmp_path: Path) -> None:
+    method = TintTogether()
+    method.colorize_batch = lambda pages, references, *, seeds: []  # type: ignore[method-assign]
+    assert generate(method, benchmark, tmp_path, batch_size=3, **QUIET).written == 5
+
+
+def test_who_is_with_whom_in_a_batch_depends_on_the_benchmark_alone(benchmark: Benchmark, tmp_path: Path) -> None:
+    folder = generate(Tint(), benchmark, tmp_path, **QUIET).folder / "gray"
+    (folder / "a" / "000.png").unlink()
+    (folder / "a" / "002.png").unlink()
+    method = TintTogether()
+    generate(method, benchmark, tmp_path, batch_size=2, **QUIET)
+    assert method.batches == []
+    assert [seed for seed, _ in method.calls] == [0, 2]
+
+
+def test_the_pipeline_colours_in_batches() -> None:
+    assert isinstance(make(Recipe(Sampling(STEPS))), BatchColorizer)
+    assert not isinstance(GrayCopy(), BatchColorizer)
+
+
+def test_the_manifest_of_a_finished_run_is_in_page_order(benchmark: Benchmark, tmp_path: Path) -> None:
+    folder = generate(Tint(), benchmark, tmp_path, **QUIET).folder / "gray"
+    (folder / "a" / "001.png").unlink()
+    generate(Tint(), benchmark, tmp_path, **QUIET)
+    assert [(record["chapter"], record["page"]) for record in read_jsonl(folder / "manifest.jsonl")] == [
+        (page.chapter, page.name) for page in benchmark.pages
+    ]
 
 
 def test_settings_are_written(benchmark: Benchmark, tmp_path: Path) -> None:

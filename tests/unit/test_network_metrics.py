@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_networks import pages
 from torch import Tensor
 
@@ -316,3 +317,10 @@ def test_labels_are_of_the_pages_size():
     target, labels = toon(2)
     with pytest.raises(ValueError, match="labels"):
         metrics.color_identity(target, target, labels[:, 1:])
+
+
+@pytest.mark.parametrize("places", [[0, 1, 2, 3, 4, 5, 6], [2], [1, 3, 4], [6], [0, 5, 6]])
+def test_an_answer_is_the_same_bits_whoever_asks(places):
+    prepared = list(torch.rand(7, *SCORER.prepare(Image.new("RGB", (40, 56))).shape))
+    found = SCORER.forward([prepared[place] for place in places], places)  # a product with one column: its bits hang on
+    assert torch.equal(found, SCORER.forward(prepared)[places])  # the place in the batch

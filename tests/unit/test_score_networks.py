@@ -54,11 +54,11 @@ class _Counting:
         self.pages = 0
         original = PageNetwork.forward
 
-        def forward(network: PageNetwork, prepared: list[Tensor]) -> Tensor:
+        def forward(network: PageNetwork, prepared: list[Tensor], places: list[int]) -> Tensor:
             if die_after is not None and self.pages >= die_after:
                 raise KeyboardInterrupt
             self.pages += len(prepared)
-            return original(network, prepared)
+            return original(network, prepared, places)
 
         monkeypatch.setattr(PageNetwork, "forward", forward)
 

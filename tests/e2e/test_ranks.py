@@ -1,0 +1,146 @@
+"""evaluate.py by several real processes: the results of one; killed or on a full disk all end, and can go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_benchmark import tiny_benchmark
+from tiny_rank_run import evaluate_tint
+from tiny_ranks import ROOT, in_ranks, start_ranks, torchrun
+from tiny_runs import call_main
+
+import evaluate
+from colorflow.utils.ranks import Ranks
+
+SCRIPT = str(ROOT / "tests" / "tiny_rank_run.py")
+PAGES = 9
+WAIT = 240
+
+
+def results(output: Path) -> dict[str, Any]:
+    """Everything that one evaluation leaves but its times and caches."""
+    kept = [path for path in sorted(output.rglob("*")) if path.is_file() and "scores" not in path.parts]
+    files: dict[str, Any] = {path.relative_to(output).as_posix(): path.read_bytes() for path in kept}
+    for name in [name for name in files if name.endswith("manifest.jsonl")]:
+        files[name] = [{**json.loads(line), "seconds": 0} for line in files[name].splitlines()]
+    files.pop("sources.json")  # paths relative to the output: the same where that is beside it
+    return files
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Same files, same bytes."""
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+# evaluate.py under torch's launcher.
+
+
+@pytest.fixture(scope="module")
+def asked(debug_run):
+    return [
+        "method=colorflow",
+        f"weights={debug_run.folder / 'export'}",
+        "benchmark=folder",
+        f"benchmark.root={debug_run.benchmark}",
+        "recipe.sampling.num_inference_steps=2",
+        "metrics=pixels",
+    ]
+
+
+def test_two_processes_of_torchrun_give_the_results_of_one(asked, tmp_path):
+    assert call_main(evaluate, *asked, f"output={tmp_path / 'one'}") is None
+    two = torchrun(2, str(ROOT / "evaluate.py"), *asked, f"output={tmp_path / 'two'}", cwd=tmp_path)
+    assert two.returncode == 0, two.stderr[-3000:]
+    assert_same(results(tmp_path / "two"), results(tmp_path / "one"))
+    assert "results.json" in results(tmp_path / "one")
+    assert two.stdout.count("over the gray copy") == 1, "the table is printed once"
+    assert two.stdout.count("pages coloured") == 2
+
+
+def test_a_mistake_ends_all_processes_in_words(asked, tmp_path):
+    given = [item for item in asked if not item.startswith("recipe")]
+    done = torchrun(2, str(ROOT / "evaluate.py"), *given, "styles=[ink]", f"output={tmp_path / 'out'}", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "expected a style of gray, got 'ink'" in done.stderr
+
+
+# Tasks of srun, which nobody watches over.
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory):
+    """Nine pages."""
+    root = tmp_path_factory.mktemp("ranks")
+    return tiny_benchmark(root, {"a": 4, "b": 3, "c": 2}).root
+
+
+@pytest.fixture(scope="module")
+def whole(benchmark, tmp_path_factory):
+    """What one process makes of them."""
+    output = tmp_path_factory.mktemp("whole") / "out"
+    evaluate_tint(benchmark, output, Ranks())
+    return results(output)
+
+
+def run(world: int, benchmark: Path, output: Path, *options: str) -> list[tuple[int, str]]:
+    """Exit status and standard error of every process; none may hang."""
+    processes = start_ranks(world, [SCRIPT, str(benchmark), str(output), *options], output.parent)
+    try:
+        said = [process.communicate(timeout=WAIT)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+
+
+def recorded(output: Path) -> set[str]:
+    lines = [line for path in output.rglob("tint/gray/manifest*.jsonl") for line in path.read_text().splitlines()]
+    return {f"{record['chapter']}/{record['page']}" for record in map(json.loads, lines)}
+
+
+def go_on(world: int, benchmark: Path, output: Path) -> None:
+    """Run again until all is there; threads will do."""
+    ended = in_ranks(world, lambda ranks: evaluate_tint(benchmark, output, ranks))
+    assert [type(result) for result in ended] == [dict] * world
+
+
+def test_tasks_of_srun_meet_work_and_end(benchmark, tmp_path, whole):
+    assert [code for code, _ in run(2, benchmark, tmp_path / "out")] == [0, 0]
+    assert_same(results(tmp_path / "out"), whole)
+
+
+@pytest.mark.parametrize(
+    ("before", "killed", "seed", "after", "message"),
+    [
+        (2, 1, 6, 4, "process 1 of 2 gave no sign of life for 3 s and has probably been killed"),
+        (2, 0, 2, 3, "process 0 of 2 cannot be reached and has probably ended"),
+    ],
+)
+def test_a_killed_process_ends_the_others_and_any_number_goes_on(
+    before, killed, seed, after, message, benchmark, tmp_path, whole
+):
+    ended = run(before, benchmark, tmp_path / "out", f"kill={seed}")
+    assert ended[killed][0] == -9
+    code, said = ended[1 - killed]
+    assert code == 1
+    assert message in said
+    done = recorded(tmp_path / "out")
+    assert 0 < len(done) < PAGES
+    times = {page: (tmp_path / "out/predictions/tint/gray" / f"{page}.png").stat().st_mtime_ns for page in done}
+    go_on(after, benchmark, tmp_path / "out")
+    assert_same(results(tmp_path / "out"), whole)
+    for page, time in times.items():
+        assert (tmp_path / "out/predictions/tint/gray" / f"{page}.png").stat().st_mtime_ns == time, "made twice"
+
+
+def test_a_full_disk_in_one_process_ends_all_and_keeps_what_is_there(benchmark, tmp_path, whole):
+    (first, said), (second, why) = run(2, benchmark, tmp_path / "out", "full=1")
+    assert (first, second) == (1, 1)
+    assert "expected to write the page, got OSError" in why
+    assert "process 1 of 2 failed: GenerationError" in said
+    go_on(2, benchmark, tmp_path / "out")
+    assert_same(results(tmp_path / "out"), whole)
