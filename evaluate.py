@@ -45,7 +45,11 @@ def main(cfg: DictConfig) -> None:
         needless = [key for key, user in _NEEDED_BY.items() if user != rows]
         config.check_complete(cfg, ignore=needless)
         config.check_folders(cfg)
-        run(cfg, Path(cfg.output))
+        study = config.build(cfg.study)
+        if study:
+            study.run(Path(cfg.output))
+        else:
+            run(cfg, Path(cfg.output))
 
 
 if __name__ == "__main__":

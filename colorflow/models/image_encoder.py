@@ -33,7 +33,7 @@ class OpenClipEncoder:
 
     Args:
         model: An open_clip model name; the default is the paper's (supplement).
-        pretrained: A tag of that model or a checkpoint file; None for random weights.
+        pretrained: A tag of that model or a checkpoint file; None for random weights, the same in every process.
         device: Where the tower runs.
         dtype: "float32", "bfloat16" or "float16", of weights and pixels.
         batch_size: Images a forward pass.
@@ -197,7 +197,9 @@ def _open_clip_tower(model: str, pretrained: str | None) -> Any:
                 f"or a checkpoint file, got {pretrained!r}"
             )
     try:
-        return open_clip.create_model(model, pretrained=pretrained).visual
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # what random weights are drawn by
+            return open_clip.create_model(model, pretrained=pretrained).visual
     except (OSError, RuntimeError) as error:
         raise _missing(f"weights {pretrained} of open_clip model {model}", error) from error
 

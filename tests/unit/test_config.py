@@ -17,6 +17,12 @@ from colorflow import config
 from colorflow.config import CONFIGS, ConfigError, compose_config, to_dict
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+EVALUATIONS = [
+    name
+    for name in EXPERIMENTS
+    if "python evaluate.py experiment=" in (CONFIGS / "experiment" / f"{name}.yaml").read_text()
+]
+TRAININGS = [name for name in EXPERIMENTS if name not in EVALUATIONS]
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 MAINS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 OPTIONS = [
@@ -77,20 +83,24 @@ def test_every_main_file_composes(name):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_group_option_composes(option):
-    for node in targets(OmegaConf.to_container(compose_config("train", [option]), resolve=False)):
+    main = "evaluate" if option.startswith("study=") else "train"
+    for node in targets(OmegaConf.to_container(compose_config(main, [option]), resolve=False)):
         check_call(node, complete=True)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_resolves_and_names_itself(name):
     given = ["data.root=somewhere", "weights=random", "paths.run_dir=runs/x"]
-    cfg = to_dict(compose_config("train", [f"experiment={name}", *given]))
+    main, given = (
+        ("evaluate", ["output=out", "weights=x", "predictions=x"]) if name in EVALUATIONS else ("train", given)
+    )
+    cfg = to_dict(compose_config(main, [f"experiment={name}", *given]))
     assert cfg["experiment_name"] == name
     for node in targets(cfg):
         check_call(node, complete=True)
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", TRAININGS)
 def test_every_experiment_takes_a_step(name, toon_cache, tmp_path):
     more = SMALLER[1:] if name.startswith("icp") else ()  # they are for a large model; its rank is what they are about
     more = TINY_PIXART if "pixart" in name else more
