@@ -18,6 +18,8 @@ from PIL import Image
 from skimage.feature import hog
 from torch import Tensor, nn
 
+from colorflow.utils.seeding import fixed_draws
+
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _REMEDY = "use retrieval=hog, which needs no download, or a local folder or Hugging Face cache that holds the weights"
 # What else a folder of a complete CLIP model may hold besides the vision tower.
@@ -197,8 +199,7 @@ def _open_clip_tower(model: str, pretrained: str | None) -> Any:
                 f"or a checkpoint file, got {pretrained!r}"
             )
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # what random weights are drawn by
+        with fixed_draws():  # of random weights
             return open_clip.create_model(model, pretrained=pretrained).visual
     except (OSError, RuntimeError) as error:
         raise _missing(f"weights {pretrained} of open_clip model {model}", error) from error
