@@ -209,7 +209,7 @@ MISTAKES = {
     "no such weights": (train, [*TOON, "weights={tmp}/none"], "set weights=FOLDER"),
     "no network": (train, [*TOON, "weights=nobody/nothing"], "download it on a machine with a network"),
     "no such run": (train, [*TOON, "resume={tmp}/none"], "resume: expected a run folder"),
-    "no such follower": (train, [*TOON, "then=nothing"], "then: expected one of debug, gsrp, icp_lora128"),
+    "no such follower": (train, [*TOON, "then=nothing"], "then: expected one of debug, figure9, gsrp"),
     "a follower without data": (train, ["experiment=quickstart", "then=gsrp"], "missing data.root"),
     "no export to add to": (
         train,
