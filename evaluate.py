@@ -48,6 +48,10 @@ def main(cfg: DictConfig) -> None:
         of_one_export = str(cfg.method.get("_target_", "")).endswith(".colorflow_rows")
         config.check_complete(cfg, ignore=() if of_one_export else ["weights"])
         config.check_folders(cfg)
+        study = config.build(cfg.study)
+        if study:
+            study.run(Path(cfg.output))
+            return
         with join_ranks(find_place()) as ranks:
             run(cfg, Path(cfg.output), Work(ranks, cfg.batch_size))
 

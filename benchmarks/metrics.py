@@ -191,14 +191,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{'ours, first row of a table':34s}{first:9.1f}{plain / first:8.1f}x", flush=True)
         _, second = timed(lambda: ours(folder, protocol, measured, root / "scores/gray/second.jsonl", "second"))
         print(f"{'ours, every further row':34s}{second:9.1f}{plain / second:8.1f}x", flush=True)
-        print(
-            f"{'two rows, the gray copy and it':34s}{first + second:9.1f}{2 * plain / (first + second):8.1f}x",
-            flush=True,
-        )
-        print(
-            "  ".join(f"{name} {own[name]:.4g}/{value:.4g}" for name, value in theirs.values.items())
-            + "  (ours/theirs)"
-        )
+        both = first + second
+        print(f"{'two rows, the gray copy and it':34s}{both:9.1f}{2 * plain / both:8.1f}x", flush=True)
+        pairs = [f"{name} {own[name]:.4g}/{value:.4g}" for name, value in theirs.values.items()]
+        print(f"{'  '.join(pairs)}  (ours/theirs)")
+        fid = theirs.values["fid"]
+        assert fid > 1e-3 and abs(own["fid"] / fid - 1) < 1e-3, (own["fid"], fid)
     if options.frechet_pages:
         theirs_fid, own_fid = frechet_steps(options.frechet_pages)
         ratio = f"{theirs_fid:.1f} against {own_fid:.1f} s, {theirs_fid / own_fid:.1f}x"

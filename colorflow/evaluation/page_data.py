@@ -9,6 +9,7 @@ from typing import Any
 
 from colorflow.evaluation.comparisons import Difference, page_metrics
 from colorflow.evaluation.results import GRAY_COPY
+from colorflow.evaluation.shown_pages import RANKING_METRICS
 from colorflow.evaluation.tables import COLUMNS, columns, label
 
 Results = Mapping[str, Any]
@@ -31,6 +32,8 @@ def page_data(results: Results, differences: Sequence[Difference]) -> dict[str, 
     return {
         "metrics": {name: _describe(name) for name in dict.fromkeys([*columns(results), *metrics])},
         "page_metrics": metrics,
+        "ranking_metrics": list(RANKING_METRICS),
+        "chapter_scores": _chapter_scores(results, names["chapter"]),
         "methods": [{"name": name, "label": label(name), "baseline": name == GRAY_COPY} for name in names["method"]],
         "styles": names["style"],
         "chapters": names["chapter"],
@@ -42,6 +45,16 @@ def page_data(results: Results, differences: Sequence[Difference]) -> dict[str, 
         },
         "differences": [_difference(one) for one in differences],
     }
+
+
+def _chapter_scores(results: Results, chapters: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
+    """Metrics of whole chapters, ``{metric: {style/method: a value a chapter}}``; results of older runs have none."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    for row in results["rows"]:
+        for metric, values in row.get("chapters", {}).items():
+            shown = [_short(metric, values.get(chapter)) for chapter in chapters]
+            found.setdefault(metric, {})[f"{row['style']}/{row['method']}"] = shown
+    return found
 
 
 def _describe(name: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """results.json: means and intervals over per-page rows, written and read.
 
-``{"protocol": {...}, "rows": [{"method", "style", "n", "metrics", "intervals"}], "pages": [...]}``.
+``{"protocol": {...}, "rows": [{"method", "style", "n", "metrics", "intervals", "chapters"}], "pages": [...]}``; a row's
+``chapters`` are the values of metrics of whole chapters, ``{metric: {chapter: value}}``.
 JSON has no infinity: in the file it is the string ``"inf"``, in Python a float.
 """
 
@@ -90,8 +91,8 @@ def build_results(
         protocol: As ``describe_run`` gives it.
         bootstrap: How the intervals are made.
         sets: Metrics of all pages of a (method, style); they have no interval.
-        chapters: Metrics of a chapter, by (method, style), metric and chapter; a row has their mean over chapters,
-            with an interval.
+        chapters: Metrics of a chapter, by (method, style), metric and chapter; a row has them, and their mean over
+            chapters with an interval.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for page in pages:
@@ -144,10 +145,10 @@ def _add_set_metrics(
     row: Row, sets: Mapping[str, float], chapters: Mapping[str, Mapping[str, float]], bootstrap: Bootstrap
 ) -> None:
     row["metrics"] |= sets
-    for name, values in chapters.items():
-        if values:
-            row["metrics"][name] = math.fsum(values.values()) / len(values)
-            row["intervals"][name] = bootstrap.interval({chapter: [value] for chapter, value in values.items()})
+    row["chapters"] = {name: dict(values) for name, values in chapters.items() if values}
+    for name, values in row["chapters"].items():
+        row["metrics"][name] = math.fsum(values.values()) / len(values)
+        row["intervals"][name] = bootstrap.interval({chapter: [value] for chapter, value in values.items()})
 
 
 def _row(key: tuple[str, str], pages: Sequence[Row], bootstrap: Bootstrap) -> Row:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage
 from colorflow.evaluation.results import GRAY_COPY
+from colorflow.metrics import HIGHER_IS_BETTER, PIXEL_METRICS
 from colorflow.utils.strips import spread
 
 EVEN_PAGES = 8
@@ -15,7 +16,10 @@ EVEN_PAGES = 8
 EVEN_LIMIT = 40
 
 EXTREME_PAGES = 4
-"""Best and worst pages of each method, by PSNR."""
+"""Best and worst pages of each method, by each of ``RANKING_METRICS``."""
+
+RANKING_METRICS = PIXEL_METRICS
+"""What the reader can choose worst and best by; every benchmark has them, as they need no network."""
 
 
 def shown_pages(
@@ -29,8 +33,8 @@ def shown_pages(
         style: Whose scores decide.
 
     Returns:
-        (page, tags) in benchmark order. Tags: ``even`` (not picked for a result), ``best:<method>`` and
-        ``worst:<method>``.
+        (page, tags) in benchmark order. Tags: ``even`` (not picked for a result), ``best:<metric>:<method>`` and
+        ``worst:<metric>:<method>``.
     """
     tags: dict[BenchmarkPage, list[str]] = {page: ["even"] for page in even_pages(benchmark)}
     by_id = {(page.chapter, page.name): page for page in benchmark.pages}
@@ -51,8 +55,10 @@ def even_pages(benchmark: Benchmark) -> list[BenchmarkPage]:
     return spread(chosen, EVEN_LIMIT)
 
 
-def _extremes(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Pages at both ends of the PSNR; none is both where there are few."""
-    ranked = sorted(rows, key=lambda row: row["psnr"])
-    count = min(EXTREME_PAGES, len(ranked) // 2)
-    return [("worst", row) for row in ranked[:count]] + [("best", row) for row in ranked[len(ranked) - count :]]
+def _extremes(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Pages at both ends of each metric; none is both where there are few."""
+    count = min(EXTREME_PAGES, len(rows) // 2)
+    for metric in RANKING_METRICS:
+        ranked = sorted(rows, key=lambda row: row[metric], reverse=not HIGHER_IS_BETTER[metric])
+        yield from ((f"worst:{metric}", row) for row in ranked[:count])
+        yield from ((f"best:{metric}", row) for row in ranked[len(ranked) - count :])

@@ -65,8 +65,10 @@ def load_head(weights: Path | None = None, *, random: bool = False) -> Aesthetic
     head = AestheticHead()
     if random:
         generator = torch.Generator().manual_seed(0)
-        for parameter in head.parameters():
-            nn.init.normal_(parameter, std=0.05, generator=generator)
+        for layer in head.layers:
+            if isinstance(layer, nn.Linear):  # of unit gain, without biases: scores differ as embeddings do
+                nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=generator)
+                nn.init.zeros_(layer.bias)
         return head
     path = find_weights(AESTHETIC_HEAD, weights)
     return fill_head(head, load_state(path), str(path))

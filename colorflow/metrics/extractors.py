@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from colorflow.metrics.aesthetic_head import AestheticScorer, load_head
 from colorflow.metrics.networks import PageNetwork, digest_weights, pixels
+from colorflow.metrics.random_weights import calibration_pictures, fill_randomly
 from colorflow.metrics.weights import (
     INCEPTION,
     MissingWeightsError,
@@ -26,6 +27,7 @@ from colorflow.metrics.weights import (
     find_weights,
     load_state,
 )
+from colorflow.utils.seeding import fixed_draws
 
 ClipResize = Literal["squash", "centre_crop"]
 FidResize = Literal["clean", "legacy"]
@@ -50,7 +52,7 @@ def inception(
         weights: Folder to look for the weights in.
         resize: ``clean`` squashes to 299 x 299 as clean-fid does (bicubic, antialiased, not rounded), ``legacy``
             as torch-fidelity does (TensorFlow 1's bilinear, aliased).
-        random: Random weights; nothing is loaded.
+        random: Random weights, the same in every process; nothing is loaded.
         device: Where it runs.
         batch_size: Pages a forward pass.
 
@@ -84,7 +86,7 @@ def clip(
         pretrained: open_clip's tag.
         weights: Folder to look for ``<model>-<pretrained>.{safetensors,bin}`` in before open_clip's own cache.
         resize: ``squash`` shows the whole page; ``centre_crop`` is CLIP's own and cuts 36 % of a 512 x 800 page.
-        random: Random weights; nothing is loaded.
+        random: Random weights, the same in every process; nothing is loaded.
         device: Where it runs.
         batch_size: Pages a forward pass.
 
@@ -107,7 +109,7 @@ def aesthetic_predictor(
 
     Args:
         weights: Folder to look for the head and the tower in.
-        random: Random weights; nothing is loaded.
+        random: Random weights, the same in every process; nothing is loaded.
         device: Where it runs.
         batch_size: Pages a forward pass.
 
@@ -131,7 +133,7 @@ def lpips_network(
 
     Args:
         weights: Folder to look for AlexNet's weights in.
-        random: A random AlexNet; nothing is loaded.
+        random: A random AlexNet, the same in every process; nothing is loaded.
         device: Where it runs.
         batch_size: Pairs a forward pass.
 
@@ -152,7 +154,7 @@ class _Inception(nn.Sequential):
     """
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__(*(layer for name, layer in network.named_children() if name != "fc"), nn.Flatten())
+        super().__init__(*_feature_layers(network))
         for block in list(self.modules()):
             if isinstance(conv := getattr(block, "conv", None), nn.Conv2d):
                 block.conv = nn.utils.fusion.fuse_conv_bn_eval(conv.eval(), cast(nn.BatchNorm2d, block.bn).eval())
@@ -172,7 +174,7 @@ class _Lpips(nn.Module):
         super().__init__()
         from lpips import LPIPS
 
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), fixed_draws():
             warnings.simplefilter("ignore", UserWarning)  # lpips 0.1.4 builds AlexNet by torchvision's older spelling
             self.network = LPIPS(net="alex", pnet_rand=True, verbose=False)
         if state is not None:
@@ -197,10 +199,18 @@ def _fidelity_inception(state: dict[str, Any] | None) -> nn.Module:
     nothing = io.BytesIO()
     torch.save({}, nothing)
     nothing.seek(0)
-    network: nn.Module = Unfilled("inception", ["2048"], nothing)
-    if state is not None:
+    with fixed_draws():
+        network: nn.Module = Unfilled("inception", ["2048"], nothing)
+    if state is None:
+        fill_randomly(network, _feature_layers(network), calibration_pictures())
+    else:
         nn.Module.load_state_dict(network, state, strict=True)
     return network.eval()
+
+
+def _feature_layers(network: nn.Module) -> nn.Sequential:
+    """torch-fidelity's layers up to the pooled features, which end before ``fc``."""
+    return nn.Sequential(*(layer for name, layer in network.named_children() if name != "fc"), nn.Flatten())
 
 
 def _clip_tower(model: str, pretrained: str | None, weights: Path | None) -> Any:
@@ -214,7 +224,7 @@ def _clip_tower(model: str, pretrained: str | None, weights: Path | None) -> Any
     if source is not None and source == pretrained and pretrained not in tags:
         raise ValueError(f"CLIP: expected a tag of {model} ({', '.join(tags) or 'it has none'}), got {pretrained!r}")
     try:
-        with _quiet():
+        with _quiet(), fixed_draws():
             return open_clip.create_model(model, pretrained=source, require_pretrained=source is not None).visual
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split()).partition(". ")[0]

@@ -18,6 +18,8 @@ from PIL import Image
 from skimage.feature import hog
 from torch import Tensor, nn
 
+from colorflow.utils.seeding import fixed_draws
+
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _REMEDY = "use retrieval=hog, which needs no download, or a local folder or Hugging Face cache that holds the weights"
 # What else a folder of a complete CLIP model may hold besides the vision tower.
@@ -33,7 +35,7 @@ class OpenClipEncoder:
 
     Args:
         model: An open_clip model name; the default is the paper's (supplement).
-        pretrained: A tag of that model or a checkpoint file; None for random weights.
+        pretrained: A tag of that model or a checkpoint file; None for random weights, the same in every process.
         device: Where the tower runs.
         dtype: "float32", "bfloat16" or "float16", of weights and pixels.
         batch_size: Images a forward pass.
@@ -197,7 +199,8 @@ def _open_clip_tower(model: str, pretrained: str | None) -> Any:
                 f"or a checkpoint file, got {pretrained!r}"
             )
     try:
-        return open_clip.create_model(model, pretrained=pretrained).visual
+        with fixed_draws():  # of random weights
+            return open_clip.create_model(model, pretrained=pretrained).visual
     except (OSError, RuntimeError) as error:
         raise _missing(f"weights {pretrained} of open_clip model {model}", error) from error
 

@@ -19,7 +19,7 @@ class RetrievalSettings:
     Attributes:
         kind: ``clip`` (paper), ``hog`` (needs no download), ``random`` (no RAP, Table 2), ``none``.
         model: open_clip model name (kind clip).
-        pretrained: open_clip weights tag (kind clip).
+        pretrained: open_clip weights tag (kind clip); None for random weights, the same on every machine.
         folder: A transformers CLIPVisionModelWithProjection folder instead of open_clip (kind clip).
         device: Where CLIP runs; ``auto``: where the networks of the pipeline are.
         dtype: What CLIP runs in: float32 or bfloat16.
@@ -27,10 +27,15 @@ class RetrievalSettings:
 
     kind: Kind = "clip"
     model: str = "ViT-H-14"
-    pretrained: str = "laion2b_s32b_b79k"
+    pretrained: str | None = "laion2b_s32b_b79k"
     folder: str | None = None
     device: str = "cpu"
     dtype: str = "float32"
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether what is retrieved means nothing, because the network is random."""
+        return self.kind == "clip" and self.folder is None and self.pretrained is None
 
 
 def build_retriever(settings: RetrievalSettings, cache: bool = True) -> Retriever:
@@ -47,13 +52,20 @@ def build_retriever(settings: RetrievalSettings, cache: bool = True) -> Retrieve
         return RandomRetriever()
     if settings.kind == "none":
         return NoReferences()
-    encoder = _build_encoder(settings)
+    encoder = build_encoder(settings)
     return SimilarityRetriever(encoder) if cache else SimilarityRetriever(encoder, cached_pools=0, cached_pages=0)
 
 
-def _build_encoder(settings: RetrievalSettings) -> PatchEncoder:
+def build_encoder(settings: RetrievalSettings) -> PatchEncoder:
+    """Build the encoder that the settings compare pictures by.
+
+    Raises:
+        ValueError: For a kind that compares nothing, and for an unknown one.
+    """
     if settings.kind == "hog":
         return HogEncoder()
+    if settings.kind in ("random", "none"):
+        raise ValueError(f"retrieval encoder: expected kind clip or hog, got {settings.kind}, which compares nothing")
     if settings.kind != "clip":
         raise ValueError(f"retrieval kind: expected clip, hog, random or none, got {settings.kind!r}")
     if settings.folder is not None:

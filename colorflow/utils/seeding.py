@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -34,6 +36,14 @@ def stable_seed(*parts: int | str) -> int:
 def generator(*parts: int | str) -> torch.Generator:
     """Return a new CPU generator seeded by ``stable_seed(*parts)``."""
     return torch.Generator(device="cpu").manual_seed(stable_seed(*parts))
+
+
+@contextmanager
+def fixed_draws() -> Iterator[None]:
+    """Give what a library draws on the CPU inside, taking no generator, a fixed seed; the state outside is kept."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def _encode(part: int | str) -> bytes:

@@ -10,6 +10,8 @@ import pytest
 from browser import chromium, opened
 from tiny_benchmark import Tint, TwoTone, write_chapters
 
+from colorflow.data.toon import ToonSpec
+from colorflow.data.toon import write_chapters as write_toon
 from colorflow.evaluation import paper
 from colorflow.evaluation.build_benchmark import build_benchmark
 from colorflow.evaluation.comparisons import paired_differences
@@ -150,6 +152,63 @@ def test_worst_and_best_pages_come_in_order(page: Any, report: tuple[Path, dict[
         assert [tuple(one) for one in shown] == sorted(psnr, key=lambda key: sign * psnr[key])[:4]
     note = page.locator("article:visible").first.locator("figure[data-key=odd] figcaption span").text_content()
     assert note == f"PSNR {max(psnr.values()):.2f}"
+
+
+def test_worst_and_best_pages_by_the_metric_that_the_reader_chooses(
+    page: Any, report: tuple[Path, dict[str, Any]]
+) -> None:
+    rows = [row for row in report[1]["pages"] if (row["method"], row["style"]) == ("odd", "gray")]
+    page.select_option("#style", "gray")
+    assert not page.locator("#strip-metric").is_visible()
+    page.select_option("#strip-mode", "worst")
+    page.select_option("#strip-method", "odd")
+    assert page.locator("#strip-metric option").evaluate_all("all => all.map((one) => one.value)") == [
+        "psnr", "ssim", "chroma_psnr", "ciede2000",
+    ]  # fmt: skip
+    orders = set()
+    for metric in ("ssim", "chroma_psnr", "ciede2000", "psnr"):
+        page.select_option("#strip-metric", metric)
+        for mode in ("worst", "best"):
+            page.select_option("#strip-mode", mode)
+            shown = page.locator("article:visible").evaluate_all(
+                "all => all.map((x) => [x.dataset.chapter, x.dataset.page])"
+            )
+            less_first = (mode == "worst") == (metric != "ciede2000")
+            expected = sorted(rows, key=lambda row: row[metric], reverse=not less_first)[:4]
+            assert [tuple(one) for one in shown] == [(row["chapter"], row["page"]) for row in expected]
+            note = page.locator("article:visible figure[data-key=odd] figcaption span").first.text_content()
+            assert note == f"{COLUMNS[metric].label} {COLUMNS[metric].format(expected[0][metric])}"
+        orders.add(tuple(map(tuple, shown)))
+    assert len(orders) > 1
+    page.select_option("#metric", "ciede2000")  # the bar's metric ranks the pages too
+    assert page.input_value("#strip-metric") == "ciede2000"
+
+
+def test_a_metric_of_whole_chapters_is_plotted(browser: Any, tmp_path: Path) -> None:
+    write_toon(tmp_path / "source", 3, 3, 0, ToonSpec(size=(64, 96)), progress=False)
+    root = build_benchmark(tmp_path / "source", tmp_path / "benchmark", name="toon", progress=False).root
+    methods = {"odd": MethodSpec(build=lambda: Tint(30)), "theirs": MethodSpec(build=lambda: Tint(60))}
+    results = evaluate(methods, root, tmp_path / "out", metric_size="native", progress=False)
+    expected = {row["method"]: row["chapters"]["color_identity"] for row in results["rows"]}
+    with opened(browser, tmp_path / "out" / "index.html") as watched:
+        page = watched.page
+        page.select_option("#metric", "color_identity")
+        groups = page.locator("#chapter-panels g")
+        assert groups.count() == 3
+        for group in groups.all():
+            values = [of[group.get_attribute("data-name")] for of in expected.values()]
+            said = group.get_attribute("aria-label").split(": ", 1)[1].split(", ")
+            assert [float(text.split()[-1]) for text in said] == pytest.approx(values, abs=6e-4)
+            assert len(set(values)) == group.locator("path").count() == 3
+            assert group.locator("circle.page").count() == 0
+        assert "whole chapter" in page.locator("#chapter-note").inner_text()
+        assert "of whole chapters" in page.locator("#difference-panels").inner_text()
+        note = page.locator("article:visible figure[data-key=odd] figcaption span").first.text_content()
+        assert note.startswith("colour identity of the chapter 0.")
+        page.select_option("#chapter", "toon_0_001")
+        cell = page.locator("#score-table tr[data-method=odd] td[data-metric=color_identity]").inner_text()
+        assert cell == COLUMNS["color_identity"].format(expected["odd"]["toon_0_001"])
+        assert groups.count() == 1
 
 
 def test_zoom_by_keys_keeps_its_place_and_gives_the_focus_back(page: Any) -> None:

@@ -94,8 +94,14 @@ def test_a_missing_training_is_named_and_can_be_skipped(tables, asked, tmp_path)
 def test_a_failing_job_does_not_stop_the_others(asked, tables, tmp_path):
     folder, _ = tables
     output = tmp_path / "out"
-    done = run_script("evaluate.py", "-m", "experiment=table5,table3", *asked, f"output={output}",
-                      "trainings.runs.mu_0.export=nowhere")
+    done = run_script(
+        "evaluate.py",
+        "-m",
+        "experiment=table5,table3",
+        *asked,
+        f"output={output}",
+        "trainings.runs.mu_0.export=nowhere",
+    )
     assert done.returncode != 0
     assert "expected an export folder with model_index.json, got nowhere" in done.stderr
     assert (output / "table3/paper.md").is_file()

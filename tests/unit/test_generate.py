@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import SIZE, Tint, TintTogether, tiny_benchmark
+from tiny_benchmark import SIZE, Tint, TintTogether
 from tiny_recipes import STEPS, make
 
 from colorflow.baselines import GrayCopy

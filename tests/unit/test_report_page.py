@@ -19,7 +19,7 @@ from colorflow.evaluation.benchmark import Benchmark
 from colorflow.evaluation.html import html_page
 from colorflow.evaluation.page_data import page_data
 from colorflow.evaluation.paper import SHAPE
-from colorflow.evaluation.results import find_row
+from colorflow.evaluation.results import Bootstrap, build_results, find_row
 from colorflow.evaluation.shown_pages import shown_pages
 
 
@@ -108,14 +108,45 @@ def test_shown_pages_cover_every_chapter_and_hold_the_extremes(tmp_path: Path) -
     values = {page: float(value) for page, value in zip(benchmark.pages, drawn, strict=True)}
     rows = [page_scores("m", page.chapter, int(page.name), value) for page, value in values.items()]
     shown = shown_pages(tiny_results(pages=rows), benchmark, "gray")
-    tagged = {tag: [page for page, tags in shown if tag in tags] for tag in ("even", "best:m", "worst:m")}
+    tagged = {tag: [page for page, tags in shown if tag in tags] for tag in ("even", "best:psnr:m", "worst:psnr:m")}
     assert [page.chapter for page in tagged["even"]] == [f"c{i:02d}" for i in range(12)]
     ranked = sorted(values, key=lambda page: values[page])
-    assert set(tagged["worst:m"]) == set(ranked[:4])
-    assert set(tagged["best:m"]) == set(ranked[-4:])
+    assert set(tagged["worst:psnr:m"]) == set(ranked[:4])
+    assert set(tagged["best:psnr:m"]) == set(ranked[-4:])
     assert [page.index for page, _ in shown] == sorted(page.index for page, _ in shown)
     few = shown_pages(tiny_results(pages=rows[:3]), benchmark, "gray")
-    assert sum(tag == "best:m" for _, tags in few for tag in tags) == 1
+    assert sum(tag == "best:psnr:m" for _, tags in few for tag in tags) == 1
+
+
+def test_pages_are_worst_and_best_by_each_metric_on_its_own(tmp_path: Path) -> None:
+    benchmark = tiny_benchmark(tmp_path, {"a": 20, "b": 2})
+    metrics = ("psnr", "ssim", "chroma_psnr", "ciede2000")
+    random = np.random.default_rng(0)
+    rows = [
+        page_scores("m", page.chapter, int(page.name), 0.0) | {name: float(random.random()) for name in metrics}
+        for page in benchmark.pages
+    ]
+    shown = shown_pages(tiny_results(pages=rows), benchmark, "gray")
+    for name in metrics:
+        rising = sorted(rows, key=lambda row: row[name], reverse=name == "ciede2000")  # less is better there
+        for tag, expected in (("worst", rising[:4]), ("best", rising[-4:])):
+            found = {(page.chapter, page.name) for page, tags in shown if f"{tag}:{name}:m" in tags}
+            assert found == {(row["chapter"], row["page"]) for row in expected}
+
+
+def test_metrics_of_whole_chapters_reach_the_page() -> None:
+    values = {"a": 0.51234567, "c": 0.75}
+    protocol = {"benchmark": {"name": "tiny"}, "metric_size": "native", "intervals": {"confidence": 0.95}}
+    chapters = {("colorflow", "gray"): {"color_identity": values}}
+    results = build_results(scored_pages(), protocol, Bootstrap(samples=50), chapters=chapters)
+    assert find_row(results, "colorflow")["chapters"] == {"color_identity": values}
+    assert find_row(results, "gray_copy")["chapters"] == {}
+    data = page_data(results, [])
+    assert data["chapter_scores"] == {"color_identity": {"gray/colorflow": [0.51235, None, 0.75]}}
+    assert "color_identity" in data["metrics"]
+    for row in results["rows"]:
+        del row["chapters"]  # as written by earlier versions
+    assert page_data(results, [])["chapter_scores"] == {}
 
 
 def test_sources_lead_to_the_pictures(benchmark: Benchmark, tmp_path: Path) -> None:

@@ -20,22 +20,24 @@
 
   function show() {
     width = byId("chapter-panels").clientWidth;
-    byId("chapters-title").textContent = state.chapter ? `By page, ${state.chapter}` : "By chapter";
-    byId("chapter-note").textContent = state.chapter
-      ? "Each mark is a page."
+    byId("chapters-title").textContent = byPage() ? `By page, ${state.chapter}` : "By chapter";
+    byId("chapter-note").textContent = byPage() ? "Each mark is a page." : ofChapters(state.metric)
+      ? `Each mark is a whole chapter: ${data.metrics[state.metric].label} compares its pages with each other.`
       : "Large marks are means, small ones pages. A chapter opens by click or Enter; the arrow keys go from one to the next.";
     byId("chapter-panels").replaceChildren(...shownStyles().map(panel));
   }
+
+  const byPage = () => Boolean(state.chapter) && !ofChapters(state.metric);
 
   // [{name, of: {method: values}}], a column each.
   function columnsOf(style) {
     const chosen = rows.filter((row) => row.style === style && !hidden.has(row.method) && (!state.chapter || row.chapter === state.chapter));
     const columns = new Map();
     for (const row of chosen) {
-      const name = state.chapter ? row.page : row.chapter;
+      const name = byPage() ? row.page : row.chapter;
       if (!columns.has(name)) columns.set(name, { name, of: {} });
-      const value = scores[state.metric][row.index];
-      if (value !== null) (columns.get(name).of[row.method] ??= []).push(value);
+      const { of } = columns.get(name), value = scoreOf(state.metric, row);
+      if (value !== null && !(of[row.method] && ofChapters(state.metric))) (of[row.method] ??= []).push(value);
     }
     return [...columns.values()];
   }
@@ -65,7 +67,7 @@
     const y = scale(low, high, HEIGHT - BOTTOM, TOP);
     const x = (column, method) => LEFT + step * (column + 0.5) + (methods.indexOf(method) - (methods.length - 1) / 2) * Math.min(12, (step - 10) / methods.length);
     const shared = sharedStart(columns.map((column) => column.name));
-    const label = `${data.metrics[state.metric].label} by ${state.chapter ? "page" : "chapter"}`;
+    const label = `${data.metrics[state.metric].label} by ${byPage() ? "page" : "chapter"}`;
     const drawing = svg("svg", { width: wide, height: HEIGHT, role: "group", "aria-label": label });
     const axis = ticks(low, high, 5);
     for (const value of axis.values) {
@@ -80,7 +82,7 @@
     }
     groups[0].setAttribute("tabindex", "0");
     const all = methods.map((method) => [method, format(state.metric, mean(columns.flatMap((column) => column.of[method] ?? [])))]);
-    tell(readout, state.chapter || "all pages", all);
+    tell(readout, state.chapter || (ofChapters(state.metric) ? "all chapters" : "all pages"), all);
     return drawing;
   }
 

@@ -38,7 +38,9 @@
     const card = element("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": `Differences, ${style}` });
     if (data.styles.length > 1) card.append(element("p", { class: "panel-title" }, `input ${style}`));
     if (!found.length) {
-      card.append(element("p", { class: "panel-title", style: "padding-bottom: 12px" }, `No pages to compare with ${methodLabel(rival.value)}.`));
+      card.append(element("p", { class: "panel-title", style: "padding-bottom: 12px" }, ofChapters(state.metric)
+        ? `${data.metrics[state.metric].label} is of whole chapters: there are no pages to compare.`
+        : `No pages to compare with ${methodLabel(rival.value)}.`));
       return card;
     }
     const reach = Math.max(...found.flatMap((one) => [one.value, ...(one.interval ?? [])]).map(Math.abs)) * 1.06 || 1;

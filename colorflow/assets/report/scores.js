@@ -60,14 +60,14 @@ function compare(one, other, descending) {
       const chosen = rows.filter((page) => page.style === row.dataset.style && page.method === row.dataset.method && page.chapter === state.chapter);
       for (const { cell } of cells) {
         const metric = cell.dataset.metric;
-        const values = metric && scores[metric] ? valuesOf(chosen, metric) : [];
+        const values = metric ? valuesOf(chosen, metric) : [];
         const value = metric ? (values.length ? mean(values) : null) : chosen.length;
         cell.classList.remove("best");
         cell.dataset.value = value === Infinity ? "inf" : value ?? "";
         cell.textContent = metric ? format(metric, value) : String(value);
       }
     }
-    for (const style of data.styles) for (const metric of data.page_metrics) markBest(style, metric);
+    for (const style of data.styles) for (const metric of [...data.page_metrics, ...Object.keys(data.chapter_scores)]) markBest(style, metric);
   }
 
   function markBest(style, metric) {

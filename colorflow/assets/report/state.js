@@ -22,7 +22,11 @@ const methodLabel = (name) => data.methods.find((method) => method.name === name
 const methodColor = (name) => `var(--c${data.methods.findIndex((method) => method.name === name) % 8})`;
 const shownStyles = () => (state.style ? [state.style] : data.styles);
 const methodsOf = (style) => data.methods.map((method) => method.name).filter((name) => rows.some((row) => row.style === style && row.method === name));
-const valuesOf = (chosen, metric) => chosen.map((row) => scores[metric][row.index]).filter((value) => value !== null);
+// A metric of whole chapters, as colour identity, has a chapter's value for each of its pages; one of whole sets, as FID, has none.
+const ofChapters = (metric) => metric in data.chapter_scores;
+const chapterScore = (metric, row) => data.chapter_scores[metric][`${row.style}/${row.method}`]?.[data.chapters.indexOf(row.chapter)] ?? null;
+const scoreOf = (metric, row) => (ofChapters(metric) ? chapterScore(metric, row) : scores[metric]?.[row.index] ?? null);
+const valuesOf = (chosen, metric) => chosen.map((row) => scoreOf(metric, row)).filter((value) => value !== null);
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function format(metric, value, signed = false) {
@@ -45,7 +49,7 @@ const dot = (method) => element("span", { class: "dot", "data-shape": methodShap
 {
   fillSelect(byId("style"), [["", "all"], ...data.styles.map((name) => [name, name])], "");
   fillSelect(byId("chapter"), [["", "all"], ...data.chapters.map((name) => [name, name])], "");
-  fillSelect(byId("metric"), data.page_metrics.map((name) => [name, data.metrics[name].label]), state.metric);
+  fillSelect(byId("metric"), [...data.page_metrics, ...Object.keys(data.chapter_scores)].map((name) => [name, data.metrics[name].label]), state.metric);
   for (const key of ["style", "chapter", "metric"]) {
     byId(key).addEventListener("change", () => { state[key] = byId(key).value; refresh(); });
   }

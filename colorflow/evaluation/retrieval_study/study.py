@@ -1,0 +1,135 @@
+"""The study as a whole: embed, count, write ``results.json``, ``table.md`` and ``figure9.png``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from colorflow.evaluation.retrieval_study.accuracy import Accuracy, retrieval_accuracy, wilson_interval
+from colorflow.evaluation.retrieval_study.embedding_map import PERPLEXITY, embedding_map
+from colorflow.evaluation.retrieval_study.figure import Panel, draw_figure
+from colorflow.evaluation.retrieval_study.pictures import (
+    CharacterFolder,
+    CharacterPicture,
+    CharacterPictures,
+    ToonCharacters,
+    describe_pictures,
+)
+from colorflow.pipelines.rap import RetrievalSettings, build_encoder
+from colorflow.schema import PatchEncoder
+from colorflow.utils.files import write_json_atomic, write_text_atomic
+from colorflow.utils.images import save_png
+from colorflow.utils.log import get_logger
+
+PAPER = {"colour": 1.0, "gray": 0.97}
+"""Top-1 accuracy of CLIP-ViT-H-14-laion2B-s32B-b79K by queries, 10 characters x 10 images (paper, supplement)."""
+
+FIGURE = "figure9.png"
+
+Row = dict[str, Any]
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class RetrievalStudy:
+    """What is compared.
+
+    Attributes:
+        encoders: A pair of rows each (colour and gray queries); equal ones are taken once.
+        toon: Generated characters, where no folder is given.
+        root: A folder ``<root>/<character>/*.png`` instead.
+        seed: Seed of t-SNE.
+    """
+
+    encoders: Sequence[RetrievalSettings] = (RetrievalSettings(),)
+    toon: ToonCharacters = field(default_factory=ToonCharacters)
+    root: str | Path | None = None
+    seed: int = 0
+
+    def run(self, output: Path) -> dict[str, Any]:
+        """Compare, write the files into ``output``, print the table.
+
+        Returns:
+            What ``results.json`` holds.
+
+        Raises:
+            ValueError, OSError: For pictures or encoders that cannot be used.
+        """
+        settings = list(dict.fromkeys(self.encoders))
+        encoders = [build_encoder(one) for one in settings]  # missing weights fail before anything is drawn
+        source: CharacterPictures = CharacterFolder(self.root) if self.root is not None else self.toon
+        pictures = source.load()
+        rows: list[Row] = []
+        panels: list[tuple[Panel, Panel]] = []
+        for one, encoder in zip(settings, encoders, strict=True):
+            found, pair = self._compare(encoder, one.random_weights, pictures)
+            rows += found
+            panels.append(pair)
+        results = {"protocol": self._protocol(describe_pictures(source, pictures)), "rows": rows, "paper": PAPER}
+        write_json_atomic(results, output / "results.json")
+        save_png(draw_figure(panels), output / FIGURE)
+        table = markdown_table(results)
+        write_text_atomic(table, output / "table.md")
+        print(table)
+        logger.info("figure: %s", output / FIGURE)
+        return results
+
+    def _compare(
+        self, encoder: PatchEncoder, random: bool, pictures: Sequence[CharacterPicture]
+    ) -> tuple[list[Row], tuple[Panel, Panel]]:
+        """Rows and panels of one encoder: queries in colour, then in gray."""
+        name = f"{encoder.name}{' (random weights)' if random else ''}"
+        grays = [picture.image.convert("L").convert("RGB") for picture in pictures]
+        colours = [picture.image for picture in pictures]
+        candidates = encoder(colours)
+        rows, panels = [], []
+        for queries, images in (("colour", colours), ("gray", grays)):
+            embeddings = candidates if queries == "colour" else encoder(images)
+            accuracy = retrieval_accuracy(embeddings, candidates, pictures)
+            rows.append({"encoder": name, "random_weights": random, "queries": queries, **_numbers(accuracy)})
+            heading = f"{name}, {queries} queries: top-1 {accuracy.top1 / len(pictures):.0%}"
+            panels.append(Panel(heading, embedding_map(embeddings, self.seed), tuple(images), accuracy))
+        return rows, (panels[0], panels[1])
+
+    def _protocol(self, pictures: Row) -> Row:
+        return {
+            "pictures": pictures,
+            "similarity": "cosine; candidates are the pictures in colour but those of the query's own page",
+            "intervals": "Wilson score, 95 %, queries taken as independent",
+            "map": {"method": "t-SNE, cosine", "perplexity": PERPLEXITY, "seed": self.seed},
+            "versions": {name: version(name) for name in ("torch", "open_clip_torch", "scikit-learn", "scikit-image")},
+        }
+
+
+def markdown_table(results: dict[str, Any]) -> str:
+    """The rows as Markdown, the paper's below ours."""
+    head = ["encoder", "queries", "pictures", "top-1", "95 %", "top-3", "by chance (1, 3)"]
+    body = [head, ["---", "---", "---:", "---:", "---:", "---:", "---:"]]
+    for row in results["rows"]:
+        low, high = row["top1_interval"]
+        cells = [row["encoder"], row["queries"], str(row["n"]), f"{row['top1']:.0%}", f"[{low:.0%}, {high:.0%}]"]
+        body.append([*cells, f"{row['top3']:.0%}", f"{row['chance1']:.0%}, {row['chance3']:.0%}"])
+    for queries, share in results["paper"].items():
+        body.append(["CLIP ViT-H-14, as printed in the paper", queries, "100", f"{share:.0%}", "-", "-", "-"])
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in body)
+    note = "\nRandom weights: such rows test the machinery and say nothing of CLIP.\n"
+    other = "\nThe paper's pictures are others (10 characters x 10 images of comics): for orientation.\n"
+    return f"{table}\n{other}{note if any(row['random_weights'] for row in results['rows']) else ''}"
+
+
+def _numbers(accuracy: Accuracy) -> Row:
+    n = len(accuracy.hits)
+    return {
+        "n": n,
+        "top1": accuracy.top1 / n,
+        "top1_interval": list(wilson_interval(accuracy.top1, n)),
+        "top3": accuracy.top3 / n,
+        "top3_interval": list(wilson_interval(accuracy.top3, n)),
+        "chance1": accuracy.chance[0],
+        "chance3": accuracy.chance[1],
+        "characters": accuracy.by_character(),
+    }
