@@ -196,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pairs = [f"{name} {own[name]:.4g}/{value:.4g}" for name, value in theirs.values.items()]
         print(f"{'  '.join(pairs)}  (ours/theirs)")
         fid = theirs.values["fid"]
-        assert fid > 1e-3 and abs(own["fid"] / fid - 1) < 1e-3, (own["fid"], fid)
+        assert fid > 1e-3, fid
+        assert abs(own["fid"] / fid - 1) < 1e-3, (own["fid"], fid)
     if options.frechet_pages:
         theirs_fid, own_fid = frechet_steps(options.frechet_pages)
         ratio = f"{theirs_fid:.1f} against {own_fid:.1f} s, {theirs_fid / own_fid:.1f}x"

@@ -91,8 +91,7 @@ def test_a_missing_training_is_named_and_can_be_skipped(tables, asked, tmp_path)
     assert "| 0 | mu 0 | gray | - / 0.9351 |" in written
 
 
-def test_a_failing_job_does_not_stop_the_others(asked, tables, tmp_path):
-    folder, _ = tables
+def test_a_failing_job_does_not_stop_the_others(asked, tmp_path):
     output = tmp_path / "out"
     done = run_script(
         "evaluate.py",

@@ -11,7 +11,6 @@ from tiny_benchmark import page_scores
 
 from colorflow.evaluation.beside_paper import Change, beside_grids, beside_paper, changes
 from colorflow.evaluation.grids import Grid, html_grid, latex_grid, markdown_grid, print_grid
-from colorflow.evaluation.html import html_page
 from colorflow.evaluation.paper import FULL_MODEL, PAPER_METRICS, TABLES, paper_table
 from colorflow.evaluation.results import Bootstrap, build_results
 from colorflow.evaluation.run import EvaluationError, ReportSettings
@@ -119,12 +118,6 @@ def test_grids_are_written_in_every_form() -> None:
     print_grid(grid, console)
     assert "1.0 / 2.0" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "FID" not in console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def test_the_page_shows_the_table_where_there_is_one() -> None:
-    shown = results("table4")
-    assert 'id="beside"' in html_page(shown, [], [], beside_grids(shown))
-    assert 'id="beside"' not in html_page(shown, [], [])
 
 
 def test_an_unknown_table_is_refused() -> None:
