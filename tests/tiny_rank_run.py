@@ -52,7 +52,7 @@ def evaluate_tint(benchmark: str | Path, output: str | Path, ranks: Ranks, kill:
 def main(benchmark: str, output: str, *options: str) -> None:
     """Evaluate."""
     given = {name: int(value) for name, _, value in (option.partition("=") for option in options)}
-    with join_ranks(find_place(), interval=0.1, patience=30) as ranks:
+    with join_ranks(find_place(), interval=0.1, patience=100) as ranks:
         if ranks.rank == given.get("full"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (50, resource.RLIM_INFINITY))
         evaluate_tint(benchmark, output, ranks, given.get("kill"))

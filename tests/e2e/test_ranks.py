@@ -116,7 +116,7 @@ def test_tasks_of_srun_meet_work_and_end(benchmark, tmp_path, whole):
 @pytest.mark.parametrize(
     ("before", "killed", "seed", "after", "message"),
     [
-        (2, 1, 6, 4, "process 1 of 2 gave no sign of life for 3 s and has probably been killed"),
+        (2, 1, 6, 4, "process 1 of 2 gave no sign of life for 10 s and has probably been killed"),
         (2, 0, 2, 3, "process 0 of 2 cannot be reached and has probably ended"),
     ],
 )

@@ -50,15 +50,17 @@ def test_values_go_round() -> None:
 
 
 def test_a_wait_ends_when_the_last_one_comes() -> None:
-    def work(ranks: Ranks) -> float:
+    events: list[str] = []
+
+    def work(ranks: Ranks) -> None:
         if ranks.rank == 1:
             time.sleep(0.3)
-        before = time.monotonic()
+        events.append("comes")
         ranks.gather("here")
-        return time.monotonic() - before
+        events.append("goes on")
 
-    waited = in_ranks(2, work)
-    assert waited[0] > 0.2 > waited[1]
+    in_ranks(2, work)
+    assert events == ["comes", "comes", "goes on", "goes on"]
 
 
 def test_counts_are_of_all_and_begin_at_zero() -> None:
@@ -87,7 +89,7 @@ def test_an_error_in_one_ends_those_that_wait_and_those_that_work(failing: int) 
             raise ValueError("no such page")
         if ranks.rank == 2 - failing // 2:
             ranks.gather("never complete")
-        for _ in range(500):
+        for _ in range(6000):
             ranks.check()
             time.sleep(0.01)
         raise AssertionError("worked on")
