@@ -32,7 +32,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from colorflow import metrics
 from colorflow.baselines import PredictionsFolder
 from colorflow.data.toon import ToonSpec, draw_chapter
-from colorflow.evaluation.benchmark import Benchmark
+from colorflow.evaluation.benchmark import Benchmark, read_benchmark
 from colorflow.evaluation.build_benchmark import build_benchmark
 from colorflow.evaluation.protocol import Protocol
 from colorflow.evaluation.score import score
@@ -50,6 +50,17 @@ class Folder:
 
     benchmark: Benchmark
     predictions: Path
+
+
+def folder_of(root: Path, pages: int, size: tuple[int, int]) -> Folder:
+    """The folder that an earlier run has kept, or a new one."""
+    if not (root / "predictions" / "gray").is_dir():
+        return write_folder(root, pages, size)
+    folder = Folder(read_benchmark(root / "benchmark", verify=False), root / "predictions")
+    got = len(folder.benchmark.pages), folder.benchmark.target(folder.benchmark.pages[0]).size
+    if got != (pages, size):
+        raise SystemExit(f"{root}: expected {pages} pages of {size}, got {got[0]} of {got[1]}; name another --folder")
+    return folder
 
 
 def write_folder(root: Path, pages: int, size: tuple[int, int]) -> Folder:
@@ -174,13 +185,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=1500)
     parser.add_argument("--size", type=int, nargs=2, default=(512, 800), metavar=("W", "H"))
+    parser.add_argument("--folder", type=Path, help="where the pages are kept for the next run; made there if absent")
     parser.add_argument("--frechet-pages", type=int, default=1500, help="0 leaves the separate Frechet step out")
     options = parser.parse_args(arguments)
     size = (options.size[0], options.size[1])
     clip, protocol = metrics.clip(MODEL, random=True), Protocol(size)
     with tempfile.TemporaryDirectory(prefix="colorflow-metrics-") as temporary:
         root = Path(temporary)
-        folder = write_folder(root, options.pages, size)
+        folder = folder_of(options.folder or root / "pages", options.pages, size)
         count = len(folder.benchmark.pages)
         print(f"{count} pages of {size[0]} x {size[1]}, {torch.get_num_threads()} threads, seconds", flush=True)
         theirs, plain = timed(lambda: plain_loop(folder, clip))
