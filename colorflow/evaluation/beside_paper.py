@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from colorflow.evaluation.comparisons import Difference, paired_differences
 from colorflow.evaluation.grids import Grid
 from colorflow.evaluation.paper import FULL_MODEL, PAPER_METRICS, PaperRow, paper_table
-from colorflow.evaluation.results import Results
 from colorflow.evaluation.tables import COLUMNS, label
 
 OWN_METRICS = ("chroma_psnr", "ciede2000")
 """Metrics of colour that the paper's tables lack and that ours stand on."""
+
+Results = Mapping[str, Any]
 
 Direction = Literal["same direction", "other direction", "within noise", "no interval"]
 
@@ -70,10 +71,12 @@ class Change:
 def beside_paper(results: Results) -> list[Beside]:
     """Pair the printed rows with ours; empty for results that stand beside no printed table."""
     table = paper_table(results["protocol"])
+    if table is None:
+        return []
     rows = {(row["method"], row["style"]): row["metrics"] for row in results["rows"]}
     styles = list(dict.fromkeys(style for _, style in rows))
     pairs = []
-    for row in () if table is None else table.rows:
+    for row in table.rows:
         style = row.style if row.style in styles or len({item.style for item in table.rows}) > 1 else styles[0]
         pairs.append(Beside(row, style, rows.get((row.method, style), {})))
     return pairs

@@ -120,9 +120,13 @@ class Protocol:
 
 
 def describe_run(
-    protocol: Protocol, benchmark: Benchmark, bootstrap: Mapping[str, Any], suite: Suite | None = None
+    protocol: Protocol,
+    benchmark: Benchmark,
+    bootstrap: Mapping[str, Any],
+    suite: Suite | None = None,
+    paper_table: str | None = None,
 ) -> dict[str, Any]:
-    """The ``protocol`` part of ``results.json``: rules, networks, benchmark, interval and versions."""
+    """The ``protocol`` part of ``results.json``: rules, networks, benchmark, interval, versions, and what is beside."""
     packages = ("torch", "torchmetrics", "open_clip_torch", "torch-fidelity", "scikit-image", "pillow", "numpy")
     measured = (suite or Suite()).describe()
     return {
@@ -137,6 +141,7 @@ def describe_run(
             "shape": benchmark.shape,
         },
         "intervals": dict(bootstrap),
+        "paper_table": paper_table,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
 

@@ -99,6 +99,10 @@ ALONE = Work()
 """One process, page by page."""
 
 
+ALONGSIDE = ReportSettings()
+"""The report in the output, without a table of the paper."""
+
+
 def evaluate(
     methods: Mapping[str, MethodSpec],
     benchmark_root: str | Path,
@@ -112,13 +116,11 @@ def evaluate(
     base_seed: int = 0,
     max_failures: float = 0.05,
     bootstrap: Bootstrap | None = None,
-    report: ReportSettings | None = None,
+    report: ReportSettings = ALONGSIDE,
     progress: bool = True,
     work: Work = ALONE,
 ) -> Results:
-    """Run the stages of an evaluation; the gray copy is always a row, the first.
-
-    Whatever scoring needs is checked before a method is built.
+    """Run the stages of an evaluation; the gray copy is always the first row, and what scoring needs is checked first.
 
     Args:
         methods: Row name -> how its pages come about, in table order.
@@ -149,9 +151,8 @@ def evaluate(
     folders = {(name, style): _folder(name, spec, output, style) for style in styles for name, spec in specs.items()}
     _check_inputs(specs, folders, benchmark, styles)
     suite = build_suite(metrics or MetricSettings()) if stage in ("all", "score") else Suite()
-    draws, report = bootstrap or Bootstrap(), report or ReportSettings()
-    run = work.ranks.agree("protocol", describe_run(protocol, benchmark, draws.describe(), suite))
-    run, folder = run | {"paper_table": report.table}, report.folder or output
+    draws, folder = bootstrap or Bootstrap(), report.folder or output
+    run = work.ranks.agree("protocol", describe_run(protocol, benchmark, draws.describe(), suite, report.table))
     results: Results = {"protocol": run, "rows": [], "pages": []}
     _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress, work)
     if stage in ("all", "score"):
@@ -160,10 +161,14 @@ def evaluate(
     if stage in ("all", "report") and work.ranks.first:
         results = _report(benchmark, folders, folder)
     if results["rows"] and progress:
-        print_table(results)
-        for grid in beside_grids(results):
-            print_grid(grid)
+        _print(results)
     return results
+
+
+def _print(results: Results) -> None:
+    print_table(results)
+    for grid in beside_grids(results):
+        print_grid(grid)
 
 
 def _check_stage(stage: str) -> None:

@@ -27,11 +27,10 @@ def asked(debug_run, tmp_path_factory):
     """Overrides of a place where every training was run."""
     runs = tmp_path_factory.mktemp("tables") / "runs"
     baseline = runs / "quickstart/1/export"
-    shutil.copytree(debug_run.folder / "export", baseline)
-    channels = load_export(baseline).model.vae.config.block_out_channels
-    save_gsrp(FusionNetwork(channels), baseline)
+    colorizer = debug_run.folder / "export"
+    save_gsrp(FusionNetwork(load_export(colorizer).model.vae.config.block_out_channels), baseline, colorizer)
     for name in ABLATIONS:
-        shutil.copytree(debug_run.folder / "export", runs / f"quickstart_{name}/1/export")
+        shutil.copytree(colorizer, runs / f"quickstart_{name}/1/export")
     return [
         f"paths.runs={runs}",
         "trainings=toon",
@@ -44,9 +43,11 @@ def asked(debug_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tables(asked):
+def tables(asked, tmp_path_factory):
     """All of them by one command; the folder of their reports, and what was said."""
-    done = run_script("evaluate.py", "-m", f"experiment={','.join(TABLES)}", *asked)
+    done = run_script(
+        "evaluate.py", "-m", f"experiment={','.join(TABLES)}", *asked, cwd=tmp_path_factory.mktemp("sweep")
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return Path(asked[0].partition("=")[2]) / "tables/toon", done.stdout + done.stderr
 
@@ -100,6 +101,7 @@ def test_a_failing_job_does_not_stop_the_others(asked, tmp_path):
         *asked,
         f"output={output}",
         "trainings.runs.mu_0.export=nowhere",
+        cwd=tmp_path,
     )
     assert done.returncode != 0
     assert "expected an export folder with model_index.json, got nowhere" in done.stderr
