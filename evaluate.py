@@ -37,7 +37,7 @@ def run(cfg: DictConfig, output: Path, work: Work = ALONE) -> None:
         report=report,
         work=work,
     )
-    log.info("table and pictures: %s", (report.folder or output) / "index.html")
+    log.info("table and pictures: %s", Path(report.folder or output) / "index.html")
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")

@@ -44,7 +44,7 @@ class ReportSettings:
         table: A table of the paper (``table1`` to ``table5``) that is shown with ours beside it.
     """
 
-    folder: Path | None = None
+    folder: str | Path | None = None
     table: str | None = None
 
     def __post_init__(self) -> None:
@@ -151,7 +151,7 @@ def evaluate(
     folders = {(name, style): _folder(name, spec, output, style) for style in styles for name, spec in specs.items()}
     _check_inputs(specs, folders, benchmark, styles)
     suite = build_suite(metrics or MetricSettings()) if stage in ("all", "score") else Suite()
-    draws, folder = bootstrap or Bootstrap(), report.folder or output
+    draws, folder = bootstrap or Bootstrap(), Path(report.folder or output)
     run = work.ranks.agree("protocol", describe_run(protocol, benchmark, draws.describe(), suite, report.table))
     results: Results = {"protocol": run, "rows": [], "pages": []}
     _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress, work)
