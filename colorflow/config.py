@@ -182,6 +182,11 @@ def load_config(path: Path) -> dict[str, Any]:
     return to_dict(OmegaConf.load(path))
 
 
+def refers_to(node: Any, key: str) -> bool:
+    """Whether a value in a node is taken from a key at the top of the configuration."""
+    return f"${{{key}}}" in str(OmegaConf.to_container(node, resolve=False))
+
+
 def to_dict(cfg: Any) -> Any:
     """Plain, resolved containers of a node."""
     return OmegaConf.to_container(cfg, resolve=True)

@@ -126,7 +126,7 @@ def beside_grids(results: Results, differences: Sequence[Difference] | None = No
                 *table.headings,
                 "row",
                 "input",
-                *(f"{COLUMNS[name].label} {COLUMNS[name].arrow}" for name in names),
+                *map(_heading, names),
             ),
             rows=tuple(
                 (*pair.paper.settings, label(pair.paper.method), pair.style, *(_cell(pair, name) for name in names))

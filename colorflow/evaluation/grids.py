@@ -68,7 +68,7 @@ def print_grid(grid: Grid, console: Console | None = None) -> None:
     shown = [
         place
         for place in range(len(grid.headings))
-        if place < grid.texts or any(not row[place].startswith("-") for row in grid.rows)
+        if place < grid.texts or any(row[place] != "-" and not row[place].startswith("- /") for row in grid.rows)
     ]
     table = Table(box=SIMPLE_HEAD, title=grid.title, title_justify="left", caption=grid.note, caption_justify="left")
     for place in shown:

@@ -50,9 +50,11 @@ def write_report(results: Mapping[str, Any], benchmark: Benchmark, folders: Fold
     write_text_atomic(csv_table(results), output / "table.csv")
     write_text_atomic(csv_pages(results), output / "pages.csv")
     write_text_atomic(csv_differences(differences), output / "differences.csv")
-    if grids := beside_grids(results, differences):
-        write_text_atomic("\n".join(map(markdown_grid, grids)), output / "paper.md")
-        write_text_atomic("\n".join(map(latex_grid, grids)), output / "paper.tex")
+    grids = beside_grids(results, differences)
+    for name, write in (("paper.md", markdown_grid), ("paper.tex", latex_grid)):
+        (output / name).unlink(missing_ok=True)
+        if grids:
+            write_text_atomic("\n".join(map(write, grids)), output / name)
     write_json_atomic(_sources(benchmark, folders, output), output / SOURCES)
     styles = list(dict.fromkeys(row["style"] for row in results["rows"]))
     first = [_cells(results, benchmark, folders, page, styles[0]) for page in spread(even_pages(benchmark), STRIP_ROWS)]

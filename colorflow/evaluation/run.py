@@ -157,7 +157,7 @@ def evaluate(
     _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress, work)
     if stage in ("all", "score"):
         scores = _score(specs, folders, benchmark, protocol, suite, output, max_failures, progress, work.ranks)
-        results = _tabulate(scores, run, draws, folder) if work.ranks.first else results
+        results = _tabulate(specs, scores, run, draws, folder) if work.ranks.first else results
     if stage in ("all", "report") and work.ranks.first:
         results = _report(benchmark, folders, folder)
     if results["rows"] and progress:
@@ -276,7 +276,11 @@ def _score(
 
 
 def _tabulate(
-    scores: Mapping[tuple[str, str], RowScores], run: Mapping[str, Any], draws: Bootstrap, output: Path
+    specs: Mapping[str, MethodSpec],
+    scores: Mapping[tuple[str, str], RowScores],
+    run: Mapping[str, Any],
+    draws: Bootstrap,
+    output: Path,
 ) -> Results:
     results = build_results(
         [page for row in scores.values() for page in row.pages],
@@ -285,6 +289,8 @@ def _tabulate(
         sets={key: row.sets for key, row in scores.items()},
         chapters={key: row.chapters for key, row in scores.items()},
     )
+    for row in results["rows"]:
+        row["fingerprint"] = specs[row["method"]].fingerprint
     write_results(results, output / "results.json")
     return results
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from colorflow.evaluation.methods import Row, colorflow_rows
 from colorflow.evaluation.run import MethodSpec
+from colorflow.evaluation.same_training import different_keys
 from colorflow.pipelines.export import read_retrieval
 from colorflow.pipelines.recipes import Recipe
 from colorflow.utils.log import get_logger
@@ -23,18 +24,24 @@ class MissingTrainingsError(FileNotFoundError):
     """Trainings that were not run; the message has their commands."""
 
 
+class DifferentTrainingError(ValueError):
+    """A training that is no ablation of the baseline; the message has the keys."""
+
+
 @dataclass(frozen=True)
 class Training:
     """A training.
 
     Attributes:
-        run: Name of its run folders, ``runs/<run>/<time>``.
+        run: Name of its run folders, ``runs/<run>/<time>``, or ``runs/<run>/<time>/<number>`` of a sweep.
         command: What makes them.
+        changes: Keys of its configuration that may differ from the baseline's: what it is about.
         export: Export folder that lies elsewhere.
     """
 
     run: str
     command: str
+    changes: Sequence[str] = ()
     export: str | None = None
 
 
@@ -55,7 +62,7 @@ class Trainings:
     styles: Sequence[str] = ("gray",)
 
     def find(self, name: str) -> Path | None:
-        """The newest whole export of a training; None where there is none.
+        """The newest whole export of a training, of the baseline one with super-resolution; None where there is none.
 
         Raises:
             ValueError: For a name that the set lacks.
@@ -65,8 +72,25 @@ class Trainings:
         training = self.runs[name]
         if training.export is not None:
             return Path(training.export)
-        found = sorted(Path(self.root).glob(f"{training.run}/*/export/model_index.json"))
-        return found[-1].parent if found else None
+        last = Path("gsrp/config.json" if name == BASELINE else "model_index.json")
+        folder = Path(self.root) / training.run
+        found = sorted((*folder.glob(f"*/export/{last}"), *folder.glob(f"*/*/export/{last}")))
+        return found[-1].parents[len(last.parts) - 1] if found else None
+
+    def check_alike(self, name: str, export: Path, baseline: Path) -> None:
+        """Compare the configurations of two runs; exports without one beside them are taken as they are.
+
+        Raises:
+            DifferentTrainingError: If they differ in more than the training is about.
+        """
+        differences = different_keys(export.parent, baseline.parent, self.runs[name].changes)
+        if differences:
+            shown, about = "\n".join(f"  {line}" for line in differences), ", ".join(self.runs[name].changes)
+            raise DifferentTrainingError(
+                f"trainings={self.name}: {name} ({export}) and the baseline ({baseline}) differ in more than {about}:\n"
+                f"{shown}\nTrain it again, {self.runs[name].command}, or "
+                f"name an export that fits: trainings.runs.{name}.export=DIR or trainings.runs.{BASELINE}.export=DIR"
+            )
 
 
 def trained_rows(
@@ -92,6 +116,7 @@ def trained_rows(
 
     Raises:
         MissingTrainingsError: Naming the commands, if the baseline is missing or (``error``) any other.
+        DifferentTrainingError: For a training that differs from the baseline in more than it is about.
     """
     if missing not in ("error", "skip"):
         raise ValueError(f"missing: expected error or skip, got {missing!r}")
@@ -99,7 +124,7 @@ def trained_rows(
     absent = [name for name, folder in folders.items() if folder is None]
     baseline = folders[BASELINE]
     if baseline is None or (absent and missing == "error"):
-        raise MissingTrainingsError(_commands(trainings, absent))
+        raise MissingTrainingsError(f"{_commands(trainings, absent)}; method.missing=skip does without.")
     if absent:
         logger.warning("rows are left out: %s", _commands(trainings, absent))
     retrieval = replace(read_retrieval(baseline), device="auto")
@@ -108,6 +133,7 @@ def trained_rows(
         folder = folders[name]
         if folder is not None:
             logger.info("%s: %s", name, folder)
+            trainings.check_alike(name, folder, baseline)
             specs |= colorflow_rows(
                 str(folder), of_training, recipe, retrieval, device=device, dtype=dtype, gsrp=str(baseline)
             )
@@ -119,5 +145,5 @@ def _commands(trainings: Trainings, names: Iterable[str]) -> str:
     return (
         f"trainings={trainings.name}: no export of {', '.join(names)} in {trainings.root}; make them by\n"
         + "\n".join(lines)
-        + "\nor name an export folder made elsewhere, trainings.runs.NAME.export=DIR; method.missing=skip does without."
+        + "\nor name an export folder made elsewhere, trainings.runs.NAME.export=DIR"
     )

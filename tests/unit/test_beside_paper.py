@@ -118,6 +118,10 @@ def test_grids_are_written_in_every_form() -> None:
     print_grid(grid, console)
     assert "1.0 / 2.0" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "FID" not in console.file.getvalue()  # type: ignore[attr-defined]
+    falling = Grid("changes", "", ("row", "ours", "paper"), (("one", "-1.40 [-1.5, -1.3]", "-0.42"),), 1)
+    print_grid(falling, console)
+    assert "-1.40" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "-0.42" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_an_unknown_table_is_refused() -> None:

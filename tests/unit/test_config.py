@@ -16,6 +16,8 @@ import evaluate
 import train
 from colorflow import config
 from colorflow.config import CONFIGS, ConfigError, compose_config, to_dict
+from colorflow.evaluation.paper import TABLES
+from colorflow.evaluation.same_training import compare
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 EVALUATIONS = [
@@ -129,6 +131,43 @@ def test_every_experiment_takes_a_step(name, toon_cache, tmp_path):
         assert any(not torch.equal(value, before[key]) for key, value in task.trainable().items())
 
 
+SETS = {path.stem: path for path in (CONFIGS / "trainings").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_commands_of_ablations_change_what_they_say_alone(name):
+    """Composed as a user would run them; their names are where the tables look."""
+    runs = to_dict(OmegaConf.load(SETS[name]).runs)
+    composed = {}
+    for training, run in runs.items():
+        script, *overrides = run["command"].removeprefix("python ").split()
+        assert script == "train.py"
+        cfg = to_dict(compose_config("train", [item.replace("=DIR", "=x") for item in overrides]))
+        assert cfg["experiment_name"] == run["run"]
+        composed[training] = cfg
+    for training, run in runs.items():
+        assert not compare(composed[training], composed["baseline"], run["changes"])
+        assert training == "baseline" or compare(composed[training], composed["baseline"], [])
+    assert [composed[key]["diffusion"]["mu"] for key in ("mu_0", "baseline", "mu_3")] == [0, 1.5, 3]
+    ranks = [composed[key]["model"]["lora"]["r"] for key in ("rank_half", "baseline", "rank_double", "rank_triple")]
+    assert [rank / ranks[1] for rank in ranks] == [0.5, 1, 2, 3]
+    assert composed["no_rap"]["retrieval"]["kind"] == "random"
+
+
+def test_rows_of_tables_stand_on_the_training_of_their_name():
+    of_baseline = {"colorflow", "colorflow_icp", "no_rap_at_inference", "canvas_half", "canvas_larger"}
+    for name in ("table1", "table2", "table3", "table4", "table5"):
+        method = compose_config("evaluate", [f"experiment={name}"]).method
+        rows = {row["name"]: (training, row) for training, group in to_dict(method.rows).items() for row in group}
+        for row, (training, options) in rows.items():
+            expected = "baseline" if row in of_baseline else "no_rap" if row.startswith("no_rap") else row
+            assert training == expected
+            assert options.get("rap", True) is (row not in {"no_rap", "no_rap_at_inference"})
+            assert options["gsrp"] is (row != "colorflow_icp")
+            assert options.get("canvas", 1) == {"canvas_half": 0.5, "canvas_larger": 1.25}.get(row, 1)
+        assert {row.method for row in TABLES[name].rows} - {"mcv2", "acdo", "ebmc", "screenvae"} == rows.keys()
+
+
 @cache
 def sd15_task(experiment):
     cfg = compose_config("train", [f"experiment={experiment}", "weights=random", "data.root=unused"])
@@ -231,6 +270,11 @@ MISTAKES = {
         evaluate,
         ["method=predictions", "benchmark.root={tmp}", "output=x"],
         "missing predictions: set",
+    ),
+    "needless weights": (
+        evaluate,
+        ["method=gray_copy", "weights={tmp}", "benchmark.root={tmp}", "output=x"],
+        "weights: this method takes none",
     ),
     "no export": (evaluate, ["weights={tmp}", "benchmark.root={tmp}", "output=x"], "expected an export folder"),
     "no benchmark": (evaluate, ["method=gray_copy", "benchmark.root={tmp}/none", "output={tmp}/out"], "{tmp}/none"),

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from tiny_comics import draw_page
 from tiny_models import PAGE_SIZE, VAE, tiny_model
 
 from colorflow.evaluation.methods import Row, predictions_rows
-from colorflow.evaluation.trainings import MissingTrainingsError, Training, Trainings, trained_rows
+from colorflow.evaluation.trainings import (
+    DifferentTrainingError,
+    MissingTrainingsError,
+    Training,
+    Trainings,
+    trained_rows,
+)
 from colorflow.models.fusion import FusionNetwork
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import save_export
@@ -37,7 +45,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trainings(root: Path, **exports: str) -> Trainings:
     names = {"baseline": "full", "no_rap": "random", "mu_0": "never"}
-    runs = {name: Training(run, f"python train.py {run}", exports.get(name)) for name, run in names.items()}
+    about = {"no_rap": ("retrieval",), "mu_0": ("diffusion.mu",)}
+    runs = {
+        name: Training(run, f"python train.py {run}", about.get(name, ()), exports.get(name))
+        for name, run in names.items()
+    }
     return Trainings("tiny", str(root), runs)
 
 
@@ -85,11 +97,35 @@ def test_a_row_is_the_same_in_every_table(runs: Path) -> None:
 def test_the_newest_whole_export_is_taken(runs: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(runs, tmp_path / "runs"))
     shutil.copytree(root / "full/1", root / "full/2")
-    (root / "full/3/export").mkdir(parents=True)  # still training
+    shutil.copytree(root / "random/1", root / "full/3")  # its super-resolution is still training
+    (root / "full/4/export").mkdir(parents=True)
     assert trainings(root).find("baseline") == root / "full/2/export"
+    shutil.copytree(root / "random/1", root / "random/2/0")  # of a sweep
+    assert trainings(root).find("no_rap") == root / "random/2/0/export"
     assert trainings(root, baseline="elsewhere").find("baseline") == Path("elsewhere")
     with pytest.raises(ValueError, match="trainings=tiny: expected one of baseline, no_rap, mu_0, got 'rank'"):
         trainings(root).find("rank")
+
+
+def test_a_training_must_be_the_baselines_but_for_what_it_is_about(runs: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(runs, tmp_path / "runs"))
+    baseline = {"seed": 0, "diffusion": {"mu": 1.5}, "style": {"name": "gray"}, "experiment_name": "full"}
+    same = baseline | {"diffusion": {"mu": 0}, "experiment_name": "mu", "data": {"root": "/elsewhere"}}
+    shutil.copytree(root / "random/1", root / "never/1")
+    rows = {"mu_0": [Row("mu_0")], "baseline": [Row("colorflow", gsrp=True)]}
+
+    def build(**changes: Any) -> list[str]:
+        for folder, config in (("full/1", baseline), ("never/1", same | changes)):
+            (root / folder / "config.yaml").write_text(yaml.safe_dump(config))
+        return list(trained_rows(trainings(root), rows, FAST))
+
+    assert build() == ["mu_0", "colorflow"]
+    with pytest.raises(
+        DifferentTrainingError, match=r"(?s)mu_0 .* differ in more than diffusion\.mu:\n  style\.name: mixed"
+    ):
+        build(style={"name": "mixed"})
+    with pytest.raises(DifferentTrainingError, match="seed: 1, there 0"):
+        build(seed=1)
 
 
 def test_missing_trainings_are_named_by_their_commands(runs: Path, tmp_path: Path) -> None:
