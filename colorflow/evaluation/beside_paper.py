@@ -15,12 +15,9 @@ from colorflow.evaluation.grids import Grid
 from colorflow.evaluation.paper import FULL_MODEL, PAPER_METRICS, PaperRow, paper_table
 from colorflow.evaluation.tables import COLUMNS, label
 
-OWN_METRICS = ("chroma_psnr", "ciede2000")
-"""Metrics of colour that the paper's tables lack and that ours stand on."""
-
 Results = Mapping[str, Any]
 
-Direction = Literal["same direction", "other direction", "within noise", "no interval"]
+Direction = Literal["same", "other", "noise", "-"]
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,12 @@ class Change:
 
     @property
     def direction(self) -> Direction:
-        """Whether ours goes the paper's way; only an interval without 0 says that it goes any."""
+        """Whether ours goes the paper's way; only an interval without 0 says that it goes any; ``-`` without one."""
         if self.interval is None:
-            return "no interval"
+            return "-"
         if self.interval[0] <= 0 <= self.interval[1]:
-            return "within noise"
-        return "same direction" if self.ours * self.paper > 0 else "other direction"
+            return "noise"
+        return "same" if self.ours * self.paper > 0 else "other"
 
 
 def beside_paper(results: Results) -> list[Beside]:
@@ -111,38 +108,33 @@ def changes(results: Results, differences: Sequence[Difference] | None = None) -
 
 def beside_grids(results: Results, differences: Sequence[Difference] | None = None) -> list[Grid]:
     """The printed table with ours beside it, and the changes against the full model; none without a printed table."""
-    table = paper_table(results["protocol"])
+    table, pairs = paper_table(results["protocol"]), beside_paper(results)
     if table is None:
         return []
-    there = {name for row in results["rows"] for name in row["metrics"]}
-    names = [*PAPER_METRICS, *(name for name in OWN_METRICS if name in there)]
-    benchmark = results["protocol"]["benchmark"]
+    styles, benchmark = dict.fromkeys(pair.style for pair in pairs), results["protocol"]["benchmark"]
+    head = ("input",) if len(styles) > 1 else ()
     grids = [
         Grid(
             title=f"Table {table.number}: {table.title}; ours / the paper's",
-            note=f"Ours on benchmark {benchmark['name']}, {benchmark['pages']} pages; the paper's as printed, on pages "
-            "that were never released: directions compare, levels do not.",
-            headings=(
-                *table.headings,
-                "row",
-                "input",
-                *map(_heading, names),
-            ),
+            note=f"Ours on benchmark {benchmark['name']}, {benchmark['pages']} pages, input {', '.join(styles)}; the "
+            "paper's as printed, on pages that were never released: directions compare, levels do not.",
+            headings=(*table.headings, *head, *map(_heading, PAPER_METRICS)),
             rows=tuple(
-                (*pair.paper.settings, label(pair.paper.method), pair.style, *(_cell(pair, name) for name in names))
-                for pair in beside_paper(results)
+                (*pair.paper.settings, *_if(head, pair.style), *(_cell(pair, name) for name in PAPER_METRICS))
+                for pair in pairs
             ),
-            texts=len(table.headings) + 2,
+            texts=len(table.headings) + len(head),
         )
     ]
     if moved := changes(results, differences):
         grids.append(
             Grid(
                 title=f"Change against {label(FULL_MODEL)}, on the same pages",
-                note="In brackets the interval by bootstrap over chapters; FID and KID have none.",
-                headings=("row", "input", "metric", "ours goes", "ours", "paper"),
-                rows=tuple(_change(change) for change in moved),
-                texts=4,
+                note="In brackets the interval by bootstrap over chapters, which FID lacks. Direction: the same as in "
+                "the paper, the other, or noise, where the interval holds 0.",
+                headings=("row", *head, "metric", "direction", "ours", "paper"),
+                rows=tuple((label(change.row.method), *_if(head, change.style), *_change(change)) for change in moved),
+                texts=3 + len(head),
             )
         )
     return grids
@@ -167,7 +159,7 @@ def _heading(name: str) -> str:
 def _cell(pair: Beside, name: str) -> str:
     """``ours / paper``; the sign - for what there is not."""
     own = COLUMNS[name].format(pair.ours[name]) if name in pair.ours else "-"
-    return f"{own} / {COLUMNS[name].format(pair.paper.metrics[name])}" if name in PAPER_METRICS else own
+    return f"{own} / {COLUMNS[name].format(pair.paper.metrics[name])}"
 
 
 def _change(change: Change) -> tuple[str, ...]:
@@ -175,4 +167,9 @@ def _change(change: Change) -> tuple[str, ...]:
     ours, paper = (f"{value:+.{column.decimals}f}" for value in (change.ours, change.paper))
     if change.interval is not None:
         ours += " [{}, {}]".format(*(f"{end:+.{column.decimals}f}" for end in change.interval))
-    return label(change.row.method), change.style, column.label, change.direction, ours, paper
+    return column.label, change.direction, ours, paper
+
+
+def _if(head: tuple[str, ...], text: str) -> tuple[str, ...]:
+    """The cell of a column that is there or not."""
+    return (text,) if head else ()

@@ -72,7 +72,8 @@ def print_grid(grid: Grid, console: Console | None = None) -> None:
     ]
     table = Table(box=SIMPLE_HEAD, title=grid.title, title_justify="left", caption=grid.note, caption_justify="left")
     for place in shown:
-        table.add_column(grid.headings[place], justify="left" if place < grid.texts else "right")
+        number = place >= grid.texts
+        table.add_column(grid.headings[place], justify="right" if number else "left", no_wrap=number)
     for row in grid.rows:
         table.add_row(*(row[place] for place in shown))
     (console or Console()).print(table)
