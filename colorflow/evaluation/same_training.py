@@ -36,7 +36,8 @@ def different_keys(run: Path, other: Path, about: Sequence[str]) -> list[str]:
     files = run / "config.yaml", other / "config.yaml"
     if run == other or not all(file.is_file() for file in files):
         return []
-    return compare(*(yaml.safe_load(file.read_text(encoding="utf-8")) for file in files), about)
+    ours, theirs = (yaml.safe_load(file.read_text(encoding="utf-8")) for file in files)
+    return compare(ours, theirs, about)
 
 
 def compare(one: Mapping[str, Any], other: Mapping[str, Any], about: Sequence[str]) -> list[str]:
