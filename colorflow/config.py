@@ -188,8 +188,8 @@ def refers_to(node: Any, key: str) -> bool:
 
 
 def to_dict(cfg: Any) -> Any:
-    """Plain, resolved containers of a node."""
-    return OmegaConf.to_container(cfg, resolve=True)
+    """Plain, resolved containers of a node; a value as it is."""
+    return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
 
 
 def _missing(tree: Any, prefix: str = "") -> Iterator[str]:
