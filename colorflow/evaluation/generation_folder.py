@@ -48,6 +48,8 @@ def resume(folder: Path, settings: Record, benchmark: Benchmark) -> list[Benchma
         GenerationError: For a folder that was made with other settings.
     """
     _check_settings(folder, settings)
+    for torn in folder.glob("*/.*.png"):  # what a kill left of `atomic_path`
+        torn.unlink()
     write_json_atomic(settings, folder / GENERATION)
     records = read_manifest(folder)
     pages = {(page.chapter, page.name): page for page in benchmark.pages}
