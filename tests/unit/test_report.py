@@ -16,6 +16,7 @@ from colorflow.baselines import PredictionsError
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.results import Bootstrap, ResultsError, find_row, read_results, write_results
 from colorflow.evaluation.run import EvaluationError, MethodSpec
+from colorflow.evaluation.suite import MetricSettings
 from colorflow.evaluation.tables import markdown_table
 from colorflow.metrics import PIXEL_METRICS
 from colorflow.utils import strips
@@ -112,6 +113,18 @@ def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark
     shape = {"chapters": 2, "pages": [2, 3], "references": [0]}
     assert results["protocol"]["benchmark"] == {"name": "tiny", "sha256": benchmark.digest, "pages": 5, "shape": shape}
     assert read_results(tmp_path / "out" / "results.json") == results
+
+
+@pytest.mark.parametrize("names", [("psnr", "fid"), ("psnr",), ("ssim", "lpips"), ("fid",)])
+def test_some_metrics_without_others_are_reported(names: tuple[str, ...], benchmark: Benchmark, tmp_path: Path) -> None:
+    rows = tint_rows() | {"colorflow_icp": MethodSpec(build=lambda: Tint(9))}  # every margin has its rival
+    settings = MetricSettings(names, random_weights=True)
+    results = evaluate_tiny(benchmark, tmp_path / "out", rows, metrics=settings, progress=True)
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == FILES
+    assert [set(row["metrics"]) for row in results["rows"]] == [set(names)] * 4
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert ("dB</span>" in page) == ("best:psnr:colorflow" in page) == ("psnr" in names)
+    assert ("best:ssim:colorflow" in page) == ("ssim" in names)
 
 
 def test_stages_alone_equal_all_at_once_and_only_generate_builds(benchmark: Benchmark, tmp_path: Path) -> None:
