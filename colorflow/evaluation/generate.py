@@ -3,8 +3,8 @@
 ``<output>/<row name>/<style>/{<chapter>/NNN.png, manifest.jsonl, generation.json}``. A page is kept
 where its PNG has the digest that the manifest tells, so that a run killed at any moment goes on
 where it stopped and loses only the pages that were in the making. ``generation.json`` says what the pages
-were made with; a folder made with anything else is not continued. How many processes share the pages, and how
-many pages are computed at once, changes no page; a stopped run goes on with other numbers.
+were made with; a folder made with anything else is not continued. How many processes share the pages
+changes no page, and how many are computed at once only by rounding; a stopped run goes on with other numbers.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _due(job: ColoringJob, folder: Path, fingerprint: str, ranks: Ranks) -> list
 
 
 def _batches(pages: Sequence[BenchmarkPage], benchmark: Benchmark, size: int) -> list[list[BenchmarkPage]]:
-    """Neighbours of one chapter; who goes with whom depends on the benchmark alone."""
+    """Neighbours of one chapter; who goes with whom depends on the benchmark and on what a stop has left to do."""
     if size < 1:
         raise GenerationError(f"batch_size: expected at least 1, got {size}")
     places = {(chapter.name, name): place for chapter in benchmark.chapters for place, name in enumerate(chapter.pages)}

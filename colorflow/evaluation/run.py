@@ -83,7 +83,7 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class Work:
-    """How the work is done, which changes no number.
+    """How the work is done, which changes no number but by the rounding of pages that are computed together.
 
     Attributes:
         ranks: The processes that share it. Given, never found in the environment: after a training of several processes
