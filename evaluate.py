@@ -49,11 +49,11 @@ def main(cfg: DictConfig) -> None:
         config.check_complete(cfg, ignore=() if of_one_export else ["weights"])
         config.check_folders(cfg)
         study = config.build(cfg.study)
-        if study:
-            study.run(Path(cfg.output))
-            return
         with join_ranks(find_place()) as ranks:
-            run(cfg, Path(cfg.output), Work(ranks, cfg.batch_size))
+            if not study:
+                run(cfg, Path(cfg.output), Work(ranks, cfg.batch_size))
+            elif ranks.first:  # seconds to minutes: the others wait
+                study.run(Path(cfg.output))
 
 
 if __name__ == "__main__":

@@ -68,6 +68,15 @@ def test_a_mistake_ends_all_processes_in_words(asked, tmp_path):
     assert "expected a style of gray, got 'ink'" in done.stderr
 
 
+def test_a_retrieval_study_is_made_once(tmp_path):
+    small = [f"study.toon.{item}" for item in ("characters=4", "images=3", "min_side=16", "spec.size=[96,144]")]
+    given = ["experiment=figure9", "retrieval=hog", f"output={tmp_path / 'out'}", *small]
+    done = torchrun(2, str(ROOT / "evaluate.py"), *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("| encoder | queries |") == 1
+    assert (tmp_path / "out" / "figure9.png").is_file()
+
+
 # Tasks of srun, which nobody watches over.
 
 
