@@ -15,7 +15,7 @@ from pathlib import Path
 
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
 from colorflow.evaluation.coloring import Colored, ColoringJob
-from colorflow.evaluation.generation_folder import GenerationError, finish, resume
+from colorflow.evaluation.generation_folder import GenerationError, finish, page_settings, resume
 from colorflow.evaluation.page_writer import PageWriter
 from colorflow.schema import BatchColorizer, Colorizer
 from colorflow.utils.failures import allowed_failures
@@ -152,7 +152,7 @@ def _due(job: ColoringJob, folder: Path, fingerprint: str, ranks: Ranks) -> list
     """The pages that are not there, the same for all processes."""
     job.benchmark.check_style(job.style)
     job.benchmark.check_references(job.references)
-    settings = job.settings() | {"fingerprint": fingerprint}
+    settings = page_settings(job.benchmark, job.row, job.style, job.references, job.base_seed, fingerprint)
     ranks.agree(f"settings of {job.name}", settings)
     due = ranks.share(f"due {job.name}", lambda: [page.index for page in resume(folder, settings, job.benchmark)])
     return [job.benchmark.pages[index] for index in due]

@@ -16,6 +16,7 @@ from colorflow.baselines import GrayCopy, PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark, References, read_benchmark
 from colorflow.evaluation.beside_paper import beside_grids
 from colorflow.evaluation.generate import generate
+from colorflow.evaluation.generation_folder import check_settings, page_settings
 from colorflow.evaluation.grids import print_grid
 from colorflow.evaluation.paper import TABLES
 from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
@@ -223,10 +224,17 @@ def _generate(
     progress: bool,
     work: Work,
 ) -> None:
-    """Colour what the stage asks for; ``score`` alone still copies the gray pages, which needs no model."""
-    for name, spec in specs.items():
-        if spec.build is None or not (stage in ("all", "generate") or (stage == "score" and name == GRAY_COPY)):
-            continue
+    """Colour what the stage asks for, after a look at all folders."""
+
+    def settings(name: str, style: str) -> dict[str, Any]:
+        return page_settings(benchmark, name, style, specs[name].references, base_seed, specs[name].fingerprint)
+
+    due = {name: spec for name, spec in specs.items() if _is_generated(name, spec, stage)}
+    if work.ranks.first:  # all that differ at once, before the first page
+        keys = [(name, style) for name in due for style in styles]
+        check_settings({output / "predictions" / name / style: settings(name, style) for name, style in keys})
+    for name, spec in due.items():
+        assert spec.build is not None
         method = spec.build()
         for style in styles:
             report = generate(
@@ -244,6 +252,11 @@ def _generate(
                 ranks=work.ranks,
             )
             logger.info("%s (%s): %d pages coloured, %d kept", name, style, report.written, report.reused)
+
+
+def _is_generated(name: str, spec: MethodSpec, stage: Stage) -> bool:
+    """Whether the stage colours a row; ``score`` alone still copies the gray pages, which needs no model."""
+    return spec.build is not None and (stage in ("all", "generate") or (stage == "score" and name == GRAY_COPY))
 
 
 def _score(

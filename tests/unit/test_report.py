@@ -14,6 +14,7 @@ from tiny_benchmark import SIZE, Tint, evaluate_tiny, page_scores, scored_pages,
 
 from colorflow.baselines import PredictionsError
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.generate import GenerationError
 from colorflow.evaluation.results import Bootstrap, ResultsError, find_row, read_results, write_results
 from colorflow.evaluation.run import EvaluationError, MethodSpec
 from colorflow.evaluation.suite import MetricSettings
@@ -181,6 +182,26 @@ def test_what_scoring_lacks_is_said_before_any_method_is_built(benchmark: Benchm
         evaluate_tiny(benchmark, tmp_path / "out", methods)
     assert built == []
     assert not (tmp_path / "out").exists()
+
+
+def test_all_folders_of_other_settings_are_named_before_any_method_is_built(
+    benchmark: Benchmark, tmp_path: Path
+) -> None:
+    def rows(fingerprint: str) -> dict[str, MethodSpec]:
+        return {name: MethodSpec(spec.build, spec.references, fingerprint) for name, spec in tint_rows().items()}
+
+    def never() -> Tint:
+        raise AssertionError("a model was loaded")
+
+    evaluate_tiny(benchmark, tmp_path, rows("before"), stage="generate")
+    new = {"new": MethodSpec(build=never)} | rows("after")
+    with pytest.raises(GenerationError) as caught:
+        evaluate_tiny(benchmark, tmp_path, new)
+    first, second, remedy = str(caught.value).splitlines()
+    for line, name in ((first, "colorflow"), (second, "colorflow_wrong_references")):
+        assert line.startswith(f"{tmp_path / 'predictions' / name / 'gray'}: holds pages made with other settings")
+        assert "(fingerprint differ: ['before'], now ['after'])" in line
+    assert remedy == "choose another output or remove what is named above"
 
 
 def test_wrong_requests(benchmark: Benchmark, tmp_path: Path) -> None:
