@@ -69,11 +69,11 @@ def main(cfg: DictConfig) -> None:
             raise config.ConfigError("weights: this method takes none; tables take trainings.runs.NAME.export=DIR")
         config.check_folders(cfg)
         study = config.build(cfg.study)
-        if study:
-            study.run(Path(cfg.output))
-            return
         with join_ranks(find_place()) as ranks:
-            run(cfg, Path(cfg.output), Work(ranks, cfg.batch_size))
+            if not study:
+                run(cfg, Path(cfg.output), Work(ranks, cfg.batch_size))
+            elif ranks.first:  # seconds to minutes: the others wait
+                study.run(Path(cfg.output))
 
 
 if __name__ == "__main__":

@@ -236,7 +236,7 @@ class Colorizer(Protocol):
 
 @runtime_checkable
 class BatchColorizer(Colorizer, Protocol):
-    """A method that colours several pages in one pass; a page's result does not depend on the others."""
+    """A method that colours several pages in one pass; up to rounding a page's result does not depend on the others."""
 
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]

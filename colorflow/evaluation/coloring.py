@@ -42,12 +42,6 @@ class ColoringJob:
         """For messages, and in names that processes meet under."""
         return f"{self.row} ({self.style})"
 
-    def settings(self) -> dict[str, Any]:
-        """What the pages hang on, with the method's fingerprint."""
-        benchmark = {"benchmark": self.benchmark.name, "benchmark_sha256": self.benchmark.digest}
-        options = {"style": self.style, "references": self.references, "base_seed": self.base_seed}
-        return {"method": self.row, **benchmark, **options}
-
     def one(self, page: BenchmarkPage) -> Colored:
         """Colour a page."""
         image, pool = self._inputs(page)

@@ -3,8 +3,8 @@
 ``<output>/<row name>/<style>/{<chapter>/NNN.png, manifest.jsonl, generation.json}``. A page is kept
 where its PNG has the digest that the manifest tells, so that a run killed at any moment goes on
 where it stopped and loses only the pages that were in the making. ``generation.json`` says what the pages
-were made with; a folder made with anything else is not continued. How many processes share the pages, and how
-many pages are computed at once, changes no page; a stopped run goes on with other numbers.
+were made with; a folder made with anything else is not continued. How many processes share the pages
+changes no page, and how many are computed at once only by rounding; a stopped run goes on with other numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
 from colorflow.evaluation.coloring import Colored, ColoringJob
-from colorflow.evaluation.generation_folder import GenerationError, finish, resume
+from colorflow.evaluation.generation_folder import GenerationError, finish, page_settings, resume
 from colorflow.evaluation.page_writer import PageWriter
 from colorflow.schema import BatchColorizer, Colorizer
 from colorflow.utils.failures import allowed_failures
@@ -152,14 +152,14 @@ def _due(job: ColoringJob, folder: Path, fingerprint: str, ranks: Ranks) -> list
     """The pages that are not there, the same for all processes."""
     job.benchmark.check_style(job.style)
     job.benchmark.check_references(job.references)
-    settings = job.settings() | {"fingerprint": fingerprint}
+    settings = page_settings(job.benchmark, job.row, job.style, job.references, job.base_seed, fingerprint)
     ranks.agree(f"settings of {job.name}", settings)
     due = ranks.share(f"due {job.name}", lambda: [page.index for page in resume(folder, settings, job.benchmark)])
     return [job.benchmark.pages[index] for index in due]
 
 
 def _batches(pages: Sequence[BenchmarkPage], benchmark: Benchmark, size: int) -> list[list[BenchmarkPage]]:
-    """Neighbours of one chapter; who goes with whom depends on the benchmark alone."""
+    """Neighbours of one chapter; who goes with whom depends on the benchmark and on what a stop has left to do."""
     if size < 1:
         raise GenerationError(f"batch_size: expected at least 1, got {size}")
     places = {(chapter.name, name): place for chapter in benchmark.chapters for place, name in enumerate(chapter.pages)}

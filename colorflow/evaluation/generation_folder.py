@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from colorflow.baselines.predictions import PredictionsFolder
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage
+from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
 from colorflow.utils.files import write_json_atomic
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.log import get_logger
@@ -32,6 +32,32 @@ class GenerationError(RuntimeError):
     """Generation that cannot start or go on; the message says what to do."""
 
 
+def page_settings(
+    benchmark: Benchmark, row: str, style: str, references: References, base_seed: int, fingerprint: str
+) -> Record:
+    """What the pages of a row hang on; arguments as for ``generate``."""
+    return {
+        "method": row,
+        "benchmark": benchmark.name,
+        "benchmark_sha256": benchmark.digest,
+        "style": style,
+        "references": references,
+        "base_seed": base_seed,
+        "fingerprint": fingerprint,
+    }
+
+
+def check_settings(expected: Mapping[Path, Record]) -> None:
+    """Check that folders hold pages of these settings, or none.
+
+    Raises:
+        GenerationError: Naming all that do not.
+    """
+    problems = [text for folder, settings in expected.items() if (text := _difference(folder, settings)) is not None]
+    if problems:
+        raise GenerationError("\n".join([*problems, "choose another output or remove what is named above"]))
+
+
 def read_manifest(folder: Path) -> dict[Key, Record]:
     """Read the last record of each (chapter, page); empty where there is no manifest."""
     records = SharedLines(folder / MANIFEST).read()
@@ -47,7 +73,7 @@ def resume(folder: Path, settings: Record, benchmark: Benchmark) -> list[Benchma
     Raises:
         GenerationError: For a folder that was made with other settings.
     """
-    _check_settings(folder, settings)
+    check_settings({folder: settings})
     for torn in folder.glob("*/.*.png"):  # what a kill left of `atomic_path`
         torn.unlink()
     write_json_atomic(settings, folder / GENERATION)
@@ -104,18 +130,16 @@ def _listed(folder: Path) -> set[str]:
     return {f"{chapter}/{page}" for chapter, page in PredictionsFolder(folder.parent, folder.name).pages}
 
 
-def _check_settings(folder: Path, settings: Record) -> None:
+def _difference(folder: Path, settings: Record) -> str | None:
     path = folder / GENERATION
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         if different := [key for key in settings if before.get(key) != settings[key]]:
-            raise GenerationError(
-                f"{folder}: holds pages made with other settings ({', '.join(different)} differ: "
-                f"{[before.get(key) for key in different]}, now {[settings[key] for key in different]}); "
-                "choose another output or remove that folder"
-            )
+            was, now = ([made.get(key) for key in different] for made in (before, settings))
+            return f"{folder}: holds pages made with other settings ({', '.join(different)} differ: {was}, now {now})"
     elif folder.is_dir() and any(folder.iterdir()):
-        raise GenerationError(f"{folder}: holds files without {GENERATION}; choose another output or remove them")
+        return f"{folder}: holds files without {GENERATION}"
+    return None
 
 
 def _is_whole(folder: Path, record: Record) -> bool:

@@ -80,7 +80,8 @@ def _cells(
 ) -> list[StripCell]:
     of_style = {method: folder for (method, other), folder in folders.items() if other == style}
     rows = [row for row in results["pages"] if (row["style"], row["chapter"], row["page"]) == (style, *_key(page))]
-    return page_cells(benchmark, page, of_style, {row["method"]: row["psnr"] for row in rows}, style)
+    scores = {row["method"]: row["psnr"] for row in rows if "psnr" in row}
+    return page_cells(benchmark, page, of_style, scores, style)
 
 
 def _strips(

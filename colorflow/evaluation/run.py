@@ -16,7 +16,9 @@ from colorflow.baselines import GrayCopy, PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark, References, read_benchmark
 from colorflow.evaluation.beside_paper import beside_grids
 from colorflow.evaluation.generate import generate
+from colorflow.evaluation.generation_folder import check_settings, page_settings
 from colorflow.evaluation.grids import print_grid
+from colorflow.evaluation.output_lock import locked
 from colorflow.evaluation.paper import TABLES
 from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.report import write_report
@@ -83,7 +85,7 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class Work:
-    """How the work is done, which changes no number.
+    """How the work is done, which changes no number but by the rounding of pages that are computed together.
 
     Attributes:
         ranks: The processes that share it. Given, never found in the environment: after a training of several processes
@@ -154,12 +156,13 @@ def evaluate(
     draws, folder = bootstrap or Bootstrap(), Path(report.folder or output)
     run = work.ranks.agree("protocol", describe_run(protocol, benchmark, draws.describe(), suite, report.table))
     results: Results = {"protocol": run, "rows": [], "pages": []}
-    _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress, work)
-    if stage in ("all", "score"):
-        scores = _score(specs, folders, benchmark, protocol, suite, output, max_failures, progress, work.ranks)
-        results = _tabulate(specs, scores, run, draws, folder) if work.ranks.first else results
-    if stage in ("all", "report") and work.ranks.first:
-        results = _report(benchmark, folders, folder)
+    with locked(output, work.ranks.first):
+        _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress, work)
+        if stage in ("all", "score"):
+            scores = _score(specs, folders, benchmark, protocol, suite, output, max_failures, progress, work.ranks)
+            results = _tabulate(specs, scores, run, draws, folder) if work.ranks.first else results
+        if stage in ("all", "report") and work.ranks.first:
+            results = _report(benchmark, folders, folder)
     if results["rows"] and progress:
         _print(results)
     return results
@@ -223,10 +226,17 @@ def _generate(
     progress: bool,
     work: Work,
 ) -> None:
-    """Colour what the stage asks for; ``score`` alone still copies the gray pages, which needs no model."""
-    for name, spec in specs.items():
-        if spec.build is None or not (stage in ("all", "generate") or (stage == "score" and name == GRAY_COPY)):
-            continue
+    """Colour what the stage asks for, after a look at all folders."""
+
+    def settings(name: str, style: str) -> dict[str, Any]:
+        return page_settings(benchmark, name, style, specs[name].references, base_seed, specs[name].fingerprint)
+
+    due = {name: spec for name, spec in specs.items() if _is_generated(name, spec, stage)}
+    if work.ranks.first:  # all that differ at once, before the first page
+        keys = [(name, style) for name in due for style in styles]
+        check_settings({output / "predictions" / name / style: settings(name, style) for name, style in keys})
+    for name, spec in due.items():
+        assert spec.build is not None
         method = spec.build()
         for style in styles:
             report = generate(
@@ -244,6 +254,11 @@ def _generate(
                 ranks=work.ranks,
             )
             logger.info("%s (%s): %d pages coloured, %d kept", name, style, report.written, report.reused)
+
+
+def _is_generated(name: str, spec: MethodSpec, stage: Stage) -> bool:
+    """Whether the stage colours a row; ``score`` alone still copies the gray pages, which needs no model."""
+    return spec.build is not None and (stage in ("all", "generate") or (stage == "score" and name == GRAY_COPY))
 
 
 def _score(

@@ -19,7 +19,7 @@ EXTREME_PAGES = 4
 """Best and worst pages of each method, by each of ``RANKING_METRICS``."""
 
 RANKING_METRICS = PIXEL_METRICS
-"""What the reader can choose worst and best by; every benchmark has them, as they need no network."""
+"""What the reader can choose worst and best by, where it was measured."""
 
 
 def shown_pages(
@@ -58,7 +58,7 @@ def even_pages(benchmark: Benchmark) -> list[BenchmarkPage]:
 def _extremes(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Pages at both ends of each metric; none is both where there are few."""
     count = min(EXTREME_PAGES, len(rows) // 2)
-    for metric in RANKING_METRICS:
+    for metric in (name for name in RANKING_METRICS if all(name in row for row in rows)):
         ranked = sorted(rows, key=lambda row: row[metric], reverse=not HIGHER_IS_BETTER[metric])
         yield from ((f"worst:{metric}", row) for row in ranked[:count])
         yield from ((f"best:{metric}", row) for row in ranked[len(ranked) - count :])

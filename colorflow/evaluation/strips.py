@@ -28,7 +28,7 @@ def page_cells(
         benchmark: Where input, references and truth are.
         page: The page.
         folders: Predictions by row name, in column order.
-        scores: PSNR of the page by row name, for the notes.
+        scores: PSNR of the page by row name, for the notes; a row without it gets none.
         style: Which input.
     """
     truth = benchmark.target(page)

@@ -229,7 +229,7 @@ def margins(results: Results) -> list[str]:
         gains = []
         for metric, rival, what in _MARGINS if method != GRAY_COPY else ():
             other = rows.get((rival.format(method), style))
-            if other is not None:
+            if other is not None and metric in metrics and metric in other:
                 unit = " dB" if metric == "psnr" else ""
                 gains.append(f"{COLUMNS[metric].label} {metrics[metric] - other[metric]:+.2f}{unit} over {what}")
         if gains:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from torch.distributed import Store
 
+from colorflow.utils.patient_store import PatientStore
 from colorflow.utils.watch import FAILED, Watch, left_key
 
 T = TypeVar("T")
@@ -94,14 +95,14 @@ class JoinedRanks(Ranks):
         rank: Number of this process.
         world: Number of processes.
         interval: Seconds between two signs of life.
-        patience: As many intervals without a sign are a dead process.
+        patience: As many intervals without a sign are a dead process, or without an answer a dead store.
     """
 
     def __init__(self, store: Store, rank: int, world: int, interval: float = 2.0, patience: int = 60) -> None:
         self.rank, self.world = rank, world
-        self._store = store
+        self._store = PatientStore(store, interval, patience)
         self._calls = 0
-        self._watch = Watch(store, rank, world, interval, patience)
+        self._watch = Watch(self._store, rank, world, interval, patience)
         self._watch.start()
 
     def check(self) -> None:
@@ -112,7 +113,7 @@ class JoinedRanks(Ranks):
     def counter(self, name: str) -> Callable[[], int]:
         """A count from zero that all processes share: each call adds one and returns the new value."""
         key = self._key(name)
-        return lambda: int(self._ask(lambda: self._store.add(key, 1)))
+        return lambda: self._ask(lambda: self._store.add(key, 1))
 
     def gather(self, name: str, value: Any = None) -> list[Any]:
         """Wait, for hours if need be, until every process is here; the values of all, by rank."""
@@ -145,6 +146,8 @@ class JoinedRanks(Ranks):
             self._store.set(left_key(self.rank), "")
         except RuntimeError:  # the store is gone, and who held it has said why
             self._watch.stop()
+        finally:
+            self._store.close()
 
     def _key(self, name: str) -> str:
         """A key that no earlier call has used."""

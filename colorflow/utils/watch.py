@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from torch.distributed import Store
+from colorflow.utils.patient_store import PatientStore
 
 FAILED = "failed"
 """Key of the message of the process that failed first."""
@@ -35,7 +35,7 @@ class Watch:
         trouble: Why this process should end; None where it should not.
     """
 
-    def __init__(self, store: Store, rank: int, world: int, interval: float, patience: int) -> None:
+    def __init__(self, store: PatientStore, rank: int, world: int, interval: float, patience: int) -> None:
         self.trouble: str | None = None
         self._store, self._rank, self._world = store, rank, world
         self._interval, self._patience = interval, patience
@@ -49,7 +49,7 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; the store is not used after it, unless it stopped answering in the middle of a question."""
+        """End; the store is not used after it."""
         self._end.set()
         self._thread.join(_END)
 
@@ -66,7 +66,10 @@ class Watch:
             try:
                 self._beat()
             except RuntimeError as error:
-                self.trouble = f"process 0 of {self._world} cannot be reached and has probably ended ({error})"
+                self.trouble = (
+                    f"process 0 of {self._world} cannot be reached and has probably ended or been stopped ({error}); "
+                    "what is done is kept, run the same command again"
+                )
             if self._end.wait(self._interval):
                 return
 

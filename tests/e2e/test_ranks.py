@@ -68,6 +68,15 @@ def test_a_mistake_ends_all_processes_in_words(asked, tmp_path):
     assert "expected a style of gray, got 'ink'" in done.stderr
 
 
+def test_a_retrieval_study_is_made_once(tmp_path):
+    small = [f"study.toon.{item}" for item in ("characters=4", "images=3", "min_side=16", "spec.size=[96,144]")]
+    given = ["experiment=figure9", "retrieval=hog", f"output={tmp_path / 'out'}", *small]
+    done = torchrun(2, str(ROOT / "evaluate.py"), *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("| encoder | queries |") == 1
+    assert (tmp_path / "out" / "figure9.png").is_file()
+
+
 # Tasks of srun, which nobody watches over.
 
 
@@ -117,7 +126,7 @@ def test_tasks_of_srun_meet_work_and_end(benchmark, tmp_path, whole):
     ("before", "killed", "seed", "after", "message"),
     [
         (2, 1, 6, 4, "process 1 of 2 gave no sign of life for 10 s and has probably been killed"),
-        (2, 0, 2, 3, "process 0 of 2 cannot be reached and has probably ended"),
+        (2, 0, 2, 3, "process 0 of 2 cannot be reached and has probably ended or been stopped"),
     ],
 )
 def test_a_killed_process_ends_the_others_and_any_number_goes_on(
@@ -135,6 +144,35 @@ def test_a_killed_process_ends_the_others_and_any_number_goes_on(
     assert_same(results(tmp_path / "out"), whole)
     for page, time in times.items():
         assert (tmp_path / "out/predictions/tint/gray" / f"{page}.png").stat().st_mtime_ns == time, "made twice"
+
+
+MEET_AND_STOP = """
+import os, signal, time
+from colorflow.utils.launch import find_place, join_ranks
+with join_ranks(find_place(), interval=0.1, patience=50) as ranks:
+    ranks.gather("here")
+    if ranks.first:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    while {works}:
+        ranks.check()
+        time.sleep(0.1)
+    ranks.gather("never complete")
+"""
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_stopped_process_that_holds_the_store_ends_the_others(works):
+    """As a node without power: its connections stay, nobody answers."""
+    stopped, other = start_ranks(2, ["-c", MEET_AND_STOP.format(works=works)], ROOT)
+    try:
+        _, said = other.communicate(timeout=WAIT)
+    finally:
+        for process in (stopped, other):
+            process.kill()
+            process.communicate()
+    assert other.returncode == 1
+    assert "RankError: process" in said
+    assert "the store gave no answer for 5 s" in said
 
 
 def test_a_full_disk_in_one_process_ends_all_and_keeps_what_is_there(benchmark, tmp_path, whole):

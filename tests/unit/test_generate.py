@@ -84,6 +84,7 @@ def test_a_page_without_record_a_changed_page_and_a_torn_manifest_are_redone(
     (folder / "manifest.jsonl").write_text("".join(lines[:3]) + lines[3][:20])
     (folder / "a" / "001.png").write_bytes(b"torn")
     (folder / "a" / "002.png").unlink()
+    (folder / "a" / ".002.123-abc.png").write_bytes(b"half a page")  # of a kill
     method = Tint()
     report = generate(method, benchmark, tmp_path, **QUIET)
     assert [seed for seed, _ in method.calls] == [1, 2, 3, 4]

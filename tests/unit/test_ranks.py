@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -107,8 +109,8 @@ def test_a_process_without_a_sign_of_life_ends_the_others(silent: int) -> None:
     """It came and is there no more: killed, or its machine gone."""
     store = HashStore()
     store.set(f"beat/{silent}", "7")
-    ranks = JoinedRanks(store, 1 - silent, 2, interval=0.01, patience=5)
-    with pytest.raises(RankError, match=f"process {silent} of 2 gave no sign of life for 0.05 s"):
+    ranks = JoinedRanks(store, 1 - silent, 2, interval=0.01, patience=100)
+    with pytest.raises(RankError, match=f"process {silent} of 2 gave no sign of life for 1 s"):
         ranks.gather("never complete")
     ranks.leave()
 
@@ -116,10 +118,41 @@ def test_a_process_without_a_sign_of_life_ends_the_others(silent: int) -> None:
 def test_a_process_that_has_left_is_not_silent() -> None:
     store = HashStore()
     store.set("left/1", "")
-    ranks = JoinedRanks(store, 0, 2, interval=0.01, patience=3)
-    time.sleep(0.2)
+    ranks = JoinedRanks(store, 0, 2, interval=0.01, patience=50)
+    time.sleep(1.5)
     ranks.check()
     ranks.leave()
+
+
+class _Stopped:
+    """A store whose holder stops: calls do not return, as those of TCPStore."""
+
+    def __init__(self) -> None:
+        self.store, self.answers = HashStore(), threading.Event()
+        self.answers.set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.answers.wait()
+        return getattr(self.store, name)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_store_that_does_not_answer_ends_those_that_wait_and_those_that_work(waits: bool) -> None:
+    store = _Stopped()
+    ranks = JoinedRanks(cast(Any, store), 0, 2, interval=0.01, patience=100)
+    store.answers.clear()
+
+    def work() -> None:
+        while not waits:
+            ranks.check()
+            time.sleep(0.01)
+        ranks.gather("never complete")
+
+    with pytest.raises(RankError, match="the store gave no answer for 1 s"):
+        work()
+    ranks.fail(ValueError("does not hang"))
+    ranks.leave()
+    store.answers.set()  # the thread may end
 
 
 def test_the_place_that_torchrun_tells() -> None:

@@ -14,8 +14,10 @@ from tiny_benchmark import SIZE, Tint, evaluate_tiny, page_scores, scored_pages,
 
 from colorflow.baselines import PredictionsError
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.generate import GenerationError
 from colorflow.evaluation.results import Bootstrap, ResultsError, find_row, read_results, write_results
 from colorflow.evaluation.run import EvaluationError, MethodSpec
+from colorflow.evaluation.suite import MetricSettings
 from colorflow.evaluation.tables import markdown_table
 from colorflow.metrics import PIXEL_METRICS
 from colorflow.utils import strips
@@ -114,6 +116,18 @@ def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark
     assert read_results(tmp_path / "out" / "results.json") == results
 
 
+@pytest.mark.parametrize("names", [("psnr", "fid"), ("psnr",), ("ssim", "lpips"), ("fid",)])
+def test_some_metrics_without_others_are_reported(names: tuple[str, ...], benchmark: Benchmark, tmp_path: Path) -> None:
+    rows = tint_rows() | {"colorflow_icp": MethodSpec(build=lambda: Tint(9))}  # every margin has its rival
+    settings = MetricSettings(names, random_weights=True)
+    results = evaluate_tiny(benchmark, tmp_path / "out", rows, metrics=settings, progress=True)
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == FILES
+    assert [set(row["metrics"]) for row in results["rows"]] == [set(names)] * 4
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert ("dB</span>" in page) == ("best:psnr:colorflow" in page) == ("psnr" in names)
+    assert ("best:ssim:colorflow" in page) == ("ssim" in names)
+
+
 def test_stages_alone_equal_all_at_once_and_only_generate_builds(benchmark: Benchmark, tmp_path: Path) -> None:
     def never() -> Tint:
         raise AssertionError("a model was loaded")
@@ -168,6 +182,26 @@ def test_what_scoring_lacks_is_said_before_any_method_is_built(benchmark: Benchm
         evaluate_tiny(benchmark, tmp_path / "out", methods)
     assert built == []
     assert not (tmp_path / "out").exists()
+
+
+def test_all_folders_of_other_settings_are_named_before_any_method_is_built(
+    benchmark: Benchmark, tmp_path: Path
+) -> None:
+    def rows(fingerprint: str) -> dict[str, MethodSpec]:
+        return {name: MethodSpec(spec.build, spec.references, fingerprint) for name, spec in tint_rows().items()}
+
+    def never() -> Tint:
+        raise AssertionError("a model was loaded")
+
+    evaluate_tiny(benchmark, tmp_path, rows("before"), stage="generate")
+    new = {"new": MethodSpec(build=never)} | rows("after")
+    with pytest.raises(GenerationError) as caught:
+        evaluate_tiny(benchmark, tmp_path, new)
+    first, second, remedy = str(caught.value).splitlines()
+    for line, name in ((first, "colorflow"), (second, "colorflow_wrong_references")):
+        assert line.startswith(f"{tmp_path / 'predictions' / name / 'gray'}: holds pages made with other settings")
+        assert "(fingerprint differ: ['before'], now ['after'])" in line
+    assert remedy == "choose another output or remove what is named above"
 
 
 def test_wrong_requests(benchmark: Benchmark, tmp_path: Path) -> None:

@@ -180,6 +180,7 @@ def test_the_study_writes_what_it_found(tmp_path, capsys):
         ("hog-64", "colour", 12),
         ("hog-64", "gray", 12),
     ]
+    assert results["protocol"]["map"]["perplexity"] == 11 / 3  # as few pictures allow no more
     for row in results["rows"]:
         assert row["top1_interval"][0] <= row["top1"] <= row["top1_interval"][1]
         assert sum(one["top1"] for one in row["characters"].values()) == round(12 * row["top1"])

@@ -10,6 +10,11 @@ PERPLEXITY = 10.0
 """Neighbours that a picture tries to keep: about as many as a character has pictures (our choice)."""
 
 
+def map_perplexity(count: int) -> float:
+    """``PERPLEXITY``, or what as few as ``count`` pictures allow."""
+    return min(PERPLEXITY, (count - 1) / 3)
+
+
 def embedding_map(embeddings: Tensor, seed: int) -> NDArray[np.float64]:
     """Lay embeddings out on a plane.
 
@@ -22,8 +27,7 @@ def embedding_map(embeddings: Tensor, seed: int) -> NDArray[np.float64]:
     """
     from sklearn.manifold import TSNE  # half a second to import: only where it is used
 
-    perplexity = min(PERPLEXITY, (len(embeddings) - 1) / 3)
-    tsne = TSNE(perplexity=perplexity, metric="cosine", init="pca", random_state=seed)
+    tsne = TSNE(perplexity=map_perplexity(len(embeddings)), metric="cosine", init="pca", random_state=seed)
     places = tsne.fit_transform(embeddings.double().numpy()).astype(np.float64)
     low, high = places.min(0), places.max(0)
     return np.asarray((places - low) / np.maximum(high - low, 1e-12))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from colorflow.evaluation.retrieval_study.accuracy import Accuracy, retrieval_accuracy, wilson_interval
-from colorflow.evaluation.retrieval_study.embedding_map import PERPLEXITY, embedding_map
+from colorflow.evaluation.retrieval_study.embedding_map import embedding_map, map_perplexity
 from colorflow.evaluation.retrieval_study.figure import Panel, draw_figure
 from colorflow.evaluation.retrieval_study.pictures import (
     CharacterFolder,
@@ -69,7 +69,8 @@ class RetrievalStudy:
             found, pair = self._compare(encoder, one.random_weights, pictures)
             rows += found
             panels.append(pair)
-        results = {"protocol": self._protocol(describe_pictures(source, pictures)), "rows": rows, "paper": PAPER}
+        protocol = self._protocol(describe_pictures(source, pictures), len(pictures))
+        results = {"protocol": protocol, "rows": rows, "paper": PAPER}
         write_json_atomic(results, output / "results.json")
         save_png(draw_figure(panels), output / FIGURE)
         table = markdown_table(results)
@@ -95,12 +96,12 @@ class RetrievalStudy:
             panels.append(Panel(heading, embedding_map(embeddings, self.seed), tuple(images), accuracy))
         return rows, (panels[0], panels[1])
 
-    def _protocol(self, pictures: Row) -> Row:
+    def _protocol(self, pictures: Row, count: int) -> Row:
         return {
             "pictures": pictures,
             "similarity": "cosine; candidates are the pictures in colour but those of the query's own page",
             "intervals": "Wilson score, 95 %, queries taken as independent",
-            "map": {"method": "t-SNE, cosine", "perplexity": PERPLEXITY, "seed": self.seed},
+            "map": {"method": "t-SNE, cosine", "perplexity": map_perplexity(count), "seed": self.seed},
             "versions": {name: version(name) for name in ("torch", "open_clip_torch", "scikit-learn", "scikit-image")},
         }
 
