@@ -227,7 +227,11 @@ MISTAKES = {
     ),
     "no such dtype": (train, [*TOON, "weights=random", "model.gradient_checkpointing=[vae]"], "['guider', 'unet']"),
     "nothing given": (evaluate, [], "missing benchmark.root, output, weights: set benchmark.root=... output=..."),
-    "no predictions": (evaluate, ["method=predictions", "benchmark.root=x", "output=x"], "missing predictions: set"),
+    "no predictions": (
+        evaluate,
+        ["method=predictions", "benchmark.root={tmp}", "output=x"],
+        "missing predictions: set",
+    ),
     "no export": (evaluate, ["weights={tmp}", "benchmark.root={tmp}", "output=x"], "expected an export folder"),
     "no benchmark": (evaluate, ["method=gray_copy", "benchmark.root={tmp}/none", "output={tmp}/out"], "{tmp}/none"),
     "no such stage": (
