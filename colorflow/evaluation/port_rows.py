@@ -1,4 +1,8 @@
-"""Rows of other systems that are ported (``colorflow.baselines``), from their official weight files."""
+"""Rows of ported systems that look at no references, from their official weight files.
+
+Files are loaded at once, so that a wrong one is told before anything is coloured, and brought to their device when the
+first page is due.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,8 @@ from dataclasses import asdict
 
 from colorflow.baselines.acdo import Acdo, AcdoSettings
 from colorflow.baselines.mcv2 import McV2, McV2Settings
-from colorflow.baselines.weights import weights_file
 from colorflow.evaluation.run import MethodSpec
-from colorflow.utils.hashing import digest_file, digest_json
+from colorflow.utils.hashing import digest_json
 
 
 def mcv2_rows(
@@ -20,7 +23,7 @@ def mcv2_rows(
     device: str = "auto",
     name: str = "mcv2",
 ) -> Mapping[str, MethodSpec]:
-    """The row of MC-v2; its networks are loaded when the first page is due.
+    """The row of MC-v2.
 
     Args:
         weights: The generator's file.
@@ -31,18 +34,10 @@ def mcv2_rows(
         name: Row name.
 
     Raises:
-        CheckpointError: For a missing file.
+        CheckpointError: For files that are missing, damaged, or not exactly these networks.
         ValueError: For an option that cannot be.
     """
-    settings = McV2Settings(size, sigma)
-    files = {"method.weights": weights} | ({} if denoiser is None else {"method.denoiser": denoiser})
-    return {
-        name: MethodSpec(
-            lambda: McV2.from_weights(weights, denoiser, device, settings, name),
-            "none",
-            _fingerprint("mcv2", files, asdict(settings)),
-        )
-    }
+    return {name: _spec(McV2.from_weights(weights, denoiser, "cpu", McV2Settings(size, sigma), name), device)}
 
 
 def acdo_rows(
@@ -52,7 +47,7 @@ def acdo_rows(
     device: str = "auto",
     name: str = "acdo",
 ) -> Mapping[str, MethodSpec]:
-    """The row of ACDO; its network is loaded when the first page is due.
+    """The row of ACDO.
 
     Args:
         weights: A file of fastai's ``Learner.save``, or of its weights alone.
@@ -62,20 +57,12 @@ def acdo_rows(
         name: Row name.
 
     Raises:
-        CheckpointError: For a missing file.
+        CheckpointError: For a file that is missing, damaged, or not exactly this network.
         ValueError: For an option that cannot be.
     """
-    settings = AcdoSettings(render_factor, finish)
-    return {
-        name: MethodSpec(
-            lambda: Acdo.from_weights(weights, device, settings, name),
-            "none",
-            _fingerprint("acdo", {"method.weights": weights}, asdict(settings)),
-        )
-    }
+    return {name: _spec(Acdo.from_weights(weights, "cpu", AcdoSettings(render_factor, finish), name), device)}
 
 
-def _fingerprint(method: str, files: Mapping[str, str], settings: Mapping[str, object]) -> str:
-    """Digest of the method, the digests of its files by config key, and its options."""
-    digests = {key: digest_file(weights_file(file, key, f"{method}'s weights")) for key, file in files.items()}
-    return digest_json([method, digests, dict(settings)])
+def _spec(method: McV2 | Acdo, device: str) -> MethodSpec:
+    fingerprint = digest_json([type(method).__name__, method.digests, asdict(method.settings)])
+    return MethodSpec(lambda: method.to(device), "none", fingerprint)

@@ -2,7 +2,7 @@
 
 Tolerances are those stated beside the fixtures: 2e-3 on the network's output, one level on its picture. A finish is
 compared pixel by pixel where the prediction is the same, and there it is exact; a level of the prediction is worth up
-to two of the result (33292 / 2^14).
+to three of the result (33292 / 2^14, rounded).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_finishes(path, finish):
         assert same.mean() > 0.98
         difference = away(result, expected)
         assert difference[same].max() == 0
-        assert difference.max() <= 2
+        assert difference.max() <= 3
         assert result.info[NATIVE_SIZE] == (side_of(path), side_of(path))
 
 

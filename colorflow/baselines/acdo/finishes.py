@@ -7,6 +7,7 @@ mixes it with a softened page.
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 _HALF = 1 << 13
 _CHROMA_ZERO = 128 << 14
@@ -78,7 +79,6 @@ def _divide(value: np.ndarray) -> np.ndarray:
 
 def _blur(page: np.ndarray) -> np.ndarray:
     padded = np.pad(page.astype(np.int64), ((2, 2), (2, 2), (0, 0)), mode="reflect")
-    height, width = page.shape[:2]
-    rows = sum(int(weight) * padded[:, place : place + width] for place, weight in enumerate(_BLUR))
-    summed = sum(int(weight) * rows[place : place + height] for place, weight in enumerate(_BLUR))
+    rows = sliding_window_view(padded, len(_BLUR), axis=1) @ _BLUR
+    summed = sliding_window_view(rows, len(_BLUR), axis=0) @ _BLUR
     return np.asarray(summed + (1 << 15) >> 16)

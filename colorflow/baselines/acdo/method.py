@@ -77,8 +77,13 @@ class Acdo:
             CheckpointError: For a file that is missing, damaged, or not exactly this network.
         """
         file = weights_file(weights, "method.weights", UNET)
-        network = load_network(AcdoUNet, file, read_learner(file), UNET).to(find_device(device))
-        return cls(network, settings or AcdoSettings(), {"unet": digest_file(file)}, name)
+        network = load_network(AcdoUNet, file, read_learner(file), UNET)
+        return cls(network, settings or AcdoSettings(), {"unet": digest_file(file)}, name).to(device)
+
+    def to(self, device: str) -> Acdo:
+        """Move the network; ``auto`` takes the GPU where there is one."""
+        self.network.to(find_device(device))
+        return self
 
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
         """Colour a page.

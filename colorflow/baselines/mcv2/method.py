@@ -83,15 +83,21 @@ class McV2:
         Raises:
             CheckpointError: For files that are missing, damaged, or not exactly these networks.
         """
-        place, settings = find_device(device), settings or McV2Settings()
         file = weights_file(weights, "method.weights", GENERATOR)
-        generator = load_network(Generator, file, read_tensors(file), GENERATOR).to(place)
-        digests = {"generator": digest_file(file)}
-        if denoiser is None:
-            return cls(generator, None, settings, digests, name)
-        file = weights_file(denoiser, "method.denoiser", DENOISER)
-        cleaner = load_network(Denoiser, file, read_tensors(file), DENOISER).to(place)
-        return cls(generator, cleaner, settings, {**digests, "denoiser": digest_file(file)}, name)
+        generator = load_network(Generator, file, read_tensors(file), GENERATOR)
+        cleaner, digests = None, {"generator": digest_file(file)}
+        if denoiser is not None:
+            file = weights_file(denoiser, "method.denoiser", DENOISER)
+            cleaner = load_network(Denoiser, file, read_tensors(file), DENOISER)
+            digests["denoiser"] = digest_file(file)
+        return cls(generator, cleaner, settings or McV2Settings(), digests, name).to(device)
+
+    def to(self, device: str) -> McV2:
+        """Move the networks; ``auto`` takes the GPU where there is one."""
+        for network in (self.generator, self.denoiser):
+            if network is not None:
+                network.to(find_device(device))
+        return self
 
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
         """Colour a page, as `paint` without hints."""
