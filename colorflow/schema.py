@@ -23,6 +23,10 @@ RANKS = 3
 """Reference patches kept for each query patch (paper section 3.1: top 3)."""
 
 
+NATIVE_SIZE = "native_size"
+"""Key of an image's ``info``: (width, height) that a method computed it at, where it then resized it."""
+
+
 @dataclass(frozen=True)
 class Page:
     """One colour page on disk; ``id`` is ``<chapter>/<file stem>``."""
@@ -174,7 +178,7 @@ class PageRecord:
         page: File stem of the target.
         seed: Seed the page was generated with.
         seconds: Wall-clock seconds of the colorize call.
-        size: Native output size (width, height).
+        size: Native output size (width, height): of the picture, or what its method says by `NATIVE_SIZE`.
         sha256: Digest of the written PNG's bytes.
     """
 

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
-from colorflow.schema import BatchColorizer, Colorizer, PageRecord, ReferencePool
+from colorflow.schema import NATIVE_SIZE, BatchColorizer, Colorizer, PageRecord, ReferencePool
 from colorflow.utils.images import to_rgb
 from colorflow.utils.log import get_logger
 
@@ -19,11 +19,12 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Colored:
-    """A page, its result and the seconds it took."""
+    """A page, its result, the seconds it took and the size it was computed at."""
 
     page: BenchmarkPage
     image: Image.Image
     seconds: float
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ColoringJob:
         """Of a page that is not written yet: without digest."""
         page, seconds = colored.page, round(colored.seconds, 4)
         return PageRecord(
-            self.row, self.style, page.chapter, page.name, self._seed(page), seconds, colored.image.size, sha256=""
+            self.row, self.style, page.chapter, page.name, self._seed(page), seconds, colored.size, sha256=""
         )
 
     def _together(self, pages: Sequence[BenchmarkPage]) -> list[Colored]:
@@ -83,4 +84,4 @@ class ColoringJob:
 def _checked(page: BenchmarkPage, result: Any, seconds: float) -> Colored:
     if not isinstance(result, Image.Image):
         raise TypeError(f"colorize: expected a PIL image, got {type(result).__name__}")
-    return Colored(page, to_rgb(result), seconds)
+    return Colored(page, to_rgb(result), seconds, result.info.get(NATIVE_SIZE, result.size))

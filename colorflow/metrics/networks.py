@@ -7,14 +7,15 @@ not depend on which pages came with it. What its last bits may depend on is its 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+
+from colorflow.utils.precision import full_precision
 
 _THUMBNAIL = 12
 
@@ -68,7 +69,7 @@ class PageNetwork:
         for place, page in zip(range(len(prepared)) if places is None else places, prepared, strict=True):
             batches.setdefault(place // self.batch_size, {})[place % self.batch_size] = page
         answers = []
-        with _full_precision():
+        with full_precision():
             for batch in batches.values():
                 filler = next(iter(batch.values()))
                 filled = torch.stack([batch.get(slot, filler) for slot in range(self.batch_size)])
@@ -79,18 +80,6 @@ class PageNetwork:
         """Return ``(B, D)`` float32 for ``(B, 3, H, W)`` float pages in [0, 1], rounded to 8 bits first."""
         pictures = [to_pictures(batch, self.id) for batch in pages]
         return self.forward([self.prepare(*items) for items in zip(*pictures, strict=True)])
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Real float32: TF32 and its like, which training turns on, would change features in the third digit."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def digest_weights(module: nn.Module) -> str:

@@ -27,21 +27,35 @@ class CheckpointError(ValueError):
 def read_tensors(file: Path) -> Tensors:
     """The tensors of a ``.safetensors`` or pickled file, on the CPU, without ``module.`` prefixes.
 
+    Raises:
+        CheckpointError: As `read_content` and `plain_tensors`.
+    """
+    return plain_tensors(file, read_content(file))
+
+
+def read_content(file: Path) -> object:
+    """What a ``.safetensors`` or pickled file holds, tensors on the CPU.
+
     Pickles are read with ``weights_only``: a file from elsewhere cannot run code.
 
     Raises:
-        CheckpointError: If it is absent, truncated, of another format, or holds anything but named tensors.
+        CheckpointError: If it is absent, truncated, of another format, or needs classes.
     """
     if not file.is_file():
         raise CheckpointError(f"{file}: missing; fetch the whole folder")
     try:
-        if file.suffix == ".safetensors":
-            content: object = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
+        return load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = _pointer(file) or "truncated, damaged, or not a file of tensors alone"
         raise CheckpointError(f"{file}: {reason} ({_first_line(error)}); fetch it again") from error
+
+
+def plain_tensors(file: Path, content: object) -> Tensors:
+    """The tensors of what a file holds, without ``module.`` prefixes.
+
+    Raises:
+        CheckpointError: If it is anything but a mapping of names to tensors.
+    """
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{file}: expected a mapping of names to tensors, got {type(content).__name__}")
     kinds = sorted({type(value).__name__ for value in content.values() if not isinstance(value, Tensor)})

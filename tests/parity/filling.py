@@ -28,7 +28,7 @@ def baseline_state(module: nn.Module, salt: str) -> dict[str, Tensor]:
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     state: dict[str, Any] = {}
     for key, shape in shapes.items():
-        if not key.endswith(("weight_u", "weight_v")):
+        if not key.endswith("weight_u") and not (key.endswith("weight_v") and f"{key[:-1]}u" in shapes):
             state[key] = _value(key, draw(key, shape, salt).astype(np.float32))
     for key in (key for key in shapes if key.endswith("weight_u")):
         left = draw(key, shapes[key], salt)
@@ -36,7 +36,7 @@ def baseline_state(module: nn.Module, salt: str) -> dict[str, Tensor]:
         weight = state[f"{key.removesuffix('weight_u')}weight_orig"].astype(np.float64)
         right = weight.reshape(len(weight), -1).T @ state[key].astype(np.float64)
         state[f"{key.removesuffix('weight_u')}weight_v"] = (right / np.linalg.norm(right)).astype(np.float32)
-    return {key: torch.from_numpy(np.ascontiguousarray(state[key])) for key in shapes}
+    return {key: torch.from_numpy(np.array(state[key], order="C")) for key in shapes}
 
 
 def override(state: dict[str, Tensor], rules: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:

@@ -1,0 +1,134 @@
+"""ACDO as a method: a square rendition, the network, the page's size again, and a finish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from colorflow.baselines.acdo.finishes import blend, keep_luminance
+from colorflow.baselines.acdo.learner_file import read_learner
+from colorflow.baselines.acdo.unet import STRIDE, AcdoUNet
+from colorflow.baselines.weights import find_device, load_network, weights_file
+from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.utils.hashing import digest_file
+from colorflow.utils.precision import full_precision
+
+UNET = "ACDO's network (ColorizeArtistic_gen.pth)"
+MEAN, DEVIATION = (0.7137, 0.6628, 0.6519), (0.2970, 0.3017, 0.2979)
+"""Of the pages it was trained on, RGB in [0, 1] (released)."""
+
+FINISHES = {"yuv": keep_luminance, "blend": blend}
+
+
+@dataclass(frozen=True)
+class AcdoSettings:
+    """Options of the released code.
+
+    Attributes:
+        render_factor: Pages are coloured as squares of 16 times this many pixels; 35 is the released default.
+        finish: ``yuv`` keeps the page's luminance (released for gray pages), ``blend`` mixes page and prediction.
+    """
+
+    render_factor: int = 35
+    finish: str = "yuv"
+
+    def __post_init__(self) -> None:
+        """Check both."""
+        if self.render_factor < 1:
+            raise ValueError(f"acdo render_factor: expected at least 1, got {self.render_factor}; released: 12 to 40")
+        if self.finish not in FINISHES:
+            raise ValueError(f"acdo finish: expected one of {', '.join(FINISHES)}, got {self.finish!r}")
+
+
+@dataclass(eq=False)
+class Acdo:
+    """Colours a page by itself: neither references nor the seed are used.
+
+    Attributes:
+        network: In eval mode.
+        settings: Options.
+        digests: SHA-256 of the weight file.
+        name: Row name.
+    """
+
+    network: AcdoUNet
+    settings: AcdoSettings = AcdoSettings()
+    digests: dict[str, str] = field(default_factory=dict)
+    name: str = "acdo"
+
+    @classmethod
+    def from_weights(
+        cls, weights: str | Path, device: str = "auto", settings: AcdoSettings | None = None, name: str = "acdo"
+    ) -> Acdo:
+        """Load a released file.
+
+        Args:
+            weights: A file of fastai's ``Learner.save``, or of its weights alone.
+            device: ``auto`` takes the GPU where there is one.
+            settings: Options; default: the released ones.
+            name: Row name.
+
+        Raises:
+            CheckpointError: For a file that is missing, damaged, or not exactly this network.
+        """
+        file = weights_file(weights, "method.weights", UNET)
+        network = load_network(AcdoUNet, file, read_learner(file), UNET)
+        return cls(network, settings or AcdoSettings(), {"unet": digest_file(file)}, name).to(device)
+
+    def to(self, device: str) -> Acdo:
+        """Move the network; ``auto`` takes the GPU where there is one."""
+        self.network.to(find_device(device))
+        return self
+
+    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
+        """Colour a page.
+
+        Args:
+            page: Black and white, any size.
+            references: Not used.
+            seed: Not used.
+
+        Returns:
+            RGB of the page's size; ``info`` holds the size that it was coloured at.
+        """
+        source = page.convert("RGB")
+        side = STRIDE * self.settings.render_factor
+        device = next(self.network.parameters()).device
+        with torch.no_grad(), full_precision():
+            colors = self.network(prepare(source, side).to(device))
+        prediction = Image.fromarray(to_levels(colors)[0]).resize(source.size, Image.Resampling.BILINEAR)
+        finish = FINISHES[self.settings.finish]
+        result = Image.fromarray(finish(np.asarray(source), np.asarray(prediction)))
+        result.info[NATIVE_SIZE] = (side, side)
+        return result
+
+
+def prepare(page: Image.Image, side: int) -> Tensor:
+    """``(1, 3, side, side)`` float32, normalised, of an RGB page: squashed first, then without colour."""
+    square = page.resize((side, side), Image.Resampling.BILINEAR).convert("LA").convert("RGB")
+    pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 255
+    mean, deviation = _statistics(pixels)
+    return (pixels - mean) / deviation
+
+
+def to_levels(colors: Tensor) -> np.ndarray:
+    """``(B, H, W, 3)`` uint8 RGB of ``(B, 3, H, W)`` normalised colours, cut off below the point.
+
+    Raises:
+        ValueError: For values that are not finite.
+    """
+    if not torch.isfinite(colors).all():
+        raise ValueError("acdo: expected finite colours, got NaN or infinity; the weights do not fit")
+    mean, deviation = _statistics(colors)
+    levels = (colors * deviation + mean).clamp(0, 1) * 255
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _statistics(like: Tensor) -> tuple[Tensor, Tensor]:
+    mean, deviation = like.new_tensor(MEAN), like.new_tensor(DEVIATION)
+    return mean[:, None, None], deviation[:, None, None]

@@ -1,0 +1,78 @@
+"""FFDNet for RGB, which takes noise of a given strength from a page before it is coloured; official parameter names."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from colorflow.baselines.mcv2.resize import resize_area
+
+_WIDTH = 96
+_MIDDLE = 10
+LONGEST = 1200
+"""Pixels of the longer side; larger pages are reduced to it and stay so (official)."""
+
+
+class _Stack(nn.Module):
+    """Convolutions without biases, batch norms in the middle ones; the name inside is the official spelling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.itermediate_dncnn = nn.Sequential(nn.Conv2d(15, _WIDTH, 3, padding=1, bias=False), nn.ReLU())
+        for _ in range(_MIDDLE):
+            conv = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1, bias=False)
+            self.itermediate_dncnn.extend([conv, nn.BatchNorm2d(_WIDTH), nn.ReLU()])
+        self.itermediate_dncnn.append(nn.Conv2d(_WIDTH, 12, 3, padding=1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.itermediate_dncnn(x)
+
+
+class Denoiser(nn.Module):
+    """FFDNet-RGB: works on pages of half the size with four times the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.intermediate_dncnn = _Stack()
+
+    def forward(self, page: Tensor, sigma: float) -> Tensor:
+        """Return the page without its noise.
+
+        Args:
+            page: ``(B, 3, H, W)`` float in [0, 1], even sides.
+            sigma: Standard deviation of the noise, in levels of 255.
+
+        Returns:
+            ``(B, 3, H, W)`` float in [0, 1].
+        """
+        halved = F.pixel_unshuffle(page, 2)
+        strength = torch.full_like(halved[:, :3], sigma / 255)
+        noise = F.pixel_shuffle(self.intermediate_dncnn(torch.cat([strength, halved], 1)), 2)
+        return (page - noise).clamp(0, 1)
+
+
+@torch.no_grad()
+def denoise(network: Denoiser, pixels: np.ndarray, sigma: float) -> np.ndarray:
+    """Denoise a page of any size.
+
+    Args:
+        network: In eval mode.
+        pixels: ``(H, W, 3)`` float32 RGB in [0, 1].
+        sigma: As for `Denoiser`.
+
+    Returns:
+        ``(h, w, 3)`` uint8 **BGR**, cut off below the point, as released; smaller where a side was over `LONGEST`.
+    """
+    height, width = pixels.shape[:2]
+    if max(height, width) > LONGEST:
+        factor = max(height, width) / LONGEST
+        height, width = int(height / factor), int(width / factor)
+        pixels = resize_area(pixels, (width, height))
+    device = next(network.parameters()).device
+    page = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(device)
+    page = F.pad(page, (0, width % 2, 0, height % 2), mode="replicate")
+    clean = network(page, sigma)[0, :, :height, :width]
+    levels = (clean * 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return np.ascontiguousarray(levels[..., ::-1])

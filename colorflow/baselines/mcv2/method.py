@@ -1,0 +1,176 @@
+"""MC-v2 as a method: denoise, resize, colour, bring back to the page's size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from colorflow.baselines.mcv2.denoiser import Denoiser, denoise
+from colorflow.baselines.mcv2.generator import Generator
+from colorflow.baselines.mcv2.resize import MULTIPLE, network_size, pad_free_side, resize_area
+from colorflow.baselines.weights import find_device, load_network, weights_file
+from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.utils.hashing import digest_file
+from colorflow.utils.images import to_image
+from colorflow.utils.precision import full_precision
+from colorflow.utils.tensors import read_tensors
+
+GENERATOR = "MC-v2's generator (generator.zip)"
+DENOISER = "MC-v2's denoiser (net_rgb.pth)"
+
+
+@dataclass(frozen=True)
+class McV2Settings:
+    """Options of the official command line, with its defaults.
+
+    Attributes:
+        size: Width in pixels that a page is coloured at, a multiple of 32; a wider page gets 1.5 times that in height.
+        sigma: Noise that the denoiser takes away, standard deviation in levels of 255.
+    """
+
+    size: int = 576
+    sigma: float = 25.0
+
+    def __post_init__(self) -> None:
+        """Check both."""
+        if self.size < MULTIPLE or self.size % MULTIPLE:
+            raise ValueError(f"mcv2 size: expected a multiple of {MULTIPLE}, got {self.size}; 576 is the official one")
+        if self.sigma < 0:
+            raise ValueError(f"mcv2 sigma: expected at least 0, got {self.sigma}; 25 is the official one")
+
+
+@dataclass(eq=False)
+class McV2:
+    """Colours a page by itself: neither references nor the seed are used.
+
+    Attributes:
+        generator: In eval mode.
+        denoiser: In eval mode, on the same device; None: pages are coloured as they are.
+        settings: Options.
+        digests: SHA-256 of the weight files by their role.
+        name: Row name.
+    """
+
+    generator: Generator
+    denoiser: Denoiser | None
+    settings: McV2Settings = McV2Settings()
+    digests: dict[str, str] = field(default_factory=dict)
+    name: str = "mcv2"
+
+    @classmethod
+    def from_weights(
+        cls,
+        weights: str | Path,
+        denoiser: str | Path | None,
+        device: str = "auto",
+        settings: McV2Settings | None = None,
+        name: str = "mcv2",
+    ) -> McV2:
+        """Load the official files.
+
+        Args:
+            weights: The generator's file (``generator.zip``, which is a PyTorch file as it is), or safetensors.
+            denoiser: The denoiser's file (``net_rgb.pth``); None: pages are coloured as they are.
+            device: ``auto`` takes the GPU where there is one.
+            settings: Options; default: the official ones.
+            name: Row name.
+
+        Raises:
+            CheckpointError: For files that are missing, damaged, or not exactly these networks.
+        """
+        file = weights_file(weights, "method.weights", GENERATOR)
+        generator = load_network(Generator, file, read_tensors(file), GENERATOR)
+        cleaner, digests = None, {"generator": digest_file(file)}
+        if denoiser is not None:
+            file = weights_file(denoiser, "method.denoiser", DENOISER)
+            cleaner = load_network(Denoiser, file, read_tensors(file), DENOISER)
+            digests["denoiser"] = digest_file(file)
+        return cls(generator, cleaner, settings or McV2Settings(), digests, name).to(device)
+
+    def to(self, device: str) -> McV2:
+        """Move the networks; ``auto`` takes the GPU where there is one."""
+        for network in (self.generator, self.denoiser):
+            if network is not None:
+                network.to(find_device(device))
+        return self
+
+    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
+        """Colour a page, as `paint` without hints."""
+        return self.paint(page)
+
+    def paint(self, page: Image.Image, hint: Image.Image | None = None) -> Image.Image:
+        """Colour a page.
+
+        Args:
+            page: Black and white, any size.
+            hint: RGBA of the page's size: a colour where it is opaque, nothing where it is transparent. The official
+                command line gives none.
+
+        Returns:
+            RGB of the page's size; ``info`` holds the size that it was coloured at.
+
+        Raises:
+            ValueError: For a hint of another size.
+        """
+        if hint is not None and hint.size != page.size:
+            raise ValueError(f"hint: expected the page's size {page.size}, got {hint.size}; resize it to the page")
+        pixels = np.asarray(page.convert("RGB"), dtype=np.float32) / 255
+        with full_precision():
+            colors = self.paint_pixels(self.prepare(pixels), hint)
+        native = to_image(colors, truncate=True)  # as matplotlib does, which writes the official results
+        result = native.resize(page.size, Image.Resampling.BICUBIC)
+        result.info[NATIVE_SIZE] = native.size
+        return result
+
+    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+        """Denoise, where there is a denoiser, and take the channel that the generator is shown.
+
+        Args:
+            pixels: ``(H, W, 3)`` float32 RGB in [0, 1], or uint8 where there is no denoiser.
+
+        Returns:
+            ``(h, w)`` uint8: blue of the denoised page; without a denoiser red of the page, in its type.
+        """
+        if self.denoiser is not None:
+            pixels = denoise(self.denoiser, pixels, self.settings.sigma)  # BGR
+        return pixels[..., 0]
+
+    @torch.no_grad()
+    def paint_pixels(self, plane: np.ndarray, hint: Image.Image | None = None) -> Tensor:
+        """Colour what `prepare` gave.
+
+        Args:
+            plane: ``(H, W)`` uint8, or float32 in [0, 1].
+            hint: As for `paint`.
+
+        Returns:
+            ``(3, h, w)`` float32 in [-1, 1], at the size of the network.
+        """
+        width, height = network_size(plane.shape[1], plane.shape[0], self.settings.size)
+        padded, _ = pad_free_side(resize_area(plane, (width, height)))
+        device = next(self.generator.parameters()).device
+        gray = to_unit(padded)
+        x = torch.cat([gray, _hint_planes(hint, (width, height), gray)], 1)
+        return self.generator(x.to(device))[0, :, :height, :width]
+
+
+def to_unit(plane: np.ndarray) -> Tensor:
+    """``(1, 1, h, w)`` float32 in [0, 1]."""
+    values = torch.from_numpy(np.ascontiguousarray(plane))[None, None]
+    return values.float().div(255) if plane.dtype == np.uint8 else values
+
+
+def _hint_planes(hint: Image.Image | None, size: tuple[int, int], gray: Tensor) -> Tensor:
+    """``(1, 4, h, w)`` of a padded page: RGB in [-1, 1] times the mask, and the mask; zero without a hint."""
+    planes = gray.new_zeros(1, 4, *gray.shape[-2:])
+    if hint is not None:
+        rgba = np.asarray(hint.convert("RGBA").resize(size, Image.Resampling.NEAREST), dtype=np.float32) / 255
+        values = torch.from_numpy(rgba).permute(2, 0, 1)
+        mask = (values[3:] >= 0.5).float()
+        planes[0, :, : size[1], : size[0]] = torch.cat([(values[:3] - 0.5) / 0.5 * mask, mask])
+    return planes

@@ -1,0 +1,31 @@
+"""Weight files of ported systems, in full size and in the published layouts, filled by the rule of the parity tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from parity.filling import baseline_state, override
+
+from colorflow.baselines.acdo.unet import AcdoUNet
+from colorflow.baselines.mcv2.denoiser import Denoiser
+from colorflow.baselines.mcv2.generator import Generator
+
+
+def write_mcv2(folder: Path) -> tuple[Path, Path]:
+    """Write the generator's and the denoiser's file."""
+    weights, denoiser = folder / "generator.zip", folder / "net_rgb.pth"
+    keep_small = [{"key": "*conv_expand.weight", "op": "mul", "value": 0.2}]
+    torch.save(override(baseline_state(Generator(), "tiny"), keep_small), weights)
+    faint = [{"key": "*.32.weight", "op": "mul", "value": 0.05}]
+    state = override(baseline_state(Denoiser(), "tiny"), faint)
+    torch.save({f"module.{key}": value for key, value in state.items()}, denoiser)
+    return weights, denoiser
+
+
+def write_acdo(file: Path) -> Path:
+    """Write a file as ``Learner.save`` does."""
+    calm = [{"key": "layers.11.0.weight_v", "op": "mul", "value": 0.2}]
+    state = override(baseline_state(AcdoUNet(), "tiny"), calm)
+    torch.save({"model": state, "opt": {"state": {}, "param_groups": [{"lr": 1e-3}]}}, file)
+    return file
