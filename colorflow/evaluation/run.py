@@ -18,6 +18,7 @@ from colorflow.evaluation.beside_paper import beside_grids
 from colorflow.evaluation.generate import generate
 from colorflow.evaluation.generation_folder import check_settings, page_settings
 from colorflow.evaluation.grids import print_grid
+from colorflow.evaluation.output_lock import locked
 from colorflow.evaluation.paper import TABLES
 from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.report import write_report
@@ -155,18 +156,20 @@ def evaluate(
     draws, folder = bootstrap or Bootstrap(), Path(report.folder or output)
     run = work.ranks.agree("protocol", describe_run(protocol, benchmark, draws.describe(), suite, report.table))
     results: Results = {"protocol": run, "rows": [], "pages": []}
-    _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress, work)
-    if stage in ("all", "score"):
-        scores = _score(specs, folders, benchmark, protocol, suite, output, max_failures, progress, work.ranks)
-        results = _tabulate(scores, run, draws, folder) if work.ranks.first else results
-    if stage in ("all", "report") and work.ranks.first:
-        results = _report(benchmark, folders, folder)
-    if results["rows"] and progress:
-        _print(results)
+    with locked(output, work.ranks.first):
+        _generate(specs, benchmark, output, stage, styles, base_seed, max_failures, progress, work)
+        if stage in ("all", "score"):
+            scores = _score(specs, folders, benchmark, protocol, suite, output, max_failures, progress, work.ranks)
+            results = _tabulate(scores, run, draws, folder) if work.ranks.first else results
+        if stage in ("all", "report") and work.ranks.first:
+            results = _report(benchmark, folders, folder)
+    _print(results if progress else {"rows": []})
     return results
 
 
 def _print(results: Results) -> None:
+    if not results["rows"]:
+        return
     print_table(results)
     for grid in beside_grids(results):
         print_grid(grid)
