@@ -163,12 +163,14 @@ def evaluate(
             results = _tabulate(specs, scores, run, draws, folder) if work.ranks.first else results
         if stage in ("all", "report") and work.ranks.first:
             results = _report(benchmark, folders, folder)
-    if results["rows"] and progress:
-        _print(results)
+    _print(results, shown=progress)
     return results
 
 
-def _print(results: Results) -> None:
+def _print(results: Results, *, shown: bool) -> None:
+    """Print the tables, where there are any and they are to be shown."""
+    if not shown or not results["rows"]:
+        return
     print_table(results)
     for grid in beside_grids(results):
         print_grid(grid)
