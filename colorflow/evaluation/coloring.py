@@ -55,10 +55,19 @@ class ColoringJob:
         result = self.method.colorize(image, pool, seed=self._seed(page))
         return _checked(page, result, time.perf_counter() - start)
 
+    def at_once(self, pages: Sequence[BenchmarkPage]) -> list[Colored]:
+        """Colour pages in one call, each is said to have taken an equal part of the time."""
+        assert isinstance(self.method, BatchColorizer)
+        images, pools = zip(*map(self._inputs, pages), strict=True)
+        start = time.perf_counter()
+        results = self.method.colorize_batch(images, pools, seeds=[self._seed(page) for page in pages])
+        seconds = (time.perf_counter() - start) / len(pages)
+        return [_checked(page, result, seconds) for page, result in zip(pages, results, strict=True)]
+
     def together(self, pages: Sequence[BenchmarkPage]) -> list[Colored] | None:
-        """Colour pages in one call, each is said to have taken an equal part of the time; None where that fails."""
+        """Colour pages in one call; None where that fails."""
         try:
-            return self._together(pages)
+            return self.at_once(pages)
         except Exception as error:  # out of memory, too: what the attempt held is free once this returns
             names = ", ".join(page.id for page in pages)
             logger.warning("%s: pages %s failed together and are tried one by one: %s", self.row, names, error)
@@ -70,14 +79,6 @@ class ColoringJob:
         return PageRecord(
             self.row, self.style, page.chapter, page.name, self._seed(page), seconds, colored.image.size, sha256=""
         )
-
-    def _together(self, pages: Sequence[BenchmarkPage]) -> list[Colored]:
-        assert isinstance(self.method, BatchColorizer)
-        images, pools = zip(*map(self._inputs, pages), strict=True)
-        start = time.perf_counter()
-        results = self.method.colorize_batch(images, pools, seeds=[self._seed(page) for page in pages])
-        seconds = (time.perf_counter() - start) / len(pages)
-        return [_checked(page, result, seconds) for page, result in zip(pages, results, strict=True)]
 
     def _inputs(self, page: BenchmarkPage) -> tuple[Image.Image, ReferencePool]:
         return self.benchmark.input(page, self.style), self.benchmark.references(page, self.references)
