@@ -6,7 +6,7 @@ import json
 import pickle
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -32,16 +32,45 @@ def read_tensors(file: Path) -> Tensors:
     Raises:
         CheckpointError: If it is absent, truncated, of another format, or holds anything but named tensors.
     """
+    return _named(file, _read(file))
+
+
+def read_parts(file: Path, parts: Sequence[str]) -> dict[str, Tensors]:
+    """The tensors of several networks in one pickled file, each under its name, as `read_tensors` gives them.
+
+    What else the file holds beside them (the state of an optimizer, say) is not looked at.
+
+    Raises:
+        CheckpointError: As `read_tensors`, and for a file that lacks one of the parts.
+    """
+    content = _read(file)
+    names = sorted(map(str, content)) if isinstance(content, Mapping) else []
+    if not isinstance(content, Mapping) or set(parts) - set(names):
+        got = _listed(names) or type(content).__name__
+        raise CheckpointError(
+            f"{file}: expected a mapping with {', '.join(parts)}, got {got}; it is another kind of file"
+        )
+    return {part: _named(_part(file, part), content[part]) for part in parts}
+
+
+def _part(file: Path, part: str) -> Path:
+    """What messages call a part of a file."""
+    return file.with_name(f"{file.name}[{part}]")
+
+
+def _read(file: Path) -> object:
     if not file.is_file():
         raise CheckpointError(f"{file}: missing; fetch the whole folder")
     try:
         if file.suffix == ".safetensors":
-            content: object = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            return load_file(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = _pointer(file) or "truncated, damaged, or not a file of tensors alone"
         raise CheckpointError(f"{file}: {reason} ({_first_line(error)}); fetch it again") from error
+
+
+def _named(file: Path, content: object) -> Tensors:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{file}: expected a mapping of names to tensors, got {type(content).__name__}")
     kinds = sorted({type(value).__name__ for value in content.values() if not isinstance(value, Tensor)})
@@ -106,10 +135,28 @@ def load_exactly(module: nn.Module, file: Path) -> None:
     Raises:
         CheckpointError: As `read_tensors`, and naming every key that is missing, unexpected, misshapen or not finite.
     """
-    tensors = read_tensors(file)
+    _fill(module, file, read_tensors(file))
+
+
+def load_parts_exactly(modules: Mapping[str, nn.Module], file: Path) -> dict[str, Tensors]:
+    """Fill networks from the parts of a file, each of which must hold the network's state, whole and nothing else.
+
+    Returns:
+        What was read.
+
+    Raises:
+        CheckpointError: As `read_parts`, and naming every key that is missing, unexpected, misshapen or not finite.
+    """
+    parts = read_parts(file, list(modules))
+    for name, tensors in parts.items():
+        _fill(modules[name], _part(file, name), tensors)
+    return parts
+
+
+def _fill(module: nn.Module, file: Path, tensors: Tensors) -> None:
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     refuse(differences(file, shapes, tensors), f"{file}: not loaded; it belongs to another network, or is damaged")
-    module.load_state_dict(tensors, strict=True)
+    module.load_state_dict(tensors, strict=True, assign=any(value.is_meta for value in module.parameters()))
 
 
 def renamed(file: Path, names: Mapping[str, str], tensors: Tensors) -> Tensors:
