@@ -55,17 +55,8 @@ class ColoringJob:
         result = self.method.colorize(image, pool, seed=self._seed(page))
         return _checked(page, result, time.perf_counter() - start)
 
-    def at_once(self, pages: Sequence[BenchmarkPage]) -> list[Colored]:
-        """Colour pages in one call, each is said to have taken an equal part of the time."""
-        assert isinstance(self.method, BatchColorizer)
-        images, pools = zip(*map(self._inputs, pages), strict=True)
-        start = time.perf_counter()
-        results = self.method.colorize_batch(images, pools, seeds=[self._seed(page) for page in pages])
-        seconds = (time.perf_counter() - start) / len(pages)
-        return [_checked(page, result, seconds) for page, result in zip(pages, results, strict=True)]
-
     def together(self, pages: Sequence[BenchmarkPage]) -> list[Colored] | None:
-        """Colour pages in one call; None where that fails."""
+        """`at_once`; None where that fails."""
         try:
             return self.at_once(pages)
         except Exception as error:  # out of memory, too: what the attempt held is free once this returns
@@ -79,6 +70,15 @@ class ColoringJob:
         return PageRecord(
             self.row, self.style, page.chapter, page.name, self._seed(page), seconds, colored.image.size, sha256=""
         )
+
+    def at_once(self, pages: Sequence[BenchmarkPage]) -> list[Colored]:
+        """Colour pages in one call; each is said to have taken an equal part of the time."""
+        assert isinstance(self.method, BatchColorizer)
+        images, pools = zip(*map(self._inputs, pages), strict=True)
+        start = time.perf_counter()
+        results = self.method.colorize_batch(images, pools, seeds=[self._seed(page) for page in pages])
+        seconds = (time.perf_counter() - start) / len(pages)
+        return [_checked(page, result, seconds) for page, result in zip(pages, results, strict=True)]
 
     def _inputs(self, page: BenchmarkPage) -> tuple[Image.Image, ReferencePool]:
         return self.benchmark.input(page, self.style), self.benchmark.references(page, self.references)

@@ -27,12 +27,44 @@ class CheckpointError(ValueError):
 def read_tensors(file: Path) -> Tensors:
     """The tensors of a ``.safetensors`` or pickled file, on the CPU, without ``module.`` prefixes.
 
+    Raises:
+        CheckpointError: As `read_content` and `plain_tensors`.
+    """
+    return plain_tensors(file, read_content(file))
+
+
+def read_content(file: Path) -> object:
+    """What a ``.safetensors`` or pickled file holds, tensors on the CPU.
+
     Pickles are read with ``weights_only``: a file from elsewhere cannot run code.
 
     Raises:
-        CheckpointError: If it is absent, truncated, of another format, or holds anything but named tensors.
+        CheckpointError: If it is absent, truncated, of another format, or needs classes.
     """
-    return _named(file, _read(file))
+    if not file.is_file():
+        raise CheckpointError(f"{file}: missing; fetch the whole folder")
+    try:
+        return load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = _pointer(file) or "truncated, damaged, or not a file of tensors alone"
+        raise CheckpointError(f"{file}: {reason} ({_first_line(error)}); fetch it again") from error
+
+
+def plain_tensors(file: Path, content: object) -> Tensors:
+    """The tensors of what a file holds, without ``module.`` prefixes.
+
+    Raises:
+        CheckpointError: If it is anything but a mapping of names to tensors.
+    """
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{file}: expected a mapping of names to tensors, got {type(content).__name__}")
+    kinds = sorted({type(value).__name__ for value in content.values() if not isinstance(value, Tensor)})
+    if kinds or not content:
+        found = f"also {', '.join(kinds)}" if kinds else "nothing"
+        raise CheckpointError(
+            f"{file}: expected a mapping of names to tensors, got {found}; it is another kind of file"
+        )
+    return renamed(file, {key: key.removeprefix("module.") for key in content}, dict(content))
 
 
 def read_parts(file: Path, parts: Sequence[str]) -> dict[str, Tensors]:
@@ -43,43 +75,19 @@ def read_parts(file: Path, parts: Sequence[str]) -> dict[str, Tensors]:
     Raises:
         CheckpointError: As `read_tensors`, and for a file that lacks one of the parts.
     """
-    content = _read(file)
+    content = read_content(file)
     names = sorted(map(str, content)) if isinstance(content, Mapping) else []
     if not isinstance(content, Mapping) or set(parts) - set(names):
         got = _listed(names) or type(content).__name__
         raise CheckpointError(
             f"{file}: expected a mapping with {', '.join(parts)}, got {got}; it is another kind of file"
         )
-    return {part: _named(_part(file, part), content[part]) for part in parts}
+    return {part: plain_tensors(_part(file, part), content[part]) for part in parts}
 
 
 def _part(file: Path, part: str) -> Path:
     """What messages call a part of a file."""
     return file.with_name(f"{file.name}[{part}]")
-
-
-def _read(file: Path) -> object:
-    if not file.is_file():
-        raise CheckpointError(f"{file}: missing; fetch the whole folder")
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        reason = _pointer(file) or "truncated, damaged, or not a file of tensors alone"
-        raise CheckpointError(f"{file}: {reason} ({_first_line(error)}); fetch it again") from error
-
-
-def _named(file: Path, content: object) -> Tensors:
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{file}: expected a mapping of names to tensors, got {type(content).__name__}")
-    kinds = sorted({type(value).__name__ for value in content.values() if not isinstance(value, Tensor)})
-    if kinds or not content:
-        found = f"also {', '.join(kinds)}" if kinds else "nothing"
-        raise CheckpointError(
-            f"{file}: expected a mapping of names to tensors, got {found}; it is another kind of file"
-        )
-    return renamed(file, {key: key.removeprefix("module.") for key in content}, dict(content))
 
 
 def check_whole(folder: Path, remedy: str) -> None:
