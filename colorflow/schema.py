@@ -247,3 +247,13 @@ class BatchColorizer(Colorizer, Protocol):
     ) -> list[Image.Image]:
         """Colour black-and-white pages, each from its own pool and seed."""
         ...
+
+
+@runtime_checkable
+class PoolColorizer(BatchColorizer, Protocol):
+    """A method whose calls are dear: it gets all pages of a chapter with the same references, whatever the batch size.
+
+    A call that fails is not tried again page by page.
+    """
+
+    whole_pools: bool

@@ -15,6 +15,7 @@ from colorflow.evaluation.build_benchmark import build_benchmark
 from colorflow.evaluation.generate import generate
 from colorflow.evaluation.results import Bootstrap, build_results
 from colorflow.evaluation.run import MethodSpec, evaluate
+from colorflow.retrieval import reference_pool
 from colorflow.schema import ReferencePool
 
 SIZE = (40, 56)
@@ -35,6 +36,11 @@ def color_page(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
     random = np.random.default_rng(seed)
     small = Image.fromarray(random.integers(0, 256, (5, 4, 3), dtype=np.uint8))
     return small.resize(size, Image.Resampling.BICUBIC)
+
+
+def colored_pool(count: int = 3, size: tuple[int, int] = SIZE) -> ReferencePool:
+    """Colour pages that are no benchmark's."""
+    return reference_pool([f"r{number}" for number in range(count)], [color_page(900 + i, size) for i in range(count)])
 
 
 def tiny_benchmark(tmp_path: Path, pages: dict[str, int] | None = None) -> Benchmark:

@@ -51,9 +51,9 @@ class ColoringJob:
         return _checked(page, result, time.perf_counter() - start)
 
     def together(self, pages: Sequence[BenchmarkPage]) -> list[Colored] | None:
-        """Colour pages in one call, each is said to have taken an equal part of the time; None where that fails."""
+        """`at_once`; None where that fails."""
         try:
-            return self._together(pages)
+            return self.at_once(pages)
         except Exception as error:  # out of memory, too: what the attempt held is free once this returns
             names = ", ".join(page.id for page in pages)
             logger.warning("%s: pages %s failed together and are tried one by one: %s", self.row, names, error)
@@ -66,7 +66,8 @@ class ColoringJob:
             self.row, self.style, page.chapter, page.name, self._seed(page), seconds, colored.size, sha256=""
         )
 
-    def _together(self, pages: Sequence[BenchmarkPage]) -> list[Colored]:
+    def at_once(self, pages: Sequence[BenchmarkPage]) -> list[Colored]:
+        """Colour pages in one call; each is said to have taken an equal part of the time."""
         assert isinstance(self.method, BatchColorizer)
         images, pools = zip(*map(self._inputs, pages), strict=True)
         start = time.perf_counter()

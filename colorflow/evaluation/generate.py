@@ -9,7 +9,7 @@ changes no page, and how many are computed at once only by rounding; a stopped r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
 from colorflow.evaluation.coloring import Colored, ColoringJob
 from colorflow.evaluation.generation_folder import GenerationError, finish, page_settings, resume
 from colorflow.evaluation.page_writer import PageWriter
-from colorflow.schema import BatchColorizer, Colorizer
+from colorflow.schema import BatchColorizer, Colorizer, PoolColorizer
 from colorflow.utils.failures import allowed_failures
 from colorflow.utils.log import get_logger
 from colorflow.utils.progress import track
@@ -82,7 +82,7 @@ def generate(
         fingerprint: Anything that tells this method from others of its row name, e.g. the digest of
             its weights and options. Pages made with another fingerprint are not reused.
         max_failures: Fraction of pages that may fail.
-        batch_size: Pages of a chapter that a `BatchColorizer` gets at once.
+        batch_size: Pages of a chapter that a `BatchColorizer` gets at once; a `PoolColorizer` gets all with one pool.
         progress: Show a progress bar.
         ranks: The processes that share the pages; default: this one.
 
@@ -94,7 +94,7 @@ def generate(
     job = ColoringJob(method, benchmark, name or method.name, style, references, base_seed)
     folder = Path(output) / job.row / style
     due = _due(job, folder, fingerprint, ranks)
-    batches = _batches(due, benchmark, batch_size if isinstance(method, BatchColorizer) else 1)
+    batches = _batches(due, job, batch_size)
     failures = _Failures(job, max_failures, ranks)
     with PageWriter(folder, ranks.rank) as writer:
         for pages in track(ranks.part(batches), job.row, progress and ranks.first):
@@ -158,19 +158,27 @@ def _due(job: ColoringJob, folder: Path, fingerprint: str, ranks: Ranks) -> list
     return [job.benchmark.pages[index] for index in due]
 
 
-def _batches(pages: Sequence[BenchmarkPage], benchmark: Benchmark, size: int) -> list[list[BenchmarkPage]]:
-    """Neighbours of one chapter; who goes with whom depends on the benchmark and on what a stop has left to do."""
+def _batches(pages: Sequence[BenchmarkPage], job: ColoringJob, size: int) -> list[list[BenchmarkPage]]:
+    """Neighbours of one chapter, or pages of one pool; who goes with whom depends on benchmark, method and what is due."""
     if size < 1:
         raise GenerationError(f"batch_size: expected at least 1, got {size}")
-    places = {(chapter.name, name): place for chapter in benchmark.chapters for place, name in enumerate(chapter.pages)}
-    batches: dict[tuple[str, int], list[BenchmarkPage]] = {}
+    size = size if isinstance(job.method, BatchColorizer) else 1
+    chapters = job.benchmark.chapters
+    places = {(chapter.name, name): place for chapter in chapters for place, name in enumerate(chapter.pages)}
+    batches: dict[tuple[str, Hashable], list[BenchmarkPage]] = {}
     for page in pages:
-        batches.setdefault((page.chapter, places[page.chapter, page.name] // size), []).append(page)
+        group: Hashable = places[page.chapter, page.name] // size
+        if isinstance(job.method, PoolColorizer):
+            group = job.benchmark.reference_keys(page, job.references)
+        batches.setdefault((page.chapter, group), []).append(page)
     return list(batches.values())
 
 
 def _colorize(job: ColoringJob, pages: Sequence[BenchmarkPage], failures: _Failures) -> Iterator[Colored]:
     """Colour pages together; page by page where that fails, so that a bad page loses only itself."""
+    if isinstance(job.method, PoolColorizer):
+        yield from _colorize_pool(job, pages, failures)
+        return
     if len(pages) > 1 and (together := job.together(pages)) is not None:
         yield from together
         return
@@ -181,3 +189,13 @@ def _colorize(job: ColoringJob, pages: Sequence[BenchmarkPage], failures: _Failu
             failures.add(page, error)
         else:
             yield colored
+
+
+def _colorize_pool(job: ColoringJob, pages: Sequence[BenchmarkPage], failures: _Failures) -> list[Colored]:
+    """Colour all pages or none."""
+    try:
+        return job.at_once(pages)
+    except Exception as error:
+        for page in pages:
+            failures.add(page, error)
+        return []

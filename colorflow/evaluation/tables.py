@@ -79,6 +79,9 @@ LABELS = {
     "acdo": "ACDO",
     "ebmc": "EBMC",
     "screenvae": "ScreenVAE",
+    "color_transfer": "Colour transfer",
+    "patch_copy": "Patch copy",
+    "command": "Command",
 }
 
 _MARGINS = (

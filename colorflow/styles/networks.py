@@ -15,16 +15,28 @@ from colorflow.utils.tensors import CheckpointError, load_exactly
 GENERATOR_FILE = "ScreenStyle/color2manga/color2manga_cycle_ganstft/latest_net_G_RGB2INTSCR.pth"
 DECODER_FILE = "ScreenStyle/ScreenVAE/latest_net_dec.pth"
 ENCODER_FILE = "ScreenStyle/ScreenVAE/latest_net_enc.pth"
+COLOR_FILE = "ScreenStyle/color2manga/color2manga_cycle_ganstft/latest_net_G_INTSCR2RGB.pth"
+CODE_FILE = "ScreenStyle/color2manga/color2manga_cycle_ganstft/latest_net_E.pth"
 LINE_FILE = "LE/erika.pth"
 """Where the files lie below the released ColorFlow folder."""
 
 
-def load_networks(root: str | Path | None, files: Mapping[str, nn.Module]) -> dict[str, str]:
+_WITHOUT = "take style=procedural, which needs no weights"
+
+
+def load_networks(
+    root: str | Path | None,
+    files: Mapping[str, nn.Module],
+    key: str = "style.weights",
+    without: str = _WITHOUT,
+) -> dict[str, str]:
     """Fill frozen networks from the files of the released folder, strictly.
 
     Args:
         root: The released folder, or one with these files in the same places.
         files: Networks by file below it.
+        key: What names the folder on the command line.
+        without: What else can be done, for messages.
 
     Returns:
         SHA-256 of each file.
@@ -34,14 +46,14 @@ def load_networks(root: str | Path | None, files: Mapping[str, nn.Module]) -> di
     """
     if root is None:
         raise CheckpointError(
-            f"style.weights: expected a folder with {', '.join(files)}, got none; fetch the released ColorFlow folder "
-            "(docs/styles.md) and set style.weights=FOLDER, or take style=procedural, which needs no weights"
+            f"{key}: expected a folder with {', '.join(files)}, got none; fetch the released ColorFlow folder "
+            f"(docs/styles.md) and set {key}=FOLDER, or {without}"
         )
     absent = [name for name in files if not (Path(root) / name).is_file()]
     if absent:
         raise CheckpointError(
-            f"style.weights: expected {', '.join(absent)} in {root}, found none; fetch the released ColorFlow folder "
-            "(docs/styles.md), or take style=procedural, which needs no weights"
+            f"{key}: expected {', '.join(absent)} in {root}, found none; fetch the released ColorFlow folder "
+            f"(docs/styles.md), or {without}"
         )
     for name, network in files.items():
         load_exactly(network, Path(root) / name)
@@ -57,10 +69,10 @@ def at_height(page: Image.Image, height: int | None, render: Callable[[Image.Ima
     return render(page.resize(size, Image.Resampling.BICUBIC)).resize(page.size, Image.Resampling.BICUBIC)
 
 
-def check_height(height: int | None) -> None:
-    """Raise ValueError for a height below one pixel."""
+def check_height(height: int | None, key: str = "style.height") -> None:
+    """Raise ValueError for a height below one pixel; ``key`` is what names it on the command line."""
     if height is not None and height < 1:
-        raise ValueError(f"style.height: expected at least 1 pixel, or null for the page's own, got {height}")
+        raise ValueError(f"{key}: expected at least 1 pixel, or null for the page's own, got {height}")
 
 
 def to_batch(page: Image.Image) -> torch.Tensor:

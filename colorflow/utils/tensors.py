@@ -6,7 +6,7 @@ import json
 import pickle
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -67,6 +67,29 @@ def plain_tensors(file: Path, content: object) -> Tensors:
     return renamed(file, {key: key.removeprefix("module.") for key in content}, dict(content))
 
 
+def read_parts(file: Path, parts: Sequence[str]) -> dict[str, Tensors]:
+    """The tensors of several networks in one pickled file, each under its name, as `read_tensors` gives them.
+
+    What else the file holds beside them (the state of an optimizer, say) is not looked at.
+
+    Raises:
+        CheckpointError: As `read_tensors`, and for a file that lacks one of the parts.
+    """
+    content = read_content(file)
+    names = sorted(map(str, content)) if isinstance(content, Mapping) else []
+    if not isinstance(content, Mapping) or set(parts) - set(names):
+        got = _listed(names) or type(content).__name__
+        raise CheckpointError(
+            f"{file}: expected a mapping with {', '.join(parts)}, got {got}; it is another kind of file"
+        )
+    return {part: plain_tensors(_part(file, part), content[part]) for part in parts}
+
+
+def _part(file: Path, part: str) -> Path:
+    """What messages call a part of a file."""
+    return file.with_name(f"{file.name}[{part}]")
+
+
 def check_whole(folder: Path, remedy: str) -> None:
     """Open every ``.safetensors`` and ``.json`` file below a folder; of tensors the table of contents alone is read.
 
@@ -120,10 +143,28 @@ def load_exactly(module: nn.Module, file: Path) -> None:
     Raises:
         CheckpointError: As `read_tensors`, and naming every key that is missing, unexpected, misshapen or not finite.
     """
-    tensors = read_tensors(file)
+    _fill(module, file, read_tensors(file))
+
+
+def load_parts_exactly(modules: Mapping[str, nn.Module], file: Path) -> dict[str, Tensors]:
+    """Fill networks from the parts of a file, each of which must hold the network's state, whole and nothing else.
+
+    Returns:
+        What was read.
+
+    Raises:
+        CheckpointError: As `read_parts`, and naming every key that is missing, unexpected, misshapen or not finite.
+    """
+    parts = read_parts(file, list(modules))
+    for name, tensors in parts.items():
+        _fill(modules[name], _part(file, name), tensors)
+    return parts
+
+
+def _fill(module: nn.Module, file: Path, tensors: Tensors) -> None:
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     refuse(differences(file, shapes, tensors), f"{file}: not loaded; it belongs to another network, or is damaged")
-    module.load_state_dict(tensors, strict=True)
+    module.load_state_dict(tensors, strict=True, assign=any(value.is_meta for value in module.parameters()))
 
 
 def renamed(file: Path, names: Mapping[str, str], tensors: Tensors) -> Tensors:

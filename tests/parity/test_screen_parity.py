@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 from tiny_models import released_keys, shapes
 from torch import Tensor, nn
 
+from colorflow.baselines.screenvae import ScreenToColor
 from colorflow.styles.compose import blend
 from colorflow.styles.screen.color import ScreenColorizer, StyleCodeEncoder
 from colorflow.styles.screen.decoder import Draws, ScreenDecoder
 from colorflow.styles.screen.encoder import ScreenEncoder
 from colorflow.styles.screen.generator import ScreenGenerator
-from colorflow.styles.screen.path import Screen, ScreenPath, luminance, to_levels
+from colorflow.styles.screen.path import Screen, ScreenPath, luminance, pad_to_256, signed, to_levels
 from parity.filling import baseline_state, noise
 from parity.fixtures import folder, npz_cases, npz_index
 
@@ -124,30 +125,28 @@ def test_screen_path(path):
         assert not draws.needed, "a noise map was not drawn"
 
 
-def padded(levels: Tensor) -> Tensor:
-    """To multiples of 256, the first channel by 255; then to [-1, 1]."""
-    height, width = levels.shape[-2:]
-    wide = nn.functional.pad(levels, (0, -width % 256, 0, -height % 256))
-    wide[:, 0, height:] = wide[:, 0, :, width:] = 255
-    return wide.float() / 127.5 - 1
+def screen_to_color(size: str) -> ScreenToColor:
+    with torch.device("meta"):
+        back = ScreenToColor()
+    back.colors, back.codes, back.screens = (network(kind, size) for kind in ("G_INTSCR2RGB", "E", "enc"))  # type: ignore[assignment]
+    return back
 
 
 @pytest.mark.parametrize("path", npz_cases("screen2color_*"))
 def test_the_way_back_to_colour(path):
+    """As the baseline ``screenvae`` runs it; the lines are given."""
     size, entry, expected = read(path)
-    manga, line = (padded(torch.from_numpy(expected[name])[None, None]) for name in ("manga", "line"))
-    height, width = expected["manga"].shape
-    mean, variance = network("E", size)(padded(batch(expected["rgb"])))
-    code = network("enc", size)(manga, line)
-    draws = FixedNoise(entry.get("noise", "zero"), entry["noise_shapes"])
-    color = network("G_INTSCR2RGB", size)(line, code, torch.from_numpy(expected["z"]), draws)
-    page = (color + 1) * (line + 1) / 2 - 1
-    got = {"z_enc": mean, "zvar_enc": variance, "real_SCR": code, "fake_RGB": page}
+    manga, line = (torch.from_numpy(expected[name])[None, None] for name in ("manga", "line"))
+    back, draws = screen_to_color(size), FixedNoise(entry.get("noise", "zero"), entry["noise_shapes"])
+    mean, variance = back.codes(signed(pad_to_256(batch(expected["rgb"]))))
+    screen, page = back(manga, line, torch.from_numpy(expected["z"]), draws)
+    got = {"z_enc": mean, "zvar_enc": variance, "real_SCR": screen, "fake_RGB": page}
     for name, value in got.items():
         step = entry.get("thinned", {}).get(name, 1)
-        shown = (value[..., :height:step, :width:step] if value.ndim == 4 else value).numpy()
+        shown = (value[..., ::step, ::step] if value.ndim == 4 else value).numpy()
         assert shown.shape == expected[name].shape
         assert np.abs(shown - expected[name]).max() < CLOSE, name
+    assert torch.equal(back.encode(batch(expected["rgb"])), mean)
     if path.stem.endswith("_enc"):
         assert np.abs(expected["z"] - mean.numpy()).max() < CLOSE
 
@@ -163,7 +162,7 @@ def test_typical_mistakes_do_not_pass(path, mistake, monkeypatch):
         monkeypatch.setattr("colorflow.styles.screen.path.pad_to_next_128", lambda x: x)
     elif mistake == "white red":
         white = lambda x: nn.functional.pad(x, (0, -x.shape[-1] % 256, 0, -x.shape[-2] % 256), value=255)  # noqa: E731
-        monkeypatch.setattr("colorflow.styles.screen.path._pad_to_256", white)
+        monkeypatch.setattr("colorflow.styles.screen.path.pad_to_256", white)
     elif mistake == "bias left out":
         monkeypatch.setattr("colorflow.styles.screen.blocks.ChannelScale.apply_to_half", lambda self, x, noise: x)
     screen = module(batch(expected["image"]), Draws())

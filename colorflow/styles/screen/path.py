@@ -58,7 +58,7 @@ class ScreenPath(nn.Module):
         height, width = pages.shape[-2:]
         device, dtype = self.generator.model.noiseblock.weight.device, self.generator.model.noiseblock.weight.dtype
         pages = pages.to(device)
-        light, color = (_signed(_pad_to_256(part), dtype) for part in (luminance(pages), pages))
+        light, color = (signed(pad_to_256(part), dtype) for part in (luminance(pages), pages))
         code = self.generator(torch.cat([light, color], dim=1))
         raw = self.decoder(pad_to_next_128(code), draws)[..., : light.shape[-2], : light.shape[-1]]
         once = ((raw + 1) * (light + 1) / 2 - 1).clamp(-1, 1)
@@ -77,7 +77,7 @@ def to_levels(page: Tensor) -> Tensor:
     return ((page + 1) / 2 * 255).clamp(0, 255).to(torch.uint8)
 
 
-def _pad_to_256(x: Tensor) -> Tensor:
+def pad_to_256(x: Tensor) -> Tensor:
     """Pad right and bottom to multiples of 256 by 255 in the first channel: white, for RGB pure red (released)."""
     right, bottom = (-side % _MULTIPLE for side in (x.shape[-1], x.shape[-2]))
     padded = F.pad(x, (0, right, 0, bottom))
@@ -86,5 +86,6 @@ def _pad_to_256(x: Tensor) -> Tensor:
     return padded
 
 
-def _signed(x: Tensor, dtype: torch.dtype) -> Tensor:
+def signed(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Levels in [0, 255] to [-1, 1]."""
     return (x.to(dtype) / 255 - 0.5) / 0.5

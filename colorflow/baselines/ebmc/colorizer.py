@@ -1,0 +1,127 @@
+"""EBMC as a method: page and one reference at 256 x 256 through both networks, its chroma under the page's own L."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from colorflow.baselines.ebmc.encoder import ColorEncoder
+from colorflow.baselines.ebmc.unet import ColorUNet
+from colorflow.baselines.lab import to_lab, to_page
+from colorflow.baselines.nearest import check_pool, nearest_page
+from colorflow.retrieval import SimilarityRetriever
+from colorflow.schema import ReferencePool
+from colorflow.utils.tensors import CheckpointError, load_parts_exactly, refuse
+
+SIZE = 256
+"""Side of the square that page and reference are squashed to (released default)."""
+
+_MIDDLE, _RANGE, _CHROMA = 50.0, 50.0, 110.0
+
+
+class EbmcNetworks(nn.Module):
+    """The two networks of a released file, ``xxx_gray.pt`` or ``xxx_sketch.pt``.
+
+    Args:
+        width: Of both (official: 64).
+        hidden: Of the VGG's classifier (official: 4096).
+    """
+
+    def __init__(self, width: int = 64, hidden: int = 4096) -> None:
+        super().__init__()
+        self.colorEncoder = ColorEncoder(width, hidden)
+        self.colorUNet = ColorUNet(width, 8 * width)
+
+    def forward(self, luminance: Tensor, reference: Tensor, size: int = SIZE) -> Tensor:
+        """Return the chroma of pages.
+
+        Args:
+            luminance: ``(B, 1, H, W)`` float32, L - 50.
+            reference: ``(B, 3, h, w)`` float RGB in [0, 1].
+            size: Side that both are squashed to.
+
+        Returns:
+            ``(B, 2, H, W)`` float, a and b.
+        """
+        code = self.colorEncoder(_squash(reference, (size, size)))
+        chroma = self.colorUNet(_squash(luminance / _RANGE, (size, size)), code)
+        return _squash(chroma * _CHROMA, luminance.shape[-2:])
+
+
+def load_ebmc(file: str | Path | None, networks: EbmcNetworks) -> EbmcNetworks:
+    """Fill the networks, made on the meta device, from a released file, strictly; the VGG's classifier is dropped.
+
+    Raises:
+        CheckpointError: For no file, one that is damaged or does not hold exactly these networks.
+    """
+    if file is None or not Path(file).is_file():
+        got = "none" if file is None else f"nothing at {file}"
+        raise CheckpointError(
+            f"method.weights: expected the file that EBMC's authors publish (xxx000_gray.pt), got {got}; fetch it "
+            "(docs/baselines.md) and set method.weights=FILE"
+        )
+    tensors = load_parts_exactly(dict(networks.named_children()), Path(file))
+    apart = networks.colorEncoder.check_copies(tensors["colorEncoder"])
+    refuse(
+        [f"{file}: expected two equal copies of the VGG, got {len(apart)} that differ: {', '.join(apart[:4])}"]
+        * bool(apart),
+        f"{file}: not loaded; it is another model's, or damaged",
+    )
+    networks.colorEncoder.drop_classifier()
+    return networks.eval().requires_grad_(False)
+
+
+class EbmcColorizer:
+    """EBMC with the page of the pool that our retrieval finds most similar.
+
+    Args:
+        networks: Filled.
+        retriever: Finds the reference.
+        device: Where the networks run.
+        size: Side of the square that they see, a multiple of 16.
+        name: Row name.
+
+    Raises:
+        ValueError: For a size that the U-Net cannot halve four times.
+    """
+
+    def __init__(
+        self,
+        networks: EbmcNetworks,
+        retriever: SimilarityRetriever,
+        device: str | torch.device = "cpu",
+        size: int = SIZE,
+        name: str = "ebmc",
+    ) -> None:
+        if size < 16 or size % 16:
+            raise ValueError(f"ebmc size: expected a multiple of 16, got {size}; the released default is {SIZE}")
+        self.networks = networks.to(device)
+        self.retriever, self.size, self.name = retriever, size, name
+
+    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
+        """Return the page in the colours of its reference, at its own size and lightness; the seed is not used.
+
+        Raises:
+            NoReferenceError: For an empty pool.
+        """
+        check_pool(self.name, references)
+        return self.paint(page, nearest_page(page, references, self.retriever))
+
+    @torch.no_grad()
+    def paint(self, page: Image.Image, reference: Image.Image) -> Image.Image:
+        """Colour a page by a given reference."""
+        light = (to_lab(page)[..., 0] - _MIDDLE).astype(np.float32)
+        device = next(self.networks.parameters()).device
+        pixels = torch.from_numpy(np.array(reference.convert("RGB"))).permute(2, 0, 1)[None].to(device)
+        chroma = self.networks(torch.from_numpy(light)[None, None].to(device), pixels.float() / 255, self.size)
+        return to_page(light + np.float32(_MIDDLE), chroma[0].permute(1, 2, 0).cpu().numpy(), truncate=True)
+
+
+def _squash(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Bilinear without antialiasing, the aspect not kept (released)."""
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
