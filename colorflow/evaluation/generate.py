@@ -159,7 +159,7 @@ def _due(job: ColoringJob, folder: Path, fingerprint: str, ranks: Ranks) -> list
 
 
 def _batches(pages: Sequence[BenchmarkPage], job: ColoringJob, size: int) -> list[list[BenchmarkPage]]:
-    """Neighbours of one chapter, or pages of one pool; who goes with whom hangs on benchmark, method and what is due."""
+    """Neighbours of one chapter, or pages of one pool; who goes with whom hangs on both and on what is due."""
     if size < 1:
         raise GenerationError(f"batch_size: expected at least 1, got {size}")
     size = size if isinstance(job.method, BatchColorizer) else 1
