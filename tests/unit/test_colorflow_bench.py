@@ -43,11 +43,11 @@ def test_a_folder_of_the_shape_opens_and_has_the_papers_rows_beside_it(full: Ben
     assert opened(full.root) == full.root
     assert full.shape == SHAPE
     assert (len(full.pages), len(full.files)) == (1500, 30 * (3 * 50 + 40))
-    said = describe_run(Protocol(), full, {})["benchmark"]
+    said = describe_run(Protocol(), full, {})
     rows = paper_rows(json.loads(json.dumps(said)), set(full.styles))
-    assert [(row["method"], row["style"]) for row in rows if row["method"] == "ColorFlow"] == [
-        ("ColorFlow", "screenstyle"),
-        ("ColorFlow", "gray"),
+    assert [(row["method"], row["style"]) for row in rows if row["method"] == "colorflow"] == [
+        ("colorflow", "screenstyle"),
+        ("colorflow", "gray"),
     ]
 
 
@@ -81,7 +81,7 @@ def test_the_shape_is_an_option_and_other_benchmarks_have_no_rows_of_the_paper(t
     source = write_chapters(tmp_path / "even", {"a": 2, "b": 2})
     even = build_benchmark(source, benchmark.root, name="ColorFlow-Bench", progress=False)
     assert opened(even.root, *counts, "benchmark.pages=2") == even.root
-    assert paper_rows(describe_run(Protocol(), even, {})["benchmark"], {"gray"}) == []
+    assert paper_rows(describe_run(Protocol(), even, {}), {"gray"}) == []
 
 
 def test_damaged_files_are_still_seen_and_no_benchmark_is_told(full: Benchmark, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == FILES
     assert set(results) == {"protocol", "rows", "pages"}
     for row in results["rows"]:
-        assert list(row) == ["method", "style", "n", "metrics", "intervals", "chapters"]
+        assert list(row) == ["method", "style", "n", "metrics", "intervals", "chapters", "fingerprint"]
         assert list(row["metrics"]) == list(row["intervals"]) == list(PIXEL_METRICS)
         assert row["n"] == 5
         for name, (low, high) in row["intervals"].items():
