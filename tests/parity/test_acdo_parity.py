@@ -1,8 +1,8 @@
 """ACDO against the released network under fastai 1.0.51 and its finishes: fixtures ``acdo_*``.
 
 Tolerances are those stated beside the fixtures: 2e-3 on the network's output, one level on its picture. A finish is
-compared pixel by pixel where the prediction is the same, and there it is exact; a level of the prediction is worth up
-to three of the result (33292 / 2^14, rounded).
+exact on the stored prediction and on ours; the whole way is compared with the stored result where both predictions are
+equal. Elsewhere float noise has moved a prediction by its one level, which ``yuv`` can turn into more.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ def test_finishes(path, finish):
         method = Acdo(unet, AcdoSettings(side_of(path) // STRIDE, finish))
         result = method.colorize(Image.fromarray(image), POOL, seed=0)
         ours = at_page_size(to_levels(unet(prepare(Image.fromarray(image), side_of(path))))[0], image)
+        assert away(ours, theirs).max() <= 1
+        assert away(result, FINISHES[finish](image, ours)).max() == 0
         same = (ours == theirs).all(axis=-1)
         assert same.mean() > 0.98
-        difference = away(result, expected)
-        assert difference[same].max() == 0
-        assert difference.max() <= 3
+        assert away(result, expected)[same].max() == 0
         assert result.info[NATIVE_SIZE] == (side_of(path), side_of(path))
 
 

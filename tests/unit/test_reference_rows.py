@@ -169,7 +169,8 @@ def test_damaged_and_missing_ebmc_files(ebmc_file, tmp_path):
 
 
 def test_what_else_an_ebmc_file_holds_is_not_looked_at(spoil):
-    ebmc_rows(str(spoil(None, lambda state: state.update(step=74000))), HOG)
+    rows = ebmc_rows(str(spoil(None, lambda state: state.update(step=74000))), HOG)
+    assert list(rows) == ["ebmc"]
 
 
 def test_the_classifier_is_dropped(ebmc_file):
