@@ -1,15 +1,17 @@
 """From pictures to what metrics are made of: pixel scores by page, and what networks answer.
 
 Each picture is decoded once for all of them. Threads decode, score pixels and prepare, a few pages ahead;
-networks run in batches meanwhile. Whatever is done is on disk at once, and is not done again.
+networks run in batches meanwhile, on a CPU in the same threads. Whatever is done is on disk at once, and is not
+done again.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -102,10 +104,12 @@ class Batches:
 
     Args:
         answers: Where answers go.
+        pool: Of ``single_threads``; networks on the CPU answer in it.
     """
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, answers: Answers, pool: ThreadPoolExecutor) -> None:
+        self._answers, self._pool = answers, pool
+        self._asked: deque[tuple[Wanted, list[Job], Future[Tensor]]] = deque()
         self._queues: dict[tuple[Wanted, torch.Size], list[tuple[Job, Tensor]]] = {}
 
     def add(self, prepared: Prepared) -> None:
@@ -122,18 +126,33 @@ class Batches:
                 self._ask(key)
 
     def finish(self) -> None:
-        """Ask for what is left."""
+        """Ask for what is left, and wait for all answers."""
         for key in self._queues:
             self._ask(key)
+        self._keep(waiting=0)
 
     def _ask(self, key: tuple[Wanted, torch.Size]) -> None:
         queue, wanted = self._queues[key], key[0]
-        if queue:
-            network = self._answers.suite.parts[wanted[0]].network
-            features = network.forward([pixels for _, pixels in queue], [job.page.index for job, _ in queue])
-            for (job, _), row in zip(queue, features, strict=True):
+        if not queue:
+            return
+        network = self._answers.suite.parts[wanted[0]].network
+        jobs, pictures = [job for job, _ in queue], [pixels for _, pixels in queue]
+        places = [job.page.index for job in jobs]
+        if network.device.type == "cpu":
+            answer = self._pool.submit(network.forward, pictures, places)
+        else:
+            answer = Future()
+            answer.set_result(network.forward(pictures, places))
+        self._asked.append((wanted, jobs, answer))
+        queue.clear()
+        self._keep(waiting=_AHEAD)
+
+    def _keep(self, waiting: int) -> None:
+        """Store the answers that have come, in the order of asking; wait for all but the last few."""
+        while self._asked and (len(self._asked) > waiting or self._asked[0][2].done()):
+            wanted, jobs, answer = self._asked.popleft()
+            for job, row in zip(jobs, answer.result(), strict=True):
                 self._answers.add(wanted, job.key, row)
-            queue.clear()
 
 
 def prepare(job: Job, benchmark: Benchmark, protocol: Protocol, suite: Suite) -> Prepared:
@@ -157,20 +176,35 @@ def prepare(job: Job, benchmark: Benchmark, protocol: Protocol, suite: Suite) ->
     return Prepared(job, row, inputs)
 
 
-def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Apply a function in threads, a few items ahead; results come in order."""
-    threads = min(4, os.cpu_count() or 1)
-    pool = ThreadPoolExecutor(max_workers=threads)
-    running: deque[Future[Result]] = deque()
+@contextmanager
+def single_threads() -> Iterator[ThreadPoolExecutor]:
+    """A pool in whose threads torch uses one core each.
+
+    Pages and batches side by side share nothing, while the cores of one batch wait for each other at every layer; and
+    what a network answers no longer depends on how many cores there are.
+    """
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(_workers(), initializer=torch.set_num_threads, initargs=(1,))
     try:
-        for item in items:
-            running.append(pool.submit(function, item))
-            if len(running) >= threads * _AHEAD:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)  # of some libraries the number is the process's
+
+
+def in_order(pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Apply a function in the pool's threads, a few items ahead; results come in order."""
+    running: deque[Future[Result]] = deque()
+    for item in items:
+        running.append(pool.submit(function, item))
+        if len(running) >= _workers() * _AHEAD:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
+
+
+def _workers() -> int:
+    return max(torch.get_num_threads(), min(4, os.cpu_count() or 1))
 
 
 def picture_key(key: Row, side: Side) -> str:

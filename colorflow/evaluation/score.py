@@ -18,13 +18,14 @@ import torch
 from colorflow.baselines.predictions import PredictionsError, PredictionsFolder
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage
 from colorflow.evaluation.generation_folder import read_manifest
-from colorflow.evaluation.measuring import Answers, Batches, Job, in_threads, prepare
+from colorflow.evaluation.measuring import Answers, Batches, Job, in_order, prepare, single_threads
 from colorflow.evaluation.protocol import Protocol
 from colorflow.evaluation.suite import Suite
 from colorflow.metrics import PAGE_METRICS, PIXEL_METRICS, consistency, cosine, frechet_distance, kernel_distance
 from colorflow.utils.failures import allowed_failures
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.log import get_logger
+from colorflow.utils.precision import full_precision
 from colorflow.utils.progress import track
 from colorflow.utils.ranks import Ranks
 from colorflow.utils.shared_lines import SharedLines
@@ -152,17 +153,18 @@ def _measure(
         for page, key in zip(pages, keys, strict=True)
     ]
     jobs = [job for job in jobs if job.pixels or job.wanted]
-    done = in_threads(partial(prepare, benchmark=benchmark, protocol=protocol, suite=suite), jobs)
-    batches = Batches(answers)
-    for _ in track(range(len(jobs)), f"score {method}", progress):
-        ranks.check()
-        prepared = next(done)
-        if prepared.row is not None:
-            known[_frozen(prepared.row)] = prepared.row
-            if lines is not None:
-                lines.append(prepared.row)
-        batches.add(prepared)
-    batches.finish()
+    with full_precision(), single_threads() as pool:
+        done = in_order(pool, partial(prepare, benchmark=benchmark, protocol=protocol, suite=suite), jobs)
+        batches = Batches(answers, pool)
+        for _ in track(range(len(jobs)), f"score {method}", progress):
+            ranks.check()
+            prepared = next(done)
+            if prepared.row is not None:
+                known[_frozen(prepared.row)] = prepared.row
+                if lines is not None:
+                    lines.append(prepared.row)
+            batches.add(prepared)
+        batches.finish()
     return [known[_frozen(key)] for key in keys], answers
 
 
