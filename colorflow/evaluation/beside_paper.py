@@ -128,16 +128,26 @@ def beside_grids(results: Results, differences: Sequence[Difference] | None = No
     ]
     if moved := changes(results, differences):
         grids.append(
-            Grid(
-                title=f"Change against {label(FULL_MODEL)}, on the same pages",
-                note="In brackets the interval by bootstrap over chapters, which FID lacks. Direction: the same as in "
-                "the paper, the other, or noise, where the interval holds 0.",
-                headings=("row", *head, "metric", "direction", "ours", "paper"),
-                rows=tuple((label(change.row.method), *_if(head, change.style), *_change(change)) for change in moved),
-                texts=3 + len(head),
+            change_grid(
+                moved,
+                f"Change against {label(FULL_MODEL)}, on the same pages",
+                "In brackets the interval by bootstrap over chapters, which FID lacks.",
             )
         )
     return grids
+
+
+def change_grid(moved: Sequence[Change], title: str, note: str) -> Grid:
+    """Changes against the full model, ours beside the paper's, and whether they go the same way."""
+    inputs = len({change.style for change in moved}) > 1
+    head = ("input",) if inputs else ()
+    return Grid(
+        title=title,
+        note=f"{note} Direction: the same as in the paper, the other, or noise, where the interval holds 0.",
+        headings=("row", *head, "metric", "direction", "ours", "paper"),
+        rows=tuple((label(change.row.method), *_if(head, change.style), *_change(change)) for change in moved),
+        texts=3 + len(head),
+    )
 
 
 def _changes(pair: Beside, full: Beside, found: Mapping[tuple[str, str, str], Difference]) -> Iterator[Change]:

@@ -22,6 +22,12 @@ _FREE = (
 """Keys in them that tell where a run was made and how it was watched; ``retriever`` holds ``retrieval`` again."""
 
 
+def seed_of(run: Path) -> int | None:
+    """The seed that a run folder's configuration states; None without one."""
+    file = run / "config.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8")).get("seed") if file.is_file() else None
+
+
 def different_keys(run: Path, other: Path, about: Sequence[str]) -> list[str]:
     """What two runs differ in, as ``key: value here, value there``.
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from colorflow.evaluation.methods import Row, colorflow_rows
 from colorflow.evaluation.run import MethodSpec
-from colorflow.evaluation.same_training import different_keys
+from colorflow.evaluation.same_training import different_keys, seed_of
 from colorflow.pipelines.export import read_retrieval
 from colorflow.pipelines.recipes import Recipe
 from colorflow.utils.log import get_logger
@@ -54,12 +54,14 @@ class Trainings:
         root: Parent of all run folders.
         runs: Each training by the name that tables use.
         styles: Inputs that the tables are made for.
+        seed: Take the trainings of this seed alone, as their configurations say; ``any`` takes the newest.
     """
 
     name: str
     root: str
     runs: Mapping[str, Training]
     styles: Sequence[str] = ("gray",)
+    seed: int | Literal["any"] = "any"
 
     def find(self, name: str) -> Path | None:
         """The newest whole export of a training, of the baseline one with super-resolution; None where there is none.
@@ -75,7 +77,10 @@ class Trainings:
         last = Path("gsrp/config.json" if name == BASELINE else "model_index.json")
         folder = Path(self.root) / training.run
         found = sorted((*folder.glob(f"*/export/{last}"), *folder.glob(f"*/*/export/{last}")))
-        return found[-1].parents[len(last.parts) - 1] if found else None
+        exports = [file.parents[len(last.parts) - 1] for file in found]
+        if self.seed != "any":
+            exports = [export for export in exports if seed_of(export.parent) == self.seed]
+        return exports[-1] if exports else None
 
     def check_alike(self, name: str, export: Path, baseline: Path) -> None:
         """Compare the configurations of two runs; exports without one beside them are taken as they are.
@@ -141,7 +146,8 @@ def trained_rows(
 
 
 def _commands(trainings: Trainings, names: Iterable[str]) -> str:
-    lines = [f"  {trainings.runs[name].command}" for name in names]
+    seed = "" if trainings.seed == "any" else f" seed={trainings.seed}"
+    lines = [f"  {trainings.runs[name].command}{seed}" for name in names]
     return (
         f"trainings={trainings.name}: no export of {', '.join(names)} in {trainings.root}; make them by\n"
         + "\n".join(lines)

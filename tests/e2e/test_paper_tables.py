@@ -49,7 +49,7 @@ def tables(asked, tmp_path_factory):
         "evaluate.py", "-m", f"experiment={','.join(TABLES)}", *asked, cwd=tmp_path_factory.mktemp("sweep")
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return Path(asked[0].partition("=")[2]) / "tables/toon", done.stdout + done.stderr
+    return Path(asked[0].partition("=")[2]) / "tables/toon/seed_any", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -88,7 +88,7 @@ def test_a_missing_training_is_named_and_can_be_skipped(tables, asked, tmp_path)
     assert "python train.py experiment=quickstart then=null benchmark=none experiment_name=quickstart_mu_0" in message
     assert not (tmp_path / "tables").exists()
     assert call_main(evaluate, "experiment=table5", *here, "method.missing=skip") is None
-    written = (tmp_path / "tables/toon/table5/paper.md").read_text()
+    written = (tmp_path / "tables/toon/seed_any/table5/paper.md").read_text()
     assert "| 0 | - / 0.9351 |" in written
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,19 @@ def test_the_newest_whole_export_is_taken(runs: Path, tmp_path: Path) -> None:
     assert trainings(root, baseline="elsewhere").find("baseline") == Path("elsewhere")
     with pytest.raises(ValueError, match="trainings=tiny: expected one of baseline, no_rap, mu_0, got 'rank'"):
         trainings(root).find("rank")
+
+
+def test_the_trainings_of_one_seed_can_be_asked_for(runs: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(runs, tmp_path / "runs"))
+    for number, seed in ((2, 0), (3, 1), (4, 0)):
+        shutil.copytree(root / "full/1", root / f"full/{number}")
+        (root / f"full/{number}/config.yaml").write_text(f"seed: {seed}")
+    asked = trainings(root)
+    assert asked.find("baseline") == root / "full/4/export"
+    assert replace(asked, seed=1).find("baseline") == root / "full/3/export"
+    assert replace(asked, seed=2).find("baseline") is None
+    with pytest.raises(MissingTrainingsError, match=r"no export of baseline in .*\n  python train.py full seed=2\n"):
+        trained_rows(replace(asked, seed=2), {"baseline": [Row()]}, FAST)
 
 
 def test_a_training_must_be_the_baselines_but_for_what_it_is_about(runs: Path, tmp_path: Path) -> None:
