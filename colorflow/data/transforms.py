@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from colorflow.canvas import Box, Size, canvas_size, fit_page, query_box, query_mask, stitch, training_window
+from colorflow.data.palette import PaletteShift
 from colorflow.schema import Batch, ColorizationBatch, ColorizationSample, RecordedStyle, Style
 from colorflow.utils.images import to_tensor
 from colorflow.utils.seeding import generator, stable_seed
@@ -59,12 +60,14 @@ class CanvasTransform:
         style: Makes the query from the colour page.
         window: Smallest and largest scale of the random window against the page; (2, 2) is the whole
             canvas. The paper gives no numbers: (1.25, 2) is our choice.
+        palette: Changes the colours of page and references alike, in training only; None (the paper) keeps them.
     """
 
     page_size: Size
     train_size: Size
     style: Style
     window: tuple[float, float] = (1.25, 2.0)
+    palette: PaletteShift | None = None
 
     def __post_init__(self) -> None:
         """Check the sizes; lists, as configs hold them, become tuples.
@@ -84,17 +87,19 @@ class CanvasTransform:
             )
 
     def for_validation(self) -> CanvasTransform:
-        """Return the same transform with the whole canvas as its window."""
-        return replace(self, window=WHOLE_CANVAS)
+        """Return the same transform with the whole canvas as its window, in the sample's own colours."""
+        return replace(self, window=WHOLE_CANVAS, palette=None)
 
     def canvases(self, sample: ColorizationSample, seed: int, position: int) -> Canvases:
         """Stitch target and condition; the references are in colour in both."""
-        page = fit_page(sample.page, self.page_size)
+        patches = {(patch.quadrant, patch.rank): image for patch, image in sample.patches}
+        target = stitch(fit_page(sample.page, self.page_size), patches)
+        if self.palette is not None:
+            target = self.palette(target, generator(seed, "palette", position))
+        page = target.crop(query_box(self.page_size))
         query = bound(self.style, sample)(page, generator(seed, "style", position))
         if query.size != page.size:
             raise ValueError(f"style {self.style.name!r}: expected the page's size {page.size}, got {query.size}")
-        patches = {(patch.quadrant, patch.rank): image for patch, image in sample.patches}
-        target = stitch(page, patches)
         condition = target.copy()
         condition.paste(query.convert("RGB"), query_box(self.page_size))
         return Canvases(target, condition)
