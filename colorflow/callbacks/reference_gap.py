@@ -62,7 +62,7 @@ class ReferenceGap(Callback):
     def _measure(self, task: ICPTask, batch: ColorizationBatch, partners: Sequence[int]) -> dict[str, float]:
         pipeline = ICPPipeline.from_model(task.model)
         pipeline.set_progress_bar_config(disable=True)
-        found = {}
+        found: dict[str, float] = {}
         for name, condition in conditions(batch, partners).items():
             given = replace(batch, condition=condition).to(task.device)
             noise = [generator(seed, "gap") for seed in batch.seeds]
