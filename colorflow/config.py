@@ -155,7 +155,12 @@ def check_keys(cfg: DictConfig, runtime: Any = None) -> None:
     """
     runtime = runtime or HydraConfig.get()
     groups = {name: choice for name, choice in runtime.runtime.choices.items() if not name.startswith("hydra/")}
-    plain = [f"{name}={choice}" for name, choice in groups.items() if choice is not None and name != _LAYERED]
+    added = {item[1:].partition("=")[0] for item in runtime.overrides.task if item.startswith("+")}
+    plain = [
+        f"{'+' * (name in added)}{name}={choice}"
+        for name, choice in groups.items()
+        if choice is not None and name != _LAYERED
+    ]
     known = compose(runtime.job.config_name, [item for item in plain if not item.startswith("hydra=")])
     for path, owner in _paths(cfg):
         if path.split(".")[0] == "hydra" or _holds(known, path) or _is_value(known, path):
