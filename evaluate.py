@@ -84,7 +84,7 @@ def build_rows(method: DictConfig) -> dict[str, MethodSpec]:
             made = {node.get("name", key): MethodSpec(problem=replace(problem, reason=told))}
         if taken := rows.keys() & made.keys():
             raise config.ConfigError(
-                f"method.{key}: expected a name of its own, got {', '.join(taken)}; set its name, method.{key}.name=NAME"
+                f"method.{key}: expected a name of its own, got {', '.join(taken)}; set method.{key}.name=NAME"
             )
         rows |= made
     return rows

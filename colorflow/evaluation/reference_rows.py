@@ -134,4 +134,3 @@ def _row(
         return build(SimilarityRetriever(build_encoder(replace(retrieval, device=str(find_device(retrieval.device))))))
 
     return {name: MethodSpec(make, references, digest_json([name, how, settings]))}
-

@@ -111,9 +111,7 @@ def evaluate(
     protocol = Protocol(_size(metric_size), ssim_window)
     benchmark, output = read_benchmark(benchmark_root, verify=work.ranks.first), Path(output)
     marks = Incomplete(incomplete == "mark", work.ranks)
-    stages = Stages(
-        _with_gray_copy(methods), benchmark, output, styles, marks, work, base_seed, max_failures, progress
-    )
+    stages = Stages(_with_gray_copy(methods), benchmark, output, styles, marks, work, base_seed, max_failures, progress)
     stages.check()
     suite = build_suite(metrics or MetricSettings()) if stage in ("all", "score") else Suite()
     draws, folder = bootstrap or Bootstrap(), Path(report.folder or output)

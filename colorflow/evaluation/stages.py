@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ class Stages:
         if self.work.ranks.first:  # all that differ at once, before the first page
             rows = [row for name in due for row in self._left(name)]
             check_settings({self.output / "predictions" / row[0] / row[1]: self._settings(*row) for row in rows})
-        for name, after in zip(due, [*due[1:], None], strict=True):
+        for name, after in pairwise([*due, None]):
             self._generate(name)
             release = self.specs[name].release
             if release is not None and (after is None or self.specs[after].release is not release):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from colorflow.evaluation.methods import Row, colorflow_rows
-from colorflow.evaluation.specs import MethodSpec, Problem
 from colorflow.evaluation.same_training import different_keys
+from colorflow.evaluation.specs import MethodSpec, Problem
 from colorflow.pipelines.export import read_retrieval
 from colorflow.pipelines.recipes import Recipe
 from colorflow.utils.log import get_logger

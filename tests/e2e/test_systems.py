@@ -6,11 +6,10 @@ import json
 import shlex
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_baselines import small_networks, write_ebmc, write_screens
+from tiny_baselines import small_networks, write_ebmc
 from tiny_benchmark import TwoTone, tinted_folder, write_chapters
 from tiny_ports import write_acdo, write_full_ebmc, write_full_screens, write_mcv2
 from tiny_runs import call_main
@@ -83,7 +82,7 @@ def test_a_system_without_weights_says_what_to_fetch_and_where_to_put_it(bench, 
     folder = tmp_path / "out/table1"
     assert "| MC-v2 | no | screenstyle | - / 0.8632 |" in (folder / "paper.md").read_text()
     assert "- MC-v2 (screenstyle, gray): method.mcv2.weights" in (folder / "table.md").read_text()
-    assert '<li>EBMC (screenstyle, gray): ' in (folder / "index.html").read_text()
+    assert "<li>EBMC (screenstyle, gray): " in (folder / "index.html").read_text()
 
 
 def test_what_fails_is_a_row_that_says_why_and_the_others_are_kept(bench, tmp_path):
@@ -136,7 +135,7 @@ def test_systems_have_their_own_options_and_can_be_left_out_and_added():
 def test_two_systems_of_one_name_are_refused(bench, tmp_path):
     message, _ = run(bench, tmp_path, "+method@method.again=patch_copy")
     assert message == (
-        "ConfigError: method.again: expected a name of its own, got patch_copy; set its name, method.again.name=NAME"
+        "ConfigError: method.again: expected a name of its own, got patch_copy; set method.again.name=NAME"
     )
 
 

@@ -74,7 +74,7 @@ def test_reasons_are_in_every_form_of_the_report(
     assert "MC-v2 & gray & - & -" in (tmp_path / "table.tex").read_text()
     page = (tmp_path / "index.html").read_text()
     assert '<tr class=gap data-method="mcv2"' in page
-    assert '<li>MC-v2 (gray): expected weights, found none; fetch them</li>' in page
+    assert "<li>MC-v2 (gray): expected weights, found none; fetch them</li>" in page
     said = " ".join(capsys.readouterr().out.split())
     assert "MC-v2 (gray): expected weights, found none; fetch them" in said
     again = evaluate_tiny(benchmark, tmp_path, {}, stage="report")

@@ -268,7 +268,9 @@ def test_each_panel_is_coloured_by_itself_from_its_own_reference(ebmc_file):
     page = page_of_panels()
     boxes = [panel.box for panel in find_panels(page)]
     parts = [page.crop(box) for box in boxes]
-    pool = reference_pool(["first", "second"], [ImageOps.colorize(part.convert("L"), "navy", "wheat") for part in parts])
+    pool = reference_pool(
+        ["first", "second"], [ImageOps.colorize(part.convert("L"), "navy", "wheat") for part in parts]
+    )
     whole, paneled = (build(ebmc_rows(str(ebmc_file), HOG, size=32, panels=on, device="cpu")) for on in (False, True))
     result = paneled.colorize(page, pool, seed=0)
     assert (result.size, result.info[NATIVE_SIZE]) == (page.size, (32, 32))

@@ -149,5 +149,5 @@ def test_folders_of_predictions_are_rows() -> None:
     assert list(predictions_rows("somewhere")) == ["predictions"]
     several = predictions_rows({"mcv2": "a", "acdo": "b"})
     assert {name: str(spec.predictions) for name, spec in several.items()} == {"mcv2": "a", "acdo": "b"}
-    with pytest.raises(FileNotFoundError, match="predictions: expected a folder .*set predictions=DIR or"):
+    with pytest.raises(FileNotFoundError, match=r"predictions: expected a folder .*set predictions=DIR or"):
         predictions_rows(None)

@@ -1,4 +1,4 @@
-"""The panels of a page: what is enclosed by the white between them. Thresholds and area limits are the released ones."""
+"""The panels of a page: what is enclosed by the white between them. Threshold and limits as released."""
 
 from __future__ import annotations
 
