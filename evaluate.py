@@ -73,9 +73,7 @@ def build_rows(method: DictConfig) -> dict[str, MethodSpec]:
     if "_target_" in method:
         return dict(config.build(method))
     rows: dict[str, MethodSpec] = {}
-    for key, node in method.items():
-        if node is None:  # left out
-            continue
+    for key, node in config.items(method):
         try:
             made = config.build(node)
         except (OSError, ValueError) as error:

@@ -192,6 +192,11 @@ def refers_to(node: Any, key: str) -> bool:
     return f"${{{key}}}" in str(OmegaConf.to_container(node, resolve=False))
 
 
+def items(node: DictConfig) -> Iterator[tuple[str, Any]]:
+    """Keys and nodes in a node, without those that are null."""
+    return ((str(key), part) for key, part in node.items() if part is not None)
+
+
 def to_dict(cfg: Any) -> Any:
     """Plain, resolved containers of a node; a value as it is."""
     return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg

@@ -63,9 +63,11 @@ class Incomplete:
 
     def add(self, row: Key, problem: Problem) -> None:
         """Mark a row, unless it is: the first problem stands."""
-        if row not in self.problems:
+        if row in self.problems:
+            return
+        if problem not in self.problems.values():  # said once of all rows that have it
             logger.warning("%s (%s) is left without numbers: %s", *row, problem.reason)
-            self.problems[row] = problem
+        self.problems[row] = problem
 
     def agree(self, step: str) -> None:
         """Meet the other processes: what one has marked is marked in all.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +113,10 @@ class Stages:
         if self.work.ranks.first:  # all that differ at once, before the first page
             rows = [row for name in due for row in self._left(name)]
             check_settings({self.output / "predictions" / row[0] / row[1]: self._settings(*row) for row in rows})
-        for name, after in pairwise([*due, None]):
+        for place, name in enumerate(due, 1):
             self._generate(name)
             release = self.specs[name].release
-            if release is not None and (after is None or self.specs[after].release is not release):
+            if release is not None and all(self.specs[later].release is not release for later in due[place:]):
                 release()
 
     def score(self, protocol: Protocol, suite: Suite) -> dict[Key, RowScores]:

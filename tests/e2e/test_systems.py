@@ -126,10 +126,10 @@ def test_what_fails_is_a_row_that_says_why_and_the_others_are_kept(bench, tmp_pa
 def test_systems_have_their_own_options_and_can_be_left_out_and_added():
     options = ["method.mcv2.size=320", "method.acdo=null", "+method@method.wrong=ebmc", "method.wrong.name=wrong"]
     cfg = compose_config("evaluate", ["method=systems", "output=out", "paths.weights=W", *options])
-    method = to_dict(cfg)["method"]
-    assert (method["mcv2"]["size"], method["mcv2"]["weights"]) == (320, "W/mcv2/generator.zip")
-    assert method["acdo"] is None
-    assert method["wrong"]["_target_"] == method["ebmc"]["_target_"]
+    mcv2, wrong, ebmc = (to_dict(cfg.method[key]) for key in ("mcv2", "wrong", "ebmc"))
+    assert (mcv2["size"], mcv2["weights"]) == (320, "W/mcv2/generator.zip")
+    assert cfg.method.acdo is None
+    assert wrong == {**ebmc, "name": "wrong"}
 
 
 def test_two_systems_of_one_name_are_refused(bench, tmp_path):

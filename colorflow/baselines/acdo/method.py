@@ -102,9 +102,9 @@ class Acdo:
         """
         source = page.convert("RGB")
         side = STRIDE * self.settings.render_factor
-        device = next(self.network.parameters()).device
+        where = next(self.network.parameters())
         with torch.no_grad(), full_precision():
-            colors = self.network(prepare(source, side).to(device))
+            colors = self.network(prepare(source, side).to(where))
         prediction = Image.fromarray(to_levels(colors)[0]).resize(source.size, Image.Resampling.BILINEAR)
         finish = FINISHES[self.settings.finish]
         result = Image.fromarray(finish(np.asarray(source), np.asarray(prediction)))
