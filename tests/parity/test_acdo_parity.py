@@ -1,9 +1,10 @@
 """ACDO against the released network under fastai 1.0.51 and its finishes: fixtures ``acdo_*``.
 
 Tolerances are those stated beside the fixtures: 2e-3 on the network's output, one level on its picture and on a page
-finished by ``yuv``, two by ``blend``. The whole way is held to them in float64, where the port's arithmetic has no noise
-of its own. In float32 a sum hangs on the number of threads, which moves some predictions by their one level, and
-``yuv``, which doubles what is blue, makes two of one: there each stage is held, and pages where predictions are equal.
+finished by ``yuv``, two by ``blend``. The whole way is held to them in float64, where the port's arithmetic has no
+noise of its own. In float32 a sum hangs on the number of threads, which moves some predictions by their one level,
+and ``yuv``, which doubles what is blue, makes two of one: there each stage is held, and pages where predictions are
+equal.
 """
 
 from __future__ import annotations
