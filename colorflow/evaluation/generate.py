@@ -113,9 +113,8 @@ def generate(
     failures.tell(failed[len(failures.listed) :])
     finish(folder, benchmark, records, ranks)
     failures.check(failed)
-    return GenerationReport(
-        folder.parent, len(records), len(benchmark.pages) - len(due), tuple(Failure(*item) for item in failed)
-    )
+    kept = len(benchmark.pages) - len(due)
+    return GenerationReport(folder.parent, len(records), kept, tuple(Failure(*item) for item in failed))
 
 
 class _Failures:

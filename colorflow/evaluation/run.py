@@ -88,13 +88,11 @@ def evaluate(
         output: Folder for all results; may hold those of a run that was stopped.
         stage: ``all``, or one stage alone. ``score`` builds no method; ``report`` reads results.json.
         styles: Input styles, each a row of every method.
-        metric_size: As for `Protocol`.
-        ssim_window: As for `Protocol`.
+        metric_size, ssim_window: As for `Protocol`.
         metrics: What is measured and by which weights; default: all that needs no network.
         base_seed: Seed of the benchmark's first page.
         max_failures: Fraction of pages that a method may fail on.
-        incomplete: What a row does that cannot be whole: ``stop`` ends the evaluation; with ``mark`` it stands without
-            numbers, with the reason, and the others go on.
+        incomplete: A row that cannot be whole: ``stop`` ends all; ``mark``: it stands without numbers and says why.
         bootstrap: How intervals are made.
         report: Where results go, and a table of the paper to show beside them.
         progress: Show bars, and the table at the end.
@@ -106,18 +104,18 @@ def evaluate(
     Raises:
         ValueError, RuntimeError: `EvaluationError` and the stages' own, each with a remedy.
     """
-    _check_choice("stage", stage, Stage)
-    _check_choice("incomplete", incomplete, OnIncomplete)
+    _check_choices(stage, incomplete)
     protocol = Protocol(_size(metric_size), ssim_window)
     benchmark, output = read_benchmark(benchmark_root, verify=work.ranks.first), Path(output)
     marks = Incomplete(incomplete == "mark", work.ranks)
-    stages = Stages(_with_gray_copy(methods), benchmark, output, styles, marks, work, base_seed, max_failures, progress)
+    specs = _with_gray_copy(methods)
+    stages = Stages(specs, benchmark, output, styles, marks, work, base_seed, max_failures, progress)
     stages.check()
     suite = build_suite(metrics or MetricSettings()) if stage in ("all", "score") else Suite()
     draws, folder = bootstrap or Bootstrap(), Path(report.folder or output)
     run = work.ranks.agree("protocol", describe_run(protocol, benchmark, draws.describe(), suite, report.table))
     with locked(output, work.ranks.first):
-        stages.generate(_colored(stages.specs, stage))
+        stages.generate(_colored(specs, stage))
         results: Results = {"protocol": run, "rows": [], "incomplete": stages.marked, "pages": []}
         if stage in ("all", "score"):
             scores = stages.score(protocol, suite)
@@ -137,9 +135,10 @@ def _print(results: Results, *, shown: bool) -> None:
         print_grid(grid)
 
 
-def _check_choice(key: str, value: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise EvaluationError(f"{key}: expected one of {', '.join(get_args(choices))}, got {value!r}")
+def _check_choices(stage: str, incomplete: str) -> None:
+    for key, value, choices in (("stage", stage, Stage), ("incomplete", incomplete, OnIncomplete)):
+        if value not in get_args(choices):
+            raise EvaluationError(f"{key}: expected one of {', '.join(get_args(choices))}, got {value!r}")
 
 
 def _with_gray_copy(methods: Mapping[str, MethodSpec]) -> dict[str, MethodSpec]:
