@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -9,7 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from colorflow import config
 from colorflow.evaluation.methods import predictions_rows
-from colorflow.evaluation.run import ALONE, MethodSpec, Work, evaluate
+from colorflow.evaluation.run import ALONE, evaluate
+from colorflow.evaluation.specs import EvaluationError, MethodSpec, Problem
+from colorflow.evaluation.stages import Work
 from colorflow.evaluation.suite import MetricSettings
 from colorflow.utils.launch import find_place, join_ranks
 from colorflow.utils.log import get_logger, quiet_libraries
@@ -20,10 +24,14 @@ log = get_logger("colorflow.evaluate")
 
 
 def run(cfg: DictConfig, output: Path, work: Work = ALONE) -> None:
-    """Evaluate the configured method on the configured benchmark; also called after training."""
+    """Evaluate the configured methods on the configured benchmark; also called after training.
+
+    Raises:
+        EvaluationError: At the end, where rows failed and the others are whole.
+    """
     settings, report = config.to_dict(cfg.metrics), config.build(cfg.report)
     benchmark = work.ranks.share("benchmark", lambda: str(config.build(cfg.benchmark)))  # made by one, if it must be
-    evaluate(
+    results = evaluate(
         build_methods(cfg),
         benchmark,
         output,
@@ -32,25 +40,52 @@ def run(cfg: DictConfig, output: Path, work: Work = ALONE) -> None:
         base_seed=cfg.seed,
         metric_size=settings.pop("metric_size"),
         ssim_window=settings.pop("ssim_window"),
+        incomplete=cfg.incomplete,
         metrics=MetricSettings(**settings),
         report=report,
         work=work,
     )
     log.info("table and pictures: %s", Path(report.folder or output) / "index.html")
+    failed = [f"{row['method']} ({row['style']})" for row in results["incomplete"] if row["failed"]]
+    if failed and cfg.stage != "report":
+        raise EvaluationError(
+            f"{len(failed)} rows failed and stand without numbers: {', '.join(failed)}; the reasons are above and in "
+            "results.json; the others are whole, and the same command goes on"
+        )
 
 
 def build_methods(cfg: DictConfig) -> dict[str, MethodSpec]:
-    """The method's rows and those of folders of pictures; the latter alone where the method lacks its weights."""
+    """The methods' rows and those of folders of pictures; the latter alone where the method lacks its weights."""
     others = {} if cfg.predictions is None else predictions_rows(config.to_dict(cfg.predictions))
     if others and (takes_weights(cfg) and OmegaConf.is_missing(cfg, "weights")):
         return others
-    rows = config.build(cfg.method)
-    taken = rows.keys() & others.keys()
+    rows = build_rows(cfg.method)
+    taken = [name for name in others if name in rows and rows[name].problem is None]
     if taken and rows != others:
         raise config.ConfigError(
             f"predictions: expected names that no other row has, got {', '.join(taken)}; set 'predictions={{NAME:DIR}}'"
         )
     return {**rows, **others}
+
+
+def build_rows(method: DictConfig) -> dict[str, MethodSpec]:
+    """The rows of a method, or of several by key, where one that cannot be made becomes a row with a problem."""
+    if "_target_" in method:
+        return dict(config.build(method))
+    rows: dict[str, MethodSpec] = {}
+    for key, node in config.items(method):
+        try:
+            made = config.build(node)
+        except (OSError, ValueError) as error:
+            problem = Problem.of(error)  # its keys are told as those of a single method
+            told = re.sub(r"\bmethod\.(?=\w)", f"method.{key}.", problem.reason)
+            made = {node.get("name", key): MethodSpec(problem=replace(problem, reason=told))}
+        if taken := rows.keys() & made.keys():
+            raise config.ConfigError(
+                f"method.{key}: expected a name of its own, got {', '.join(taken)}; set method.{key}.name=NAME"
+            )
+        rows |= made
+    return rows
 
 
 def takes_weights(cfg: DictConfig) -> bool:

@@ -155,7 +155,12 @@ def check_keys(cfg: DictConfig, runtime: Any = None) -> None:
     """
     runtime = runtime or HydraConfig.get()
     groups = {name: choice for name, choice in runtime.runtime.choices.items() if not name.startswith("hydra/")}
-    plain = [f"{name}={choice}" for name, choice in groups.items() if choice is not None and name != _LAYERED]
+    added = {item[1:].partition("=")[0] for item in runtime.overrides.task if item.startswith("+")}
+    plain = [
+        f"{'+' * (name in added)}{name}={choice}"
+        for name, choice in groups.items()
+        if choice is not None and name != _LAYERED
+    ]
     known = compose(runtime.job.config_name, [item for item in plain if not item.startswith("hydra=")])
     for path, owner in _paths(cfg):
         if path.split(".")[0] == "hydra" or _holds(known, path) or _is_value(known, path):
@@ -185,6 +190,11 @@ def load_config(path: Path) -> dict[str, Any]:
 def refers_to(node: Any, key: str) -> bool:
     """Whether a value in a node is taken from a key at the top of the configuration."""
     return f"${{{key}}}" in str(OmegaConf.to_container(node, resolve=False))
+
+
+def items(node: DictConfig) -> Iterator[tuple[str, Any]]:
+    """Keys and nodes in a node, without those that are null."""
+    return ((str(key), part) for key, part in node.items() if part is not None)
 
 
 def to_dict(cfg: Any) -> Any:

@@ -14,7 +14,8 @@ from colorflow.evaluation.benchmark import Benchmark
 from colorflow.evaluation.build_benchmark import build_benchmark
 from colorflow.evaluation.generate import generate
 from colorflow.evaluation.results import Bootstrap, build_results
-from colorflow.evaluation.run import MethodSpec, evaluate
+from colorflow.evaluation.run import evaluate
+from colorflow.evaluation.specs import MethodSpec
 from colorflow.retrieval import reference_pool
 from colorflow.schema import ReferencePool
 

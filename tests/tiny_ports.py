@@ -8,8 +8,10 @@ import torch
 from parity.filling import baseline_state, override
 
 from colorflow.baselines.acdo.unet import AcdoUNet
+from colorflow.baselines.ebmc import EbmcNetworks
 from colorflow.baselines.mcv2.denoiser import Denoiser
 from colorflow.baselines.mcv2.generator import Generator
+from colorflow.baselines.screenvae import ScreenToColor
 
 
 def write_mcv2(folder: Path) -> tuple[Path, Path]:
@@ -27,5 +29,27 @@ def write_acdo(file: Path) -> Path:
     """Write a file as ``Learner.save`` does."""
     calm = [{"key": "layers.11.0.weight_v", "op": "mul", "value": 0.2}]
     state = override(baseline_state(AcdoUNet(), "tiny"), calm)
+    file.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model": state, "opt": {"state": {}, "param_groups": [{"lr": 1e-3}]}}, file)
     return file
+
+
+def write_full_ebmc(file: Path) -> Path:
+    """Write a file as EBMC's authors do, the VGG with its classifier inside."""
+    networks = EbmcNetworks()
+    states = {name: baseline_state(part, "tiny") for name, part in networks.named_children()}
+    encoder = states["colorEncoder"]
+    for key in encoder:
+        if key.startswith("vgg.vgg_feature."):
+            encoder[key] = encoder[f"vgg.vgg_model.features.{key.removeprefix('vgg.vgg_feature.')}"]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(states, file)
+    return file
+
+
+def write_full_screens(root: Path) -> Path:
+    """Write the parts of the released ColorFlow folder that the row needs."""
+    for name, network in ScreenToColor().files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(baseline_state(network, "tiny"), root / name)
+    return root

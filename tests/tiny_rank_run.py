@@ -17,7 +17,9 @@ from PIL import Image
 from tiny_benchmark import Tint
 
 from colorflow.evaluation.results import Results
-from colorflow.evaluation.run import MethodSpec, Work, evaluate
+from colorflow.evaluation.run import evaluate
+from colorflow.evaluation.specs import MethodSpec
+from colorflow.evaluation.stages import Work
 from colorflow.evaluation.suite import MetricSettings
 from colorflow.metrics import HIGHER_IS_BETTER
 from colorflow.schema import ReferencePool

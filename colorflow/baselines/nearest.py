@@ -26,15 +26,18 @@ def check_pool(method: str, references: ReferencePool) -> None:
         )
 
 
-def nearest_page(page: Image.Image, references: ReferencePool, retriever: SimilarityRetriever) -> Image.Image:
+def nearest_page(
+    page: Image.Image, references: ReferencePool, retriever: SimilarityRetriever, part: Image.Image | None = None
+) -> Image.Image:
     """The page of a pool whose whole view is most similar to the whole page (cosine; the first of equals).
 
     Args:
         page: The black-and-white page.
         references: Not empty.
         retriever: Embeds pages, and keeps what it has embedded.
+        part: A part of the page that is compared in its place.
     """
     views = retriever.index(references, page.size).embeddings
     assert views is not None
-    indices, _ = top_k(retriever.encoder([page]), views[::PATCHES_PER_PAGE], 1)
+    indices, _ = top_k(retriever.encoder([part or page]), views[::PATCHES_PER_PAGE], 1)
     return references.pages[int(indices[0, 0])]

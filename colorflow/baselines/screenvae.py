@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from colorflow.baselines.nearest import check_pool, nearest_page
+from colorflow.baselines.weights import Published
 from colorflow.retrieval import SimilarityRetriever
 from colorflow.schema import ReferencePool
 from colorflow.styles.lines.network import LineNetwork, draw_lines, opencv_gray
@@ -33,7 +34,14 @@ from colorflow.styles.screen.decoder import Draws
 from colorflow.styles.screen.encoder import ScreenEncoder
 from colorflow.styles.screen.path import pad_to_256, signed
 from colorflow.utils.images import to_image
+from colorflow.utils.precision import full_precision
 from colorflow.utils.seeding import generator
+
+PUBLISHED = Published(
+    "the released ColorFlow folder with ScreenStyle/ and LE/ (TencentARC/ColorFlow)",
+    "on the Hugging Face hub",
+    "the authors' own terms for ScreenStyle, MIT for the line extractor, an academic one for the folder",
+)
 
 Code = Literal["reference", "random"]
 
@@ -106,7 +114,7 @@ def load_screen_to_color(root: str | Path | None, networks: ScreenToColor) -> di
     Raises:
         CheckpointError: For no folder, missing files, and files that do not hold exactly these networks.
     """
-    return load_networks(root, networks.files, "method.weights", "take a row that needs no weights: color_transfer")
+    return load_networks(PUBLISHED.find(root, parts=networks.files), networks.files)
 
 
 class ScreenVAEColorizer:
@@ -142,8 +150,9 @@ class ScreenVAEColorizer:
         self.code, self.draws, self.height = code, draws, height
 
     @torch.no_grad()
+    @full_precision()
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
-        """Return the page in colour, at its own size.
+        """Return the page in colour, at its own size; ``info`` holds the size that it was coloured at.
 
         Raises:
             NoReferenceError: For an empty pool, where the code is to be of a reference.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,24 +15,44 @@ from colorflow.utils.tensors import CheckpointError, differences, refuse
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def weights_file(file: str | Path, key: str, what: str) -> Path:
-    """The path of a file that the user names.
+class MissingWeightsError(CheckpointError, FileNotFoundError):
+    """Weights that are not there; the message says what to fetch, under which licence, and where to put it."""
 
-    Args:
-        file: Where it should lie.
-        key: Config key that names it, for the message.
-        what: What it should be, for the message.
 
-    Raises:
-        CheckpointError: Where there is none.
+@dataclass(frozen=True)
+class Published:
+    """A file that others publish and this project does not hold.
+
+    Attributes:
+        what: Whose network, and the file's name there.
+        where: Where it is published.
+        licence: Of the weights.
     """
-    path = Path(file)
-    if not path.is_file():
-        raise CheckpointError(
-            f"{key}: expected the file of {what}, found none at {path}; docs/baselines.md says where it is published, "
-            f"set {key}=FILE"
+
+    what: str
+    where: str
+    licence: str
+
+    def find(self, path: str | Path | None, *, key: str = "method.weights", parts: Iterable[str] = ("",)) -> Path:
+        """The path that the user, or a default, names.
+
+        Args:
+            path: Where the file should lie, or the folder of its parts.
+            key: Config key that names it.
+            parts: Files below the path, all of which must be there.
+
+        Raises:
+            MissingWeightsError: Where they are not.
+        """
+        absent = [part for part in parts if path is None or not (Path(path) / part).is_file()]
+        if path is not None and not absent:
+            return Path(path)
+        got = "got no path" if path is None else f"found none at {', '.join(str(Path(path) / part) for part in absent)}"
+        put = f"set {key} to where it lies" if path is None else f"put it there or set {key}=PATH"
+        raise MissingWeightsError(
+            f"{key}: expected {self.what}, {got}. Published {self.where}; licence: {self.licence}. Fetch it and {put} "
+            "(docs/baselines.md)"
         )
-    return path
 
 
 def load_network(build: Callable[[], Network], file: Path, tensors: Mapping[str, Tensor], what: str) -> Network:

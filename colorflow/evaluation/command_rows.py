@@ -7,7 +7,7 @@ from pathlib import Path
 
 from colorflow.baselines.command import CommandColorizer, Program
 from colorflow.evaluation.benchmark import References
-from colorflow.evaluation.run import MethodSpec
+from colorflow.evaluation.specs import MethodSpec
 from colorflow.utils.hashing import digest_file, digest_json
 
 

@@ -26,6 +26,10 @@ from colorflow.utils.ranks import Ranks
 logger = get_logger(__name__)
 
 
+class MethodError(GenerationError):
+    """A method that failed on too many pages: in all processes the same, after all have told what they made."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A page that the method raised on."""
@@ -88,7 +92,8 @@ def generate(
 
     Raises:
         BenchmarkError: For a style or references that the benchmark does not have.
-        GenerationError: For a folder made with other settings, when too many pages fail or one cannot be written.
+        GenerationError: For a folder made with other settings, and when a page cannot be written.
+        MethodError: When too many pages fail; those that worked are in the manifest.
     """
     ranks = ranks or Ranks()
     job = ColoringJob(method, benchmark, name or method.name, style, references, base_seed)
@@ -99,15 +104,17 @@ def generate(
     with PageWriter(folder, ranks.rank) as writer:
         for pages in track(ranks.part(batches), job.row, progress and ranks.first):
             ranks.check()
+            if failures.too_many:
+                break
             for colored in _colorize(job, pages, failures):
                 writer.write(colored.image, job.record(colored))
     told = ranks.gather(f"generated {job.name}", [writer.records, failures.listed])
     records, failed = ([item for one in part for item in one] for part in zip(*told, strict=True))
     failures.tell(failed[len(failures.listed) :])
     finish(folder, benchmark, records, ranks)
-    return GenerationReport(
-        folder.parent, len(records), len(benchmark.pages) - len(due), tuple(Failure(*item) for item in failed)
-    )
+    failures.check(failed)
+    kept = len(benchmark.pages) - len(due)
+    return GenerationReport(folder.parent, len(records), kept, tuple(Failure(*item) for item in failed))
 
 
 class _Failures:
@@ -124,23 +131,33 @@ class _Failures:
         self._job, self._fraction = job, fraction
         self._count = ranks.counter(f"failures of {job.name}")
         self._allowed = allowed_failures(len(job.benchmark.pages), fraction)
+        self._last: Exception | None = None
+
+    @property
+    def too_many(self) -> bool:
+        """Whether more pages have failed than may, in all processes together."""
+        return self._count(0) > self._allowed
 
     def add(self, page: BenchmarkPage, error: Exception) -> None:
-        """Note a page.
+        """Note a page."""
+        self.listed.append((page.id, f"{type(error).__name__}: {error}"))
+        self._last = error
+        self._count(1)
+        self.tell(self.listed[-1:])
+
+    def check(self, failed: Sequence[tuple[str, str]]) -> None:
+        """Look at the failures of all processes, the same in each.
 
         Raises:
-            GenerationError: Where too many have failed.
+            MethodError: Where they are too many.
         """
-        self.listed.append((page.id, f"{type(error).__name__}: {error}"))
-        count = self._count()
-        self.tell(self.listed[-1:])
-        if count > self._allowed:
-            lines = "\n".join(f"  {page}: {text}" for page, text in self.listed[:5])
-            raise GenerationError(
-                f"{self._job.row}: {count} of {len(self._job.benchmark.pages)} pages failed, more than "
+        if len(failed) > self._allowed:
+            lines = "\n".join(f"  {page}: {text}" for page, text in failed[:5])
+            raise MethodError(
+                f"{self._job.row}: {len(failed)} of {len(self._job.benchmark.pages)} pages failed, more than "
                 f"max_failures={self._fraction:g} allows ({self._allowed}):\n{lines}\nThe pages that worked are kept; "
                 "run again after mending the method, or raise max_failures."
-            ) from error
+            ) from self._last
 
     def tell(self, failed: Sequence[tuple[str, str]]) -> None:
         """Warn of pages; heard from the first process alone, which tells those of the others at the end."""

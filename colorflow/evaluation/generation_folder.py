@@ -132,14 +132,15 @@ def _listed(folder: Path) -> set[str]:
 
 def _difference(folder: Path, settings: Record) -> str | None:
     path = folder / GENERATION
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if different := [key for key in settings if before.get(key) != settings[key]]:
-            was, now = ([made.get(key) for key in different] for made in (before, settings))
-            return f"{folder}: holds pages made with other settings ({', '.join(different)} differ: {was}, now {now})"
-    elif folder.is_dir() and any(folder.iterdir()):
-        return f"{folder}: holds files without {GENERATION}"
-    return None
+    if not path.is_file():
+        foreign = folder.is_dir() and any(folder.iterdir())
+        return f"{folder}: holds files without {GENERATION}" if foreign else None
+    before = json.loads(path.read_text(encoding="utf-8"))
+    different = [key for key in settings if before.get(key) != settings[key]]
+    if not different or not any(folder.glob("*/*.png")):  # no pages: a method that failed on its first
+        return None
+    was, now = ([made.get(key) for key in different] for made in (before, settings))
+    return f"{folder}: holds pages made with other settings ({', '.join(different)} differ: {was}, now {now})"
 
 
 def _is_whole(folder: Path, record: Record) -> bool:

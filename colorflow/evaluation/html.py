@@ -16,7 +16,7 @@ from colorflow.evaluation.assets import fill_page, read_asset
 from colorflow.evaluation.comparisons import Difference
 from colorflow.evaluation.grids import Grid, html_grid
 from colorflow.evaluation.page_data import page_data
-from colorflow.evaluation.tables import COLUMNS, Cell, Line, caption, columns, lines
+from colorflow.evaluation.tables import COLUMNS, Cell, Line, caption, columns, gaps, lines
 
 _STYLES = ("base.css", "report.css", "zoom.css")
 _SCRIPTS = (
@@ -62,6 +62,7 @@ def html_page(
         "name": escape(results["protocol"]["benchmark"]["name"]),
         "caption": escape(caption(results)),
         "table": _table(results),
+        "gaps": _gaps(results),
         "beside": _beside(grids),
         "strips": "".join(_strip(strip) for strip in strips),
         "protocol": _protocol(results["protocol"]),
@@ -96,11 +97,18 @@ def _table(results: Mapping[str, Any]) -> str:
     )
 
 
+def _gaps(results: Mapping[str, Any]) -> str:
+    """Why rows have no numbers; empty where all have."""
+    items = "".join(f"<li>{escape(text)}</li>" for text in gaps(results))
+    return f'<ul class="note" id="gaps">{items}</ul>' if items else ""
+
+
 def _line(line: Line, names: Sequence[str]) -> str:
     cells = "".join(_cell(cell, name) for cell, name in zip(line.cells, names, strict=True))
     mark = ' <span class="mark">as printed</span>' if line.paper else ""
+    kind = " class=paper" if line.paper else "" if line.n else " class=gap"
     return (
-        f'<tr{" class=paper" if line.paper else ""} data-method="{escape(line.method)}" '
+        f'<tr{kind} data-method="{escape(line.method)}" '
         f'data-style="{escape(line.style)}"><th scope="row">{escape(line.label)}{mark}</th>'
         f'<td class="input">{escape(line.style)}</td>'
         f'<td class="number count" data-value="{line.n or ""}">{line.n or "&ndash;"}</td>'

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from colorflow.evaluation.benchmark import References
-from colorflow.evaluation.run import MethodSpec
+from colorflow.evaluation.specs import MethodSpec
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
 from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.pipelines.recipes import Recipe
@@ -69,6 +69,8 @@ def colorflow_rows(
     def load() -> ColorFlowPipeline:
         return load_pipeline(folder, recipe, retrieval=retrieval, gsrp=gsrp, device=device, dtype=dtype)
 
+    release = load.cache_clear  # the same for all rows
+
     def build(row: Row) -> Colorizer:
         shared = load()
         return ColorFlowPipeline(
@@ -88,6 +90,7 @@ def colorflow_rows(
             lambda row=row: build(row),  # type: ignore[misc]
             row.references,
             digest_json([*shared_settings, asdict(row)]),
+            release=release,
         )
         for row in rows
     }
@@ -125,9 +128,12 @@ def predictions_rows(predictions: str | Mapping[str, str] | None, name: str = "p
         name: Row name of a single folder.
 
     Raises:
-        ValueError: For None.
+        FileNotFoundError: For None.
     """
     if predictions is None:
-        raise ValueError("missing predictions: set predictions=DIR, or several by row name, 'predictions={NAME:DIR}'")
+        raise FileNotFoundError(
+            "predictions: expected a folder <style>/<chapter>/NNN.png of another system's pictures, named as the "
+            "benchmark's targets, got none; set predictions=DIR or 'predictions={NAME:DIR}'"
+        )
     folders = predictions if isinstance(predictions, Mapping) else {name: predictions}
     return {row: MethodSpec(predictions=Path(folder)) for row, folder in folders.items()}

@@ -1,22 +1,23 @@
 """Rows of ported systems that look at no references, from their official weight files.
 
-Files are loaded at once, so that a wrong one is told before anything is coloured, and brought to their device when the
-first page is due.
+Files are read at once, so that a wrong one is told before anything is coloured, and again when pages are due: a table
+of many systems holds one at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 
 from colorflow.baselines.acdo import Acdo, AcdoSettings
 from colorflow.baselines.mcv2 import McV2, McV2Settings
-from colorflow.evaluation.run import MethodSpec
+from colorflow.evaluation.specs import MethodSpec
 from colorflow.utils.hashing import digest_json
 
 
 def mcv2_rows(
-    weights: str,
+    weights: str | None,
     denoiser: str | None,
     size: int = McV2Settings.size,
     sigma: float = McV2Settings.sigma,
@@ -37,11 +38,12 @@ def mcv2_rows(
         CheckpointError: For files that are missing, damaged, or not exactly these networks.
         ValueError: For an option that cannot be.
     """
-    return {name: _spec(McV2.from_weights(weights, denoiser, "cpu", McV2Settings(size, sigma), name), device)}
+    settings = McV2Settings(size, sigma)
+    return {name: _spec(partial(McV2.from_weights, weights, denoiser, settings=settings, name=name), device)}
 
 
 def acdo_rows(
-    weights: str,
+    weights: str | None,
     render_factor: int = AcdoSettings.render_factor,
     finish: str = AcdoSettings.finish,
     device: str = "auto",
@@ -60,9 +62,11 @@ def acdo_rows(
         CheckpointError: For a file that is missing, damaged, or not exactly this network.
         ValueError: For an option that cannot be.
     """
-    return {name: _spec(Acdo.from_weights(weights, "cpu", AcdoSettings(render_factor, finish), name), device)}
+    settings = AcdoSettings(render_factor, finish)
+    return {name: _spec(partial(Acdo.from_weights, weights, settings=settings, name=name), device)}
 
 
-def _spec(method: McV2 | Acdo, device: str) -> MethodSpec:
+def _spec(load: Callable[..., McV2 | Acdo], device: str) -> MethodSpec:
+    method = load(device="cpu")
     fingerprint = digest_json([type(method).__name__, method.digests, asdict(method.settings)])
-    return MethodSpec(lambda: method.to(device), "none", fingerprint)
+    return MethodSpec(lambda: load(device=device), "none", fingerprint)

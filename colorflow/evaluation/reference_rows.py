@@ -12,8 +12,9 @@ import torch
 from colorflow.baselines import ColorTransfer, PatchCopy
 from colorflow.baselines.ebmc import EbmcColorizer, EbmcNetworks, load_ebmc
 from colorflow.baselines.screenvae import Code, ScreenToColor, ScreenVAEColorizer, load_screen_to_color
+from colorflow.baselines.weights import find_device
 from colorflow.evaluation.benchmark import References
-from colorflow.evaluation.run import MethodSpec
+from colorflow.evaluation.specs import MethodSpec
 from colorflow.pipelines.rap import RetrievalSettings, build_encoder
 from colorflow.retrieval import SimilarityRetriever
 from colorflow.schema import Colorizer
@@ -27,6 +28,7 @@ def ebmc_rows(
     retrieval: RetrievalSettings,
     references: References = "own",
     size: int = 256,
+    panels: bool = False,
     device: str = "auto",
     name: str = "ebmc",
 ) -> Rows:
@@ -37,6 +39,7 @@ def ebmc_rows(
         retrieval: Finds the one reference.
         references: Which pool the row gets.
         size: Side of the square that page and reference are squashed to.
+        panels: As for `EbmcColorizer`.
         device: ``auto`` takes the GPU where there is one.
         name: Row name.
 
@@ -44,13 +47,17 @@ def ebmc_rows(
         CheckpointError: For a file that does not hold exactly these networks.
         ValueError: For options that cannot be.
     """
-    with torch.device("meta"):
-        networks = EbmcNetworks()
-    load_ebmc(weights, networks)  # now: a wrong file is told before anything is coloured
-    settings = {"weights": digest_file(str(weights)), "size": size}
+
+    def load() -> EbmcNetworks:
+        with torch.device("meta"):
+            networks = EbmcNetworks()
+        return load_ebmc(weights, networks)
+
+    load()  # now: a wrong file is told before anything is coloured
+    settings = {"weights": digest_file(str(weights)), "size": size, "panels": panels}
 
     def build(retriever: SimilarityRetriever) -> Colorizer:
-        return EbmcColorizer(networks, retriever, _device(device), size, name)
+        return EbmcColorizer(load(), retriever, find_device(device), size, panels, name)
 
     return _row(name, build, references, retrieval, settings)
 
@@ -80,12 +87,13 @@ def screenvae_rows(
     Raises:
         CheckpointError: For files that do not hold exactly these networks.
     """
-    networks = ScreenToColor()
-    digests = load_screen_to_color(weights, networks)
+    digests = load_screen_to_color(weights, ScreenToColor())  # now, as above
     settings = {"weights": digests, "code": code, "draws": draws, "height": height}
 
     def build(retriever: SimilarityRetriever) -> Colorizer:
-        return ScreenVAEColorizer(networks.to(_device(device)), retriever, code, draws, height, name)
+        networks = ScreenToColor()
+        load_screen_to_color(weights, networks)
+        return ScreenVAEColorizer(networks.to(find_device(device)), retriever, code, draws, height, name)
 
     return _row(name, build, references, retrieval, settings)
 
@@ -123,10 +131,6 @@ def _row(
         how["folder"] = [digest_file(path) for path in files]
 
     def make() -> Colorizer:
-        return build(SimilarityRetriever(build_encoder(replace(retrieval, device=_device(retrieval.device)))))
+        return build(SimilarityRetriever(build_encoder(replace(retrieval, device=str(find_device(retrieval.device))))))
 
     return {name: MethodSpec(make, references, digest_json([name, how, settings]))}
-
-
-def _device(device: str) -> str:
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

@@ -1,7 +1,8 @@
 """results.json: means and intervals over per-page rows, written and read.
 
-``{"protocol": {...}, "rows": [{"method", "style", "n", "metrics", "intervals", "chapters"}], "pages": [...]}``; a row's
-``chapters`` are the values of metrics of whole chapters, ``{metric: {chapter: value}}``.
+``{"protocol": {...}, "rows": [{"method", "style", "n", "metrics", "intervals", "chapters"}], "incomplete": [{"method",
+"style", "reason", "failed"}], "pages": [...]}``; a row's ``chapters`` are the values of metrics of whole chapters,
+``{metric: {chapter: value}}``; incomplete rows stand in tables without numbers.
 JSON has no infinity: in the file it is the string ``"inf"``, in Python a float.
 """
 
@@ -80,6 +81,7 @@ def build_results(
     bootstrap: Bootstrap,
     sets: Mapping[tuple[str, str], Mapping[str, float]] | None = None,
     chapters: Mapping[tuple[str, str], Mapping[str, Mapping[str, float]]] | None = None,
+    incomplete: Sequence[Row] = (),
 ) -> Results:
     """Reduce per-page rows to one row a method and style.
 
@@ -93,6 +95,7 @@ def build_results(
         sets: Metrics of all pages of a (method, style); they have no interval.
         chapters: Metrics of a chapter, by (method, style), metric and chapter; a row has them, and their mean over
             chapters with an interval.
+        incomplete: Rows without numbers, with their reasons.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for page in pages:
@@ -103,7 +106,8 @@ def build_results(
     rows = [_row(key, groups[key], bootstrap) for key in ordered]
     for key, row in zip(ordered, rows, strict=True):
         _add_set_metrics(row, (sets or {}).get(key, {}), (chapters or {}).get(key, {}), bootstrap)
-    return {"protocol": dict(protocol), "rows": rows, "pages": [page for key in ordered for page in groups[key]]}
+    pages = [page for key in ordered for page in groups[key]]
+    return {"protocol": dict(protocol), "rows": rows, "incomplete": list(incomplete), "pages": pages}
 
 
 def find_row(results: Results, method: str, style: str = "gray") -> Row:
@@ -138,7 +142,7 @@ def read_results(path: Path) -> Results:
             raise ValueError(f"keys {sorted(loaded)}")
     except (ValueError, TypeError) as error:
         raise ResultsError(f"{path}: expected protocol, rows and pages, got {error}; run stage=score again") from error
-    return dict(_decode(loaded))
+    return {"incomplete": [], **_decode(loaded)}  # older files have none
 
 
 def _add_set_metrics(

@@ -82,6 +82,7 @@ LABELS = {
     "color_transfer": "Colour transfer",
     "patch_copy": "Patch copy",
     "command": "Command",
+    "style2paints": "Style2Paints V4.5",
 }
 
 _MARGINS = (
@@ -104,7 +105,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a table. ``paper`` marks the paper's printed numbers; they have no n."""
+    """One row of a table. ``paper`` marks the paper's printed numbers; these have no n, nor have incomplete rows."""
 
     method: str
     label: str
@@ -121,24 +122,29 @@ def label(method: str) -> str:
 
 def columns(results: Results) -> list[str]:
     """Metric keys of the table, in order: all that a row, ours or the paper's, has."""
-    there = {name for row in _all_rows(results) for name in row["metrics"]}
+    there = {name for row in (*results["rows"], *_papers_rows(results)) for name in row["metrics"]}
     return [name for name in COLUMNS if name in there]
 
 
 def lines(results: Results) -> list[Line]:
-    """The rows to print: ours in order, then the paper's where the benchmark has its shape."""
-    names = columns(results)
+    """The rows to print: ours in order, those without numbers, then the paper's where the benchmark has its shape."""
     return [
-        Line(
-            method=row["method"],
-            label=label(row["method"]) if "n" in row else f"{label(row['method'])} (paper)",
-            style=row["style"],
-            n=row.get("n"),
-            cells=tuple(_cell(row, name, results["rows"]) for name in names),
-            paper="n" not in row,
-        )
-        for row in _all_rows(results)
+        *(_line(results, row, label(row["method"])) for row in (*results["rows"], *results["incomplete"])),
+        *(_line(results, row, f"{label(row['method'])} (paper)", paper=True) for row in _papers_rows(results)),
     ]
+
+
+def _line(results: Results, row: Mapping[str, Any], title: str, *, paper: bool = False) -> Line:
+    cells = tuple(_cell(row, name, results["rows"]) for name in columns(results))
+    return Line(row["method"], title, row["style"], row.get("n"), cells, paper)
+
+
+def gaps(results: Results) -> list[str]:
+    """Why rows have no numbers, a text a method and reason."""
+    styles: dict[tuple[str, str], list[str]] = {}
+    for row in results["incomplete"]:
+        styles.setdefault((row["method"], row["reason"]), []).append(row["style"])
+    return [f"{label(name)} ({', '.join(of)}): {reason}" for (name, reason), of in styles.items()]
 
 
 def markdown_table(results: Results) -> str:
@@ -151,7 +157,13 @@ def markdown_table(results: Results) -> str:
         cells = [f"{text} {cell.interval}".strip() for text, cell in zip(cells, line.cells, strict=True)]
         rows.append([line.label.replace("|", "\\|"), line.style, str(line.n or "-"), *cells])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{table}\n\n{caption(results)}\n"
+    return "\n\n".join([table, caption(results), *_listed(gaps(results))]) + "\n"
+
+
+def _listed(texts: Sequence[str]) -> list[str]:
+    """A Markdown list, or nothing."""
+    items = "\n".join("- " + text.replace("\n", "\n  ") for text in texts)
+    return [f"Without numbers:\n\n{items}"] if texts else []
 
 
 def latex_table(results: Results) -> str:
@@ -217,11 +229,11 @@ def print_table(results: Results, console: Console | None = None) -> None:
         table.add_column(f"{column.label} {column.arrow}", justify="right", min_width=widest)
     for line in ours:
         cells = [Text(line.cells[i].text, style="bold green" if line.cells[i].best else "") for i in shown]
-        table.add_row(line.label, *([line.style] if several else []), str(line.n), *cells)
+        table.add_row(line.label, *([line.style] if several else []), str(line.n or "-"), *cells)
     console = console or Console()
     console.print(table)
-    for margin in margins(results):
-        console.print(margin, highlight=False)
+    for text in (*margins(results), *gaps(results)):
+        console.print(text, highlight=False, markup=False)
 
 
 def margins(results: Results) -> list[str]:
@@ -265,18 +277,17 @@ def caption(results: Results, *, intervals: bool = True) -> str:
     if any(None in row["intervals"].values() for row in results["rows"]):
         text += " No interval from a single chapter."
     table = paper_table(protocol)
-    if table is not None and any("n" not in row for row in _all_rows(results)):
+    if table is not None and _papers_rows(results):
         text += f" Rows marked (paper) are as printed in {table.source}, on pages that were never released."
     return text
 
 
-def _all_rows(results: Results) -> list[Mapping[str, Any]]:
-    styles = {row["style"] for row in results["rows"]}
-    return [*results["rows"], *paper_rows(results["protocol"], styles)]
+def _papers_rows(results: Results) -> list[dict[str, Any]]:
+    return paper_rows(results["protocol"], {row["style"] for row in results["rows"]})
 
 
 def _cell(row: Mapping[str, Any], name: str, ours: Sequence[Mapping[str, Any]]) -> Cell:
-    column, value = COLUMNS[name], row["metrics"].get(name)
+    column, value = COLUMNS[name], row.get("metrics", {}).get(name)
     if value is None:
         return Cell(None, "-", "", False)
     interval = row.get("intervals", {}).get(name)

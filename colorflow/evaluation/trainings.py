@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from colorflow.evaluation.methods import Row, colorflow_rows
-from colorflow.evaluation.run import MethodSpec
 from colorflow.evaluation.same_training import different_keys, seed_of
+from colorflow.evaluation.specs import MethodSpec, Problem
 from colorflow.pipelines.export import read_retrieval
 from colorflow.pipelines.recipes import Recipe
 from colorflow.utils.log import get_logger
@@ -18,10 +18,6 @@ BASELINE = "baseline"
 """The training of the full model; every row takes guided super-resolution and the way of retrieval from it."""
 
 logger = get_logger(__name__)
-
-
-class MissingTrainingsError(FileNotFoundError):
-    """Trainings that were not run; the message has their commands."""
 
 
 class DifferentTrainingError(ValueError):
@@ -102,46 +98,40 @@ def trained_rows(
     trainings: Trainings,
     rows: Mapping[str, Sequence[Row]],
     recipe: Recipe,
-    missing: Literal["error", "skip"] = "error",
     device: str = "auto",
     dtype: str = "float32",
 ) -> Mapping[str, MethodSpec]:
     """Rows of several trainings in one table.
 
     Every row has the guided super-resolution of the baseline, and its way of retrieval where it has RAP: a training is
-    told from another by what it changed alone.
+    told from another by what it changed alone. The problem of a row whose training, or the baseline, was not run is the
+    commands.
 
     Args:
         trainings: Where they are.
         rows: Training -> the rows that its weights give.
         recipe: How a page is computed.
-        missing: ``skip`` leaves out the rows of trainings that were not run.
         device: ``auto`` takes the GPU where there is one.
         dtype: Of the networks.
 
     Raises:
-        MissingTrainingsError: Naming the commands, if the baseline is missing or (``error``) any other.
         DifferentTrainingError: For a training that differs from the baseline in more than it is about.
     """
-    if missing not in ("error", "skip"):
-        raise ValueError(f"missing: expected error or skip, got {missing!r}")
     folders = {name: trainings.find(name) for name in (*rows, BASELINE)}
     absent = [name for name, folder in folders.items() if folder is None]
-    baseline = folders[BASELINE]
-    if baseline is None or (absent and missing == "error"):
-        raise MissingTrainingsError(f"{_commands(trainings, absent)}; method.missing=skip does without.")
-    if absent:
-        logger.warning("rows are left out: %s", _commands(trainings, absent))
-    retrieval = replace(read_retrieval(baseline), device="auto")
+    missing = MethodSpec(problem=Problem(_commands(trainings, absent), failed=False))
     specs: dict[str, MethodSpec] = {}
     for name, of_training in rows.items():
-        folder = folders[name]
-        if folder is not None:
-            logger.info("%s: %s", name, folder)
-            trainings.check_alike(name, folder, baseline)
-            specs |= colorflow_rows(
-                str(folder), of_training, recipe, retrieval, device=device, dtype=dtype, gsrp=str(baseline)
-            )
+        folder, baseline = folders[name], folders[BASELINE]
+        if folder is None or baseline is None:
+            specs |= {row.name: missing for row in of_training}
+            continue
+        logger.info("%s: %s", name, folder)
+        trainings.check_alike(name, folder, baseline)
+        retrieval = replace(read_retrieval(baseline), device="auto")
+        specs |= colorflow_rows(
+            str(folder), of_training, recipe, retrieval, device=device, dtype=dtype, gsrp=str(baseline)
+        )
     return specs
 
 
@@ -151,5 +141,5 @@ def _commands(trainings: Trainings, names: Iterable[str]) -> str:
     return (
         f"trainings={trainings.name}: no export of {', '.join(names)} in {trainings.root}; make them by\n"
         + "\n".join(lines)
-        + "\nor name an export folder made elsewhere, trainings.runs.NAME.export=DIR"
+        + "\nor name an export folder made elsewhere, trainings.runs.NAME.export=DIR; incomplete=mark does without"
     )

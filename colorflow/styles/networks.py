@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from colorflow.schema import NATIVE_SIZE
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.tensors import CheckpointError, load_exactly
 
@@ -24,19 +25,12 @@ LINE_FILE = "LE/erika.pth"
 _WITHOUT = "take style=procedural, which needs no weights"
 
 
-def load_networks(
-    root: str | Path | None,
-    files: Mapping[str, nn.Module],
-    key: str = "style.weights",
-    without: str = _WITHOUT,
-) -> dict[str, str]:
+def load_networks(root: str | Path | None, files: Mapping[str, nn.Module]) -> dict[str, str]:
     """Fill frozen networks from the files of the released folder, strictly.
 
     Args:
         root: The released folder, or one with these files in the same places.
         files: Networks by file below it.
-        key: What names the folder on the command line.
-        without: What else can be done, for messages.
 
     Returns:
         SHA-256 of each file.
@@ -46,14 +40,14 @@ def load_networks(
     """
     if root is None:
         raise CheckpointError(
-            f"{key}: expected a folder with {', '.join(files)}, got none; fetch the released ColorFlow folder "
-            f"(docs/styles.md) and set {key}=FOLDER, or {without}"
+            f"style.weights: expected a folder with {', '.join(files)}, got none; fetch the released ColorFlow folder "
+            f"(docs/styles.md) and set style.weights=FOLDER, or {_WITHOUT}"
         )
     absent = [name for name in files if not (Path(root) / name).is_file()]
     if absent:
         raise CheckpointError(
-            f"{key}: expected {', '.join(absent)} in {root}, found none; fetch the released ColorFlow folder "
-            f"(docs/styles.md), or {without}"
+            f"style.weights: expected {', '.join(absent)} in {root}, found none; fetch the released ColorFlow folder "
+            f"(docs/styles.md), or {_WITHOUT}"
         )
     for name, network in files.items():
         load_exactly(network, Path(root) / name)
@@ -62,11 +56,16 @@ def load_networks(
 
 
 def at_height(page: Image.Image, height: int | None, render: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Render a page at a height, its aspect kept, and bring the result back to the page's size; None: as it is."""
+    """Render a page at a height, its aspect kept, and bring the result back to the page's size; None: as it is.
+
+    ``info`` of a result that was resized holds the size that it was rendered at.
+    """
     if height is None or height == page.height:
         return render(page)
     size = (max(1, round(page.width * height / page.height)), height)
-    return render(page.resize(size, Image.Resampling.BICUBIC)).resize(page.size, Image.Resampling.BICUBIC)
+    result = render(page.resize(size, Image.Resampling.BICUBIC)).resize(page.size, Image.Resampling.BICUBIC)
+    result.info[NATIVE_SIZE] = size
+    return result
 
 
 def check_height(height: int | None, key: str = "style.height") -> None:

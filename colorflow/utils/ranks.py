@@ -10,7 +10,6 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 from torch.distributed import Store
@@ -59,9 +58,16 @@ class Ranks:
     def check(self) -> None:
         """Raise RankError where another process has failed; costs nothing."""
 
-    def counter(self, name: str) -> Callable[[], int]:
-        """A count from zero that all processes share: each call adds one and returns the new value."""
-        return partial(next, itertools.count(1))
+    def counter(self, name: str) -> Callable[[int], int]:
+        """A count from zero that all processes share: each call adds a number and returns the new value."""
+        total = 0
+
+        def add(number: int) -> int:
+            nonlocal total
+            total += number
+            return total
+
+        return add
 
     def gather(self, name: str, value: Any = None) -> list[Any]:
         """Wait until every process is here; the values of all, by rank."""
@@ -110,10 +116,10 @@ class JoinedRanks(Ranks):
         if self._watch.trouble is not None:
             raise RankError(self._watch.trouble)
 
-    def counter(self, name: str) -> Callable[[], int]:
-        """A count from zero that all processes share: each call adds one and returns the new value."""
+    def counter(self, name: str) -> Callable[[int], int]:
+        """A count from zero that all processes share: each call adds a number and returns the new value."""
         key = self._key(name)
-        return lambda: self._ask(lambda: self._store.add(key, 1))
+        return lambda number: self._ask(lambda: self._store.add(key, number))
 
     def gather(self, name: str, value: Any = None) -> list[Any]:
         """Wait, for hours if need be, until every process is here; the values of all, by rank."""

@@ -87,7 +87,7 @@ def test_a_missing_training_is_named_and_can_be_skipped(tables, asked, tmp_path)
     assert "no export of mu_0, mu_3" in message
     assert "python train.py experiment=quickstart then=null benchmark=none experiment_name=quickstart_mu_0" in message
     assert not (tmp_path / "tables").exists()
-    assert call_main(evaluate, "experiment=table5", *here, "method.missing=skip") is None
+    assert call_main(evaluate, "experiment=table5", *here, "incomplete=mark") is None
     written = (tmp_path / "tables/toon/seed_any/table5/paper.md").read_text()
     assert "| 0 | - / 0.9351 |" in written
 
@@ -109,13 +109,20 @@ def test_a_failing_job_does_not_stop_the_others(asked, tmp_path):
     assert not (output / "table5").exists()
 
 
-def test_other_systems_are_rows_beside_the_method(tables, asked, tmp_path):
+def test_a_folder_of_pictures_stands_for_a_system_without_weights(tables, asked, tmp_path):
     folder, _ = tables
     pictures = folder / "predictions/mu_3"
-    message = call_main(
-        evaluate, "experiment=table1", "styles=[gray]", *asked, f"output={tmp_path}", f"predictions={{mcv2:{pictures}}}"
-    )
-    assert message is None
-    rows = json.loads((tmp_path / "table1/results.json").read_text())["rows"]
-    assert [row["method"] for row in rows] == ["gray_copy", "colorflow", "mcv2"]
-    assert "| MC-v2 | no | gray | - / 0.8833 |" in (tmp_path / "table1/paper.md").read_text()
+    given = ["experiment=table1", "styles=[gray]", *asked, f"output={tmp_path}", f"paths.weights={tmp_path}"]
+    assert call_main(evaluate, *given, f"predictions={{mcv2:{pictures}}}") is None
+    results = json.loads((tmp_path / "table1/results.json").read_text())
+    assert [row["method"] for row in results["rows"]] == [
+        "gray_copy",
+        "mcv2",
+        "colorflow",
+        "color_transfer",
+        "patch_copy",
+    ]
+    assert [row["method"] for row in results["incomplete"]] == ["acdo", "ebmc", "screenvae", "style2paints"]
+    written = (tmp_path / "table1/paper.md").read_text()
+    assert "| MC-v2 | no | gray | - / 0.8833 |" in written
+    assert "Change against ColorFlow" in written

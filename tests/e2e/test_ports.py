@@ -59,11 +59,12 @@ def test_acdo_is_a_row(bench, tmp_path):
 def test_weights_are_asked_for_before_anything_runs(bench, method, tmp_path):
     message = run(bench, tmp_path, f"method={method}")
     assert message is not None
-    assert "set" in message
-    assert "method.weights=..." in message
+    assert f"found none at weights/{method}/" in message, "its default place"
+    assert "put it there or set method.weights=PATH" in message
     lost = [f"method={method}", "method.weights=nowhere.pth", *(["method.denoiser=null"] if method == "mcv2" else [])]
     message = run(bench, tmp_path, *lost)
     assert message is not None
-    assert "method.weights: expected the file of" in message
+    assert "method.weights: expected" in message
+    assert "found none at nowhere.pth" in message
     assert "\n" not in message
     assert not (tmp_path / "predictions").exists()

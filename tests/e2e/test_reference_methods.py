@@ -42,8 +42,10 @@ def test_a_method_is_a_row(benchmark, weights, tmp_path, method):
     assert row["n"] == 5
     assert row["metrics"]["ciede2000"] != results(tmp_path)["gray_copy"]["metrics"]["ciede2000"]
     assert (tmp_path / "index.html").is_file()
-    made = json.loads((tmp_path / "predictions" / method / "gray" / "generation.json").read_text())
-    assert len(made["fingerprint"]) == 64
+    folder = tmp_path / "predictions" / method / "gray"
+    assert len(json.loads((folder / "generation.json").read_text())["fingerprint"]) == 64
+    sizes = {tuple(json.loads(line)["size"]) for line in (folder / "manifest.jsonl").read_text().splitlines()}
+    assert sizes == {(256, 256) if method == "ebmc" else (40, 56)}, "that pages were computed at"
 
 
 def test_other_rows_are_made_by_name_and_references(benchmark, tmp_path):

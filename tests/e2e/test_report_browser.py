@@ -15,7 +15,8 @@ from colorflow.data.toon import write_chapters as write_toon
 from colorflow.evaluation import paper
 from colorflow.evaluation.build_benchmark import build_benchmark
 from colorflow.evaluation.comparisons import paired_differences
-from colorflow.evaluation.run import MethodSpec, evaluate
+from colorflow.evaluation.run import evaluate
+from colorflow.evaluation.specs import MethodSpec
 from colorflow.evaluation.tables import COLUMNS
 
 CHAPTERS = {"a": 3, "b": 2, "c": 4}

@@ -11,7 +11,8 @@ import pytest
 from browser import chromium, opened
 from tiny_benchmark import Tint, tiny_benchmark
 
-from colorflow.evaluation.run import MethodSpec, evaluate
+from colorflow.evaluation.run import evaluate
+from colorflow.evaluation.specs import MethodSpec
 from colorflow.evaluation.user_study import StudyOptions, build_study, read_votes, tally_votes
 from colorflow.evaluation.user_study.votes import read_key
 

@@ -1,12 +1,15 @@
 """ACDO against the released network under fastai 1.0.51 and its finishes: fixtures ``acdo_*``.
 
-Tolerances are those stated beside the fixtures: 2e-3 on the network's output, one level on its picture. A finish is
-exact on the stored prediction and on ours; the whole way is compared with the stored result where both predictions are
-equal. Elsewhere float noise has moved a prediction by its one level, which ``yuv`` can turn into more.
+Tolerances are those stated beside the fixtures: 2e-3 on the network's output, one level on its picture and on a page
+finished by ``yuv``, two by ``blend``. The whole way is held to them in float64, where the port's arithmetic has no
+noise of its own. In float32 a sum hangs on the number of threads, which moves some predictions by their one level,
+and ``yuv``, which doubles what is blue, makes two of one: there each stage is held, and pages where predictions are
+equal.
 """
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +37,18 @@ def network(folder: Path) -> AcdoUNet:
     unet = AcdoUNet()
     unet.load_state_dict(override(baseline_state(unet, index["salt"]), index["overrides"]))
     return unet.eval().requires_grad_(False)
+
+
+@cache
+def exact_network(folder: Path) -> AcdoUNet:
+    """The same in float64."""
+    return copy.deepcopy(network(folder)).double()
+
+
+def paint(unet: AcdoUNet, path: Path, finish: str, image: np.ndarray) -> Image.Image:
+    """The page as the method colours it."""
+    method = Acdo(unet, AcdoSettings(side_of(path) // STRIDE, finish))
+    return method.colorize(Image.fromarray(image), POOL, seed=0)
 
 
 def side_of(path: Path) -> int:
@@ -71,8 +86,7 @@ def test_finishes(path, finish):
         theirs = at_page_size(stored["model_u8"], image)
         assert away(FINISHES[finish](image, theirs), expected).max() == 0
         unet = network(path.parent)
-        method = Acdo(unet, AcdoSettings(side_of(path) // STRIDE, finish))
-        result = method.colorize(Image.fromarray(image), POOL, seed=0)
+        result = paint(unet, path, finish, image)
         ours = at_page_size(to_levels(unet(prepare(Image.fromarray(image), side_of(path))))[0], image)
         assert away(ours, theirs).max() <= 1
         assert away(result, FINISHES[finish](image, ours)).max() == 0
@@ -80,6 +94,14 @@ def test_finishes(path, finish):
         assert same.mean() > 0.98
         assert away(result, expected)[same].max() == 0
         assert result.info[NATIVE_SIZE] == (side_of(path), side_of(path))
+
+
+@pytest.mark.parametrize(("finish", "levels"), [("yuv", 1), ("blend", 2)])
+@pytest.mark.parametrize("path", npz_cases("acdo_*"))
+def test_from_page_to_page_without_float_noise(path, finish, levels):
+    with np.load(path) as stored:
+        result = paint(exact_network(path.parent), path, finish, stored["image"])
+        assert away(result, stored[f"final_{finish}"]).max() <= levels
 
 
 @pytest.mark.parametrize("path", npz_cases("acdo_*")[-1:])

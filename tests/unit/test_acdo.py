@@ -129,7 +129,7 @@ def test_every_difference_from_the_network_is_named(tmp_path):
 
 
 def test_a_missing_file_ends_in_a_remedy(tmp_path):
-    with pytest.raises(CheckpointError, match=r"method\.weights: expected .*ACDO's network.*set method\.weights=FILE"):
+    with pytest.raises(CheckpointError, match=r"method\.weights: expected .*ACDO's network.*set method\.weights=PATH"):
         Acdo.from_weights(tmp_path / "none.pth")
 
 

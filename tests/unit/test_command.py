@@ -17,7 +17,7 @@ from colorflow.baselines.command import CommandColorizer, CommandError, Program
 from colorflow.evaluation.build_benchmark import build_benchmark
 from colorflow.evaluation.command_rows import command_rows
 from colorflow.evaluation.generate import GenerationError, generate
-from colorflow.evaluation.run import MethodSpec
+from colorflow.evaluation.specs import MethodSpec
 from colorflow.schema import BatchColorizer, PoolColorizer
 
 TOOL = """

@@ -14,7 +14,9 @@ from tiny_ranks import in_ranks
 
 from colorflow import metrics
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
-from colorflow.evaluation.run import MethodSpec, Work, evaluate
+from colorflow.evaluation.run import evaluate
+from colorflow.evaluation.specs import MethodSpec
+from colorflow.evaluation.stages import Work
 from colorflow.evaluation.suite import MetricSettings
 from colorflow.metrics import PageNetwork
 from colorflow.utils.files import read_jsonl

@@ -79,15 +79,15 @@ def test_digests_are_those_of_the_files(files, method):
 
 def test_files_must_be_there_and_be_the_right_ones(files, tmp_path):
     generator, denoiser = files
-    with pytest.raises(CheckpointError, match=r"method\.weights: expected the file of MC-v2's generator.*found none"):
+    with pytest.raises(CheckpointError, match=r"method\.weights: expected MC-v2's generator.*found none"):
         McV2.from_weights(tmp_path / "none.zip", denoiser, "cpu")
-    with pytest.raises(CheckpointError, match=r"method\.denoiser: expected .*denoiser.*set method\.denoiser=FILE"):
+    with pytest.raises(CheckpointError, match=r"method\.denoiser: expected .*denoiser.*set method\.denoiser=PATH"):
         McV2.from_weights(generator, tmp_path / "none.pth", "cpu")
     with pytest.raises(
         CheckpointError, match=r"expected 602 tensors, got 62\n  602 missing: .*\n  62 unexpected: inter"
     ) as info:
         McV2.from_weights(denoiser, denoiser, "cpu")
-    assert "expected MC-v2's generator (generator.zip), got another network" in str(info.value)
+    assert "expected MC-v2's generator (generator.zip, as it is), got another network" in str(info.value)
     cut = tmp_path / "generator.zip"
     cut.write_bytes(generator.read_bytes()[:100_000])
     with pytest.raises(CheckpointError, match=r"generator\.zip: truncated, damaged"):

@@ -12,7 +12,8 @@ from tiny_benchmark import Tint, evaluate_tiny, tiny_benchmark
 from tiny_ranks import ROOT, in_ranks
 
 from colorflow.evaluation.output_lock import LOCK, OutputLockError, locked
-from colorflow.evaluation.run import MethodSpec, Work
+from colorflow.evaluation.specs import MethodSpec
+from colorflow.evaluation.stages import Work
 from colorflow.utils.ranks import RankError
 
 HOLD = """

@@ -37,7 +37,7 @@ def test_alone_there_is_nobody_to_wait_for() -> None:
         assert ranks.share("x", lambda: 4) == 4
         assert ranks.agree("x", {"a": 1}) == {"a": 1}
         counter, other = ranks.counter("x"), ranks.counter("x")
-        assert [counter(), counter(), other()] == [1, 2, 1]
+        assert [counter(1), counter(0), counter(2), other(1)] == [1, 1, 3, 1]
         ranks.check()
 
 
@@ -68,7 +68,7 @@ def test_a_wait_ends_when_the_last_one_comes() -> None:
 def test_counts_are_of_all_and_begin_at_zero() -> None:
     def work(ranks: Ranks) -> list[int]:
         first, second = ranks.counter("failures"), ranks.counter("failures")
-        return [first(), first(), second()]
+        return [first(1), first(1), second(1)]
 
     counts = in_ranks(2, work)
     assert sorted(count for part in counts for count in part[:2]) == [1, 2, 3, 4]

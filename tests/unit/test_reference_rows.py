@@ -7,17 +7,19 @@ import math
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from tiny_baselines import retriever, small_ebmc, small_networks, small_screens, write_ebmc, write_screens
 from tiny_benchmark import color_page, colored_pool
 
 from colorflow.baselines.ebmc import EbmcColorizer, load_ebmc
+from colorflow.baselines.ebmc.panels import find_panels
 from colorflow.baselines.lab import lightness, to_lab, to_page
 from colorflow.baselines.nearest import NoReferenceError, nearest_page
 from colorflow.baselines.screenvae import ScreenVAEColorizer, load_screen_to_color
 from colorflow.evaluation.reference_rows import ebmc_rows, screenvae_rows
 from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.retrieval import reference_pool
+from colorflow.schema import NATIVE_SIZE
 from colorflow.styles.networks import CODE_FILE, COLOR_FILE, ENCODER_FILE, LINE_FILE
 from colorflow.utils.tensors import CheckpointError
 
@@ -163,7 +165,7 @@ def test_damaged_and_missing_ebmc_files(ebmc_file, tmp_path):
     with pytest.raises(CheckpointError, match=r"cut\.pt: truncated, damaged"):
         ebmc_rows(str(tmp_path / "cut.pt"), HOG)
     for given in (None, str(tmp_path / "none.pt")):
-        with pytest.raises(CheckpointError, match=r"set method\.weights=FILE") as caught:
+        with pytest.raises(CheckpointError, match=r"set method\.weights") as caught:
             ebmc_rows(given, HOG)
         assert "\n" not in str(caught.value)
 
@@ -191,10 +193,10 @@ def test_screenvae_files_are_read_strictly(screens, tmp_path, name):
     with pytest.raises(CheckpointError, match="1 unexpected: extra"):
         load_screen_to_color(tmp_path, small_screens())
     (tmp_path / name).unlink()
-    with pytest.raises(CheckpointError, match=r"method\.weights: expected .*docs/styles\.md") as caught:
+    with pytest.raises(CheckpointError, match=r"method\.weights: expected .*TencentARC/ColorFlow") as caught:
         load_screen_to_color(tmp_path, small_screens())
     assert name in str(caught.value)
-    with pytest.raises(CheckpointError, match=r"set method\.weights=FOLDER, or take a row that needs no weights"):
+    with pytest.raises(CheckpointError, match=r"got no path\. .*Fetch it and set method\.weights to where it lies"):
         load_screen_to_color(None, small_screens())
 
 
@@ -208,6 +210,7 @@ def test_fingerprints_tell_weights_and_options_apart(ebmc_file, screens, spoil):
         print_of(ebmc_rows(str(ebmc_file), HOG)),
         print_of(ebmc_rows(str(changed), HOG)),
         print_of(ebmc_rows(str(ebmc_file), HOG, size=128)),
+        print_of(ebmc_rows(str(ebmc_file), HOG, panels=True)),
         print_of(ebmc_rows(str(ebmc_file), RetrievalSettings("clip"))),
         print_of(screenvae_rows(str(screens), HOG)),
         print_of(screenvae_rows(str(screens), HOG, code="random")),
@@ -215,6 +218,13 @@ def test_fingerprints_tell_weights_and_options_apart(ebmc_file, screens, spoil):
     ]
     assert len(set(prints)) == len(prints)
     assert print_of(ebmc_rows(str(ebmc_file), RetrievalSettings("hog", device="cuda"))) == prints[0]
+
+
+def test_results_tell_the_size_that_they_were_computed_at(ebmc_file, screens):
+    assert ebmc(ebmc_file).colorize(gray(), colored_pool(), seed=0).info[NATIVE_SIZE] == (32, 32)
+    smaller = screenvae(screens, height=28).colorize(gray(), colored_pool(), seed=0)
+    assert (smaller.size, smaller.info[NATIVE_SIZE]) == ((40, 56), (20, 28))
+    assert NATIVE_SIZE not in screenvae(screens).colorize(gray(), colored_pool(), seed=0).info  # the picture's own
 
 
 @pytest.mark.parametrize("size", [0, 8, 100])
@@ -227,3 +237,46 @@ def test_options_that_cannot_be(size, screens):
         ScreenVAEColorizer(small_screens(), retriever(), draws="some")
     with pytest.raises(ValueError, match=r"method\.height: expected at least 1 pixel"):
         ScreenVAEColorizer(small_screens(), retriever(), height=0)
+
+
+def page_of_panels():
+    """White paper, two framed panels, a caption too small to be one."""
+    page = Image.new("RGB", (60, 90), "white")
+    for seed, box in ((1, (4, 4, 56, 40)), (2, (4, 46, 40, 86)), (3, (46, 60, 54, 70))):
+        drawn = gray(seed, (box[2] - box[0] - 2, box[3] - box[1] - 2))
+        page.paste("black", box)
+        page.paste(drawn, (box[0] + 1, box[1] + 1))
+    return page
+
+
+def test_panels_are_what_white_encloses():
+    assert [panel.box for panel in find_panels(page_of_panels())] == [(4, 4, 56, 40), (4, 46, 40, 86)]
+    assert all(np.asarray(panel.mask).min() == 255 for panel in find_panels(page_of_panels()))
+    for level in (0, 200, 255):  # nothing is enclosed
+        assert find_panels(Image.new("RGB", (60, 90), (level,) * 3)) == []
+
+
+def test_a_round_panel_has_a_round_mask():
+    page = Image.new("L", (80, 80), 255)
+    ImageDraw.Draw(page).ellipse((10, 10, 69, 69), fill=255, outline=0)
+    (panel,) = find_panels(page)
+    assert panel.box == (10, 10, 70, 70)
+    assert np.asarray(panel.mask).mean() / 255 == pytest.approx(math.pi / 4, abs=0.02)
+
+
+def test_each_panel_is_coloured_by_itself_from_its_own_reference(ebmc_file):
+    page = page_of_panels()
+    boxes = [panel.box for panel in find_panels(page)]
+    parts = [page.crop(box) for box in boxes]
+    pool = reference_pool(
+        ["first", "second"], [ImageOps.colorize(part.convert("L"), "navy", "wheat") for part in parts]
+    )
+    whole, paneled = (build(ebmc_rows(str(ebmc_file), HOG, size=32, panels=on, device="cpu")) for on in (False, True))
+    result = paneled.colorize(page, pool, seed=0)
+    assert (result.size, result.info[NATIVE_SIZE]) == (page.size, (32, 32))
+    for box, part, reference in zip(boxes, parts, pool.pages, strict=True):
+        assert result.crop(box).tobytes() == paneled.paint(part, reference).tobytes()
+    assert result.crop((46, 60, 54, 70)).tobytes() == page.crop((46, 60, 54, 70)).tobytes(), "no panel: as it was"
+    assert whole.colorize(page, pool, seed=0).tobytes() != result.tobytes()
+    plain = Image.new("RGB", (60, 90), "gray")
+    assert paneled.colorize(plain, pool, seed=0).tobytes() == whole.colorize(plain, pool, seed=0).tobytes()

@@ -16,7 +16,7 @@ from colorflow.baselines import PredictionsError
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.generate import GenerationError
 from colorflow.evaluation.results import Bootstrap, ResultsError, find_row, read_results, write_results
-from colorflow.evaluation.run import EvaluationError, MethodSpec
+from colorflow.evaluation.specs import EvaluationError, MethodSpec
 from colorflow.evaluation.suite import MetricSettings
 from colorflow.evaluation.tables import markdown_table
 from colorflow.metrics import PIXEL_METRICS
@@ -100,7 +100,7 @@ def test_results_json_is_strict_json_and_reads_back(tmp_path: Path) -> None:
 def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark, tmp_path: Path) -> None:
     results = evaluate_tiny(benchmark, tmp_path / "out", tint_rows())
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == FILES
-    assert set(results) == {"protocol", "rows", "pages"}
+    assert set(results) == {"protocol", "rows", "incomplete", "pages"}
     for row in results["rows"]:
         assert list(row) == ["method", "style", "n", "metrics", "intervals", "chapters", "fingerprint"]
         assert list(row["metrics"]) == list(row["intervals"]) == list(PIXEL_METRICS)
@@ -209,7 +209,7 @@ def test_wrong_requests(benchmark: Benchmark, tmp_path: Path) -> None:
         evaluate_tiny(benchmark, tmp_path, {}, stage="train")
     with pytest.raises(EvaluationError, match="row name"):
         evaluate_tiny(benchmark, tmp_path, {"../up": MethodSpec(build=Tint)})
-    with pytest.raises(EvaluationError, match="either build or predictions"):
+    with pytest.raises(EvaluationError, match="one of build, predictions and problem"):
         MethodSpec()
     with pytest.raises(ResultsError, match="run stage=score first"):
         evaluate_tiny(benchmark, tmp_path, {}, stage="report")

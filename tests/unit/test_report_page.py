@@ -78,7 +78,7 @@ def test_names_are_escaped_on_the_page(tmp_path: Path) -> None:
 def test_a_name_cannot_end_the_script_that_holds_the_data() -> None:
     pages = [page | {"chapter": "</script><b>"} for page in scored_pages()]
     data = page_data(tiny_results(pages=pages), [])
-    parts = dict.fromkeys(("name", "caption", "table", "beside", "strips", "protocol", "zoom"), "")
+    parts = dict.fromkeys(("name", "caption", "table", "gaps", "beside", "strips", "protocol", "zoom"), "")
     source = fill_page("report.html", parts, styles=(), scripts=(), data=data)
     assert source.count("</script>") == 2
     embedded = source.partition('id="data">')[2].partition("</script>")[0]

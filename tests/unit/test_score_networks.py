@@ -23,8 +23,9 @@ from colorflow.evaluation.features import FeatureStore
 from colorflow.evaluation.generate import generate
 from colorflow.evaluation.protocol import Protocol
 from colorflow.evaluation.results import find_row, read_results
-from colorflow.evaluation.run import MethodSpec, evaluate
+from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.score import RowScores, score
+from colorflow.evaluation.specs import MethodSpec
 from colorflow.evaluation.suite import MetricSettings, Suite, build_suite
 from colorflow.evaluation.tables import csv_table, markdown_table
 from colorflow.metrics import PageNetwork

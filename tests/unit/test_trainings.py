@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,6 @@ from tiny_models import PAGE_SIZE, VAE, tiny_model
 from colorflow.evaluation.methods import Row, predictions_rows
 from colorflow.evaluation.trainings import (
     DifferentTrainingError,
-    MissingTrainingsError,
     Training,
     Trainings,
     trained_rows,
@@ -117,8 +117,9 @@ def test_the_trainings_of_one_seed_can_be_asked_for(runs: Path, tmp_path: Path) 
     assert asked.find("baseline") == root / "full/4/export"
     assert replace(asked, seed=1).find("baseline") == root / "full/3/export"
     assert replace(asked, seed=2).find("baseline") is None
-    with pytest.raises(MissingTrainingsError, match=r"no export of baseline in .*\n  python train.py full seed=2\n"):
-        trained_rows(replace(asked, seed=2), {"baseline": [Row()]}, FAST)
+    problem = trained_rows(replace(asked, seed=2), {"baseline": [Row("colorflow")]}, FAST)["colorflow"].problem
+    assert problem is not None
+    assert "\n  python train.py full seed=2\n" in problem.reason
 
 
 def test_a_training_must_be_the_baselines_but_for_what_it_is_about(runs: Path, tmp_path: Path) -> None:
@@ -144,18 +145,24 @@ def test_a_training_must_be_the_baselines_but_for_what_it_is_about(runs: Path, t
 
 def test_missing_trainings_are_named_by_their_commands(runs: Path, tmp_path: Path) -> None:
     rows = {"mu_0": [Row("mu_0")], "baseline": [Row("colorflow")]}
-    with pytest.raises(MissingTrainingsError, match=r"no export of mu_0 in .*make them by\n  python train.py never\n"):
-        trained_rows(trainings(runs), rows, FAST)
-    assert list(trained_rows(trainings(runs), rows, FAST, missing="skip")) == ["colorflow"]
-    with pytest.raises(MissingTrainingsError, match=r"no export of mu_0, baseline in"):
-        trained_rows(trainings(tmp_path), rows, FAST, missing="skip")  # nothing stands without the baseline
-    with pytest.raises(ValueError, match="missing: expected error or skip, got 'maybe'"):
-        trained_rows(trainings(runs), rows, FAST, missing="maybe")  # type: ignore[arg-type]
+    specs = trained_rows(trainings(runs), rows, FAST)
+    assert list(specs) == ["mu_0", "colorflow"]
+    assert specs["colorflow"].problem is None
+    problem = specs["mu_0"].problem
+    assert problem is not None
+    assert not problem.failed
+    assert re.search(r"no export of mu_0 in .*make them by\n  python train.py never\n", problem.reason)
+    assert "incomplete=mark does without" in problem.reason
+    without = trained_rows(trainings(tmp_path), rows, FAST)  # nothing stands without the baseline
+    for name in rows["mu_0"], rows["baseline"]:
+        lacking = without[name[0].name].problem
+        assert lacking is not None
+        assert "no export of mu_0, baseline in" in lacking.reason
 
 
 def test_folders_of_predictions_are_rows() -> None:
     assert list(predictions_rows("somewhere")) == ["predictions"]
     several = predictions_rows({"mcv2": "a", "acdo": "b"})
     assert {name: str(spec.predictions) for name, spec in several.items()} == {"mcv2": "a", "acdo": "b"}
-    with pytest.raises(ValueError, match="missing predictions: set predictions=DIR"):
+    with pytest.raises(FileNotFoundError, match=r"predictions: expected a folder .*set predictions=DIR or"):
         predictions_rows(None)

@@ -15,7 +15,8 @@ from PIL import Image
 from scipy import stats
 from tiny_benchmark import SIZE, Tint, tiny_benchmark
 
-from colorflow.evaluation.run import MethodSpec, evaluate
+from colorflow.evaluation.run import evaluate
+from colorflow.evaluation.specs import MethodSpec
 from colorflow.evaluation.user_study import StudyError, StudyOptions, build_study, read_votes, tally_votes
 from colorflow.evaluation.user_study.__main__ import main
 from colorflow.evaluation.user_study.tables import csv_study, latex_study, markdown_study

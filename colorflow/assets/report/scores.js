@@ -43,7 +43,7 @@ function compare(one, other, descending) {
     body.append(...sorted);
   });
 
-  for (const { row, paper } of lines) if (!paper) row.cells[0].prepend(dot(row.dataset.method));
+  for (const { row } of lines) if (!row.className) row.cells[0].prepend(dot(row.dataset.method));
 
   function restore() {
     for (const { cells } of lines) for (const { cell, html, name, value } of cells) {

@@ -13,12 +13,16 @@ from torch import Tensor
 from colorflow.baselines.acdo.finishes import blend, keep_luminance
 from colorflow.baselines.acdo.learner_file import read_learner
 from colorflow.baselines.acdo.unet import STRIDE, AcdoUNet
-from colorflow.baselines.weights import find_device, load_network, weights_file
+from colorflow.baselines.weights import Published, find_device, load_network
 from colorflow.schema import NATIVE_SIZE, ReferencePool
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.precision import full_precision
 
-UNET = "ACDO's network (ColorizeArtistic_gen.pth)"
+UNET = Published(
+    "ACDO's network (the GrayScale one of its four, saved as ColorizeArtistic_gen.pth)",
+    "by a link in the readme of Dakini/AnimeColorDeOldify (GitHub)",
+    "MIT by that readme",
+)
 MEAN, DEVIATION = (0.7137, 0.6628, 0.6519), (0.2970, 0.3017, 0.2979)
 """Of the pages it was trained on, RGB in [0, 1] (released)."""
 
@@ -63,7 +67,7 @@ class Acdo:
 
     @classmethod
     def from_weights(
-        cls, weights: str | Path, device: str = "auto", settings: AcdoSettings | None = None, name: str = "acdo"
+        cls, weights: str | Path | None, device: str = "auto", settings: AcdoSettings | None = None, name: str = "acdo"
     ) -> Acdo:
         """Load a released file.
 
@@ -76,8 +80,8 @@ class Acdo:
         Raises:
             CheckpointError: For a file that is missing, damaged, or not exactly this network.
         """
-        file = weights_file(weights, "method.weights", UNET)
-        network = load_network(AcdoUNet, file, read_learner(file), UNET)
+        file = UNET.find(weights)
+        network = load_network(AcdoUNet, file, read_learner(file), UNET.what)
         return cls(network, settings or AcdoSettings(), {"unet": digest_file(file)}, name).to(device)
 
     def to(self, device: str) -> Acdo:
@@ -98,9 +102,9 @@ class Acdo:
         """
         source = page.convert("RGB")
         side = STRIDE * self.settings.render_factor
-        device = next(self.network.parameters()).device
+        where = next(self.network.parameters())
         with torch.no_grad(), full_precision():
-            colors = self.network(prepare(source, side).to(device))
+            colors = self.network(prepare(source, side).to(where))
         prediction = Image.fromarray(to_levels(colors)[0]).resize(source.size, Image.Resampling.BILINEAR)
         finish = FINISHES[self.settings.finish]
         result = Image.fromarray(finish(np.asarray(source), np.asarray(prediction)))

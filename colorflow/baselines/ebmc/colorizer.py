@@ -11,15 +11,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from colorflow.baselines.ebmc.encoder import ColorEncoder
+from colorflow.baselines.ebmc.panels import find_panels
 from colorflow.baselines.ebmc.unet import ColorUNet
 from colorflow.baselines.lab import to_lab, to_page
 from colorflow.baselines.nearest import check_pool, nearest_page
+from colorflow.baselines.weights import Published
 from colorflow.retrieval import SimilarityRetriever
-from colorflow.schema import ReferencePool
-from colorflow.utils.tensors import CheckpointError, load_parts_exactly, refuse
+from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.utils.precision import full_precision
+from colorflow.utils.tensors import load_parts_exactly, refuse
 
 SIZE = 256
 """Side of the square that page and reference are squashed to (released default)."""
+
+PUBLISHED = Published(
+    "EBMC's generator for gray manga (xxx000_gray.pt, saved as 074000_gray.pt)",
+    "by a link in the readme of linshys/Example_Based_Manga_Colorization---cGAN (GitHub)",
+    "none for the weights; their code is Apache-2.0",
+)
 
 _MIDDLE, _RANGE, _CHROMA = 50.0, 50.0, 110.0
 
@@ -59,13 +68,8 @@ def load_ebmc(file: str | Path | None, networks: EbmcNetworks) -> EbmcNetworks:
     Raises:
         CheckpointError: For no file, one that is damaged or does not hold exactly these networks.
     """
-    if file is None or not Path(file).is_file():
-        got = "none" if file is None else f"nothing at {file}"
-        raise CheckpointError(
-            f"method.weights: expected the file that EBMC's authors publish (xxx000_gray.pt), got {got}; fetch it "
-            "(docs/baselines.md) and set method.weights=FILE"
-        )
-    tensors = load_parts_exactly(dict(networks.named_children()), Path(file))
+    file = PUBLISHED.find(file)
+    tensors = load_parts_exactly(dict(networks.named_children()), file)
     apart = networks.colorEncoder.check_copies(tensors["colorEncoder"])
     refuse(
         [f"{file}: expected two equal copies of the VGG, got {len(apart)} that differ: {', '.join(apart[:4])}"]
@@ -84,6 +88,7 @@ class EbmcColorizer:
         retriever: Finds the reference.
         device: Where the networks run.
         size: Side of the square that they see, a multiple of 16.
+        panels: Whether each panel is coloured by itself, from its own reference; a page without panels is one.
         name: Row name.
 
     Raises:
@@ -96,30 +101,45 @@ class EbmcColorizer:
         retriever: SimilarityRetriever,
         device: str | torch.device = "cpu",
         size: int = SIZE,
+        panels: bool = False,
         name: str = "ebmc",
     ) -> None:
         if size < 16 or size % 16:
             raise ValueError(f"ebmc size: expected a multiple of 16, got {size}; the released default is {SIZE}")
         self.networks = networks.to(device)
-        self.retriever, self.size, self.name = retriever, size, name
+        self.retriever, self.size, self.panels, self.name = retriever, size, panels, name
 
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
         """Return the page in the colours of its reference, at its own size and lightness; the seed is not used.
+
+        ``info`` holds the size that it was coloured at.
 
         Raises:
             NoReferenceError: For an empty pool.
         """
         check_pool(self.name, references)
-        return self.paint(page, nearest_page(page, references, self.retriever))
+        panels = find_panels(page) if self.panels else []
+        if not panels:
+            return self.paint(page, nearest_page(page, references, self.retriever))
+        result = page.convert("RGB")  # what is in no panel stays as it is
+        for panel in panels:
+            part = page.crop(panel.box)
+            colored = self.paint(part, nearest_page(page, references, self.retriever, part))
+            result.paste(colored, panel.box, panel.mask)
+        result.info[NATIVE_SIZE] = (self.size, self.size)
+        return result
 
     @torch.no_grad()
+    @full_precision()
     def paint(self, page: Image.Image, reference: Image.Image) -> Image.Image:
         """Colour a page by a given reference."""
         light = (to_lab(page)[..., 0] - _MIDDLE).astype(np.float32)
         device = next(self.networks.parameters()).device
         pixels = torch.from_numpy(np.array(reference.convert("RGB"))).permute(2, 0, 1)[None].to(device)
         chroma = self.networks(torch.from_numpy(light)[None, None].to(device), pixels.float() / 255, self.size)
-        return to_page(light + np.float32(_MIDDLE), chroma[0].permute(1, 2, 0).cpu().numpy(), truncate=True)
+        result = to_page(light + np.float32(_MIDDLE), chroma[0].permute(1, 2, 0).cpu().numpy(), truncate=True)
+        result.info[NATIVE_SIZE] = (self.size, self.size)
+        return result
 
 
 def _squash(x: Tensor, size: tuple[int, ...]) -> Tensor:

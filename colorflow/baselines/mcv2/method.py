@@ -13,15 +13,16 @@ from torch import Tensor
 from colorflow.baselines.mcv2.denoiser import Denoiser, denoise
 from colorflow.baselines.mcv2.generator import Generator
 from colorflow.baselines.mcv2.resize import MULTIPLE, network_size, pad_free_side, resize_area
-from colorflow.baselines.weights import find_device, load_network, weights_file
+from colorflow.baselines.weights import Published, find_device, load_network
 from colorflow.schema import NATIVE_SIZE, ReferencePool
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.images import to_image
 from colorflow.utils.precision import full_precision
 from colorflow.utils.tensors import read_tensors
 
-GENERATOR = "MC-v2's generator (generator.zip)"
-DENOISER = "MC-v2's denoiser (net_rgb.pth)"
+_WHERE = "by a link in the readme of qweasdd/manga-colorization-v2 (GitHub)"
+GENERATOR = Published("MC-v2's generator (generator.zip, as it is)", _WHERE, "none, all rights reserved")
+DENOISER = Published("MC-v2's denoiser (net_rgb.pth)", _WHERE, "none for the file; its code is GPL-3")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class McV2:
     @classmethod
     def from_weights(
         cls,
-        weights: str | Path,
+        weights: str | Path | None,
         denoiser: str | Path | None,
         device: str = "auto",
         settings: McV2Settings | None = None,
@@ -83,12 +84,12 @@ class McV2:
         Raises:
             CheckpointError: For files that are missing, damaged, or not exactly these networks.
         """
-        file = weights_file(weights, "method.weights", GENERATOR)
-        generator = load_network(Generator, file, read_tensors(file), GENERATOR)
+        file = GENERATOR.find(weights)
+        generator = load_network(Generator, file, read_tensors(file), GENERATOR.what)
         cleaner, digests = None, {"generator": digest_file(file)}
         if denoiser is not None:
-            file = weights_file(denoiser, "method.denoiser", DENOISER)
-            cleaner = load_network(Denoiser, file, read_tensors(file), DENOISER)
+            file = DENOISER.find(denoiser, key="method.denoiser")
+            cleaner = load_network(Denoiser, file, read_tensors(file), DENOISER.what)
             digests["denoiser"] = digest_file(file)
         return cls(generator, cleaner, settings or McV2Settings(), digests, name).to(device)
 
