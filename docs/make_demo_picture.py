@@ -29,11 +29,11 @@ def photograph(browser: Any, address: str, scheme: str = "light", window: dict[s
     """The page with an example coloured, at what the model looked at."""
     page = browser.new_page(viewport=window or WINDOW, color_scheme=scheme)
     page.goto(address)
-    page.get_by_role("button", name="Drawn example 1").click()
+    page.get_by_role("button", name="Example 1").click()
     page.locator("#cf-references-note li").nth(4).wait_for()
     page.click("#cf-color")
     page.locator("#cf-status .cf-good").wait_for(timeout=300_000)
-    page.get_by_role("tab", name="What it looks at").click()
+    page.get_by_role("tab", name="References").click()
     page.locator("#cf-looks .cf-slot").first.focus()
     page.wait_for_timeout(500)  # the frame fades in
     picture = Image.open(io.BytesIO(page.screenshot()))

@@ -10,8 +10,8 @@ from colorflow.utils.images import save_png
 CHAPTERS = (3, 11)
 """Seeds of the chapters, one an example."""
 
-SIZE = (384, 576)
-"""Page size, pixels."""
+SIZE = (192, 288)
+"""Page size, pixels: that of the comics which the toon family is trained on."""
 
 _TO_COLOR, _REFERENCES = 2, 5
 

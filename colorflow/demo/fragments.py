@@ -11,14 +11,16 @@ from PIL import Image
 
 from colorflow.canvas import Box, Size, query_box, slot_box
 from colorflow.demo.uploads import Upload, Uploads
-from colorflow.demo.versions import within
+from colorflow.demo.versions import Version, within
 from colorflow.pipelines.output import LookUp
 from colorflow.schema import QUADRANTS, RetrievedPatch
+from colorflow.utils.strips import contain
 
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
 _VIEWS = ("whole page", *(f"{corner} part" for corner in CORNERS))
 _RANKS = ("Best match", "Second", "Third")
 _SHOWN = (1000, 1600)
+_RESULT = (360, 480)
 
 
 def data_uri(image: Image.Image) -> str:
@@ -55,6 +57,17 @@ def _card(item: Upload, expects_color: bool) -> str:
         f'<li><img src="{data_uri(item.thumbnail)}" alt=""><span>{escape(item.page.name)}</span>'
         f"<small>{item.size[0]} × {item.size[1]}</small>{f'<em>{oddity}</em>' if oddity else ''}</li>"
     )
+
+
+def results(version: Version) -> str:
+    """The pages of a version that are done, small."""
+    cards = []
+    for name in version.results():
+        with Image.open(version.for_screen(name)[1]) as picture:
+            cards.append(
+                f'<li><img src="{data_uri(contain(picture, _RESULT))}" alt=""><span>{escape(name)}</span></li>'
+            )
+    return f'<ul class="cf-results">{"".join(cards)}</ul>' if cards else ""
 
 
 def looks(shown: Sequence[LookUp]) -> str:

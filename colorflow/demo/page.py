@@ -28,8 +28,8 @@ _HEADER = """<header class="cf-head"><span class="cf-plates" aria-hidden="true">
 <div><h1>Colour a comic chapter</h1>
 <p>Give pages in black and white, and pages of the same story that are in colour already. Each page takes its colours
 from the parts of those that look most like it.</p></div></header>"""
-_WELCOME = "Upload pages on the left, or try a drawn example. What the model looks at, and the result, appear here."
-_NOT_LOOKED = "Not looked up yet: press “Show what it looks at”, or colour the page."
+_NOT_LOOKED = "Here you will see which parts of the pages in colour this page takes its colours from."
+_NOTHING_YET = "Coloured pages appear here."
 _KEPT_AS_IT_IS = "This page was in colour already, so it is kept as it is."
 _NOTE = (
     '<p class="cf-note">Every downloaded page says in its file that a model coloured it. Uploads and results stay on '
@@ -141,6 +141,9 @@ class DemoPage:
             self._connect()
 
     def _lay_out_inputs(self) -> None:
+        with gr.Row(elem_classes="cf-examples"):
+            gr.HTML("<p class='cf-note'>Nothing at hand? Try a drawn chapter.</p>")
+            self.examples = [gr.Button(f"Example {i + 1}", size="sm", min_width=90) for i in range(len(CHAPTERS))]
         limits = self.studio.limits
         each = f"{IN_WORDS}, each up to {limits.megapixels:g} megapixels and {limits.megabytes:g} MB"
         gr.HTML(
@@ -157,7 +160,7 @@ class DemoPage:
         self.references_note = gr.HTML(elem_id="cf-references-note")
         self.chosen = gr.CheckboxGroup(label="Look at these", choices=[], visible=False, elem_id="cf-chosen")
         gr.HTML("<h2>3 &nbsp;Colour</h2>")
-        self.look = gr.Button("Show what it looks at", elem_id="cf-look")
+        self.look = gr.Button("Show what it looks at", size="md", elem_id="cf-look")
         with gr.Row(elem_classes="cf-go"):
             self.color = gr.Button("Colour", variant="primary", elem_id="cf-color")
             self.stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="cf-stop")
@@ -165,30 +168,25 @@ class DemoPage:
             self.seed = gr.Number(
                 0, label="Seed", info="Another number, another try", precision=0, minimum=0, elem_id="cf-seed"
             )
-            self.again = gr.Button("Colour with the next seed", elem_id="cf-again")
-        with gr.Row(elem_classes="cf-examples"):
-            gr.HTML("<p class='cf-note'>Nothing at hand?</p>")
-            self.examples = [gr.Button(f"Drawn example {i + 1}", size="sm") for i in range(len(CHAPTERS))]
+            self.again = gr.Button("Colour with next seed", size="md", elem_id="cf-again")
+        self.status = gr.HTML(elem_id="cf-status")
 
     def _lay_out_results(self) -> None:
-        self.status = gr.HTML(fragments.notice(_WELCOME), elem_id="cf-status")
         with gr.Row(elem_classes="cf-pick"):
             self.version = gr.Dropdown(label="Version", choices=[], elem_id="cf-version")
             self.page = gr.Dropdown(label="Page", choices=[], elem_id="cf-page")
         with gr.Tabs(elem_id="cf-tabs") as self.tabs:
-            with gr.Tab("What it looks at", id="looks"):
+            with gr.Tab("References", id="looks"):
                 self.looks = gr.HTML(fragments.notice(_NOT_LOOKED), elem_id="cf-looks")
-            with gr.Tab("Before and after", id="result"):
+            with gr.Tab("Result", id="result"):
                 self.slider = gr.ImageSlider(
                     show_label=False, interactive=False, max_height=900, buttons=["fullscreen"], elem_id="cf-slider"
                 )
             with gr.Tab("All pages", id="all"):
-                self.gallery = gr.Gallery(
-                    show_label=False, columns=4, height="auto", fit_columns=False, buttons=[], elem_id="cf-gallery"
-                )
+                self.gallery = gr.HTML(fragments.notice(_NOTHING_YET), elem_id="cf-gallery")
         with gr.Row(elem_classes="cf-go"):
-            self.zip = gr.DownloadButton("Download the chapter (zip)", interactive=False, elem_id="cf-zip")
-            self.file = gr.DownloadButton("Download this page (PNG)", interactive=False, elem_id="cf-file")
+            self.zip = gr.DownloadButton("Download the chapter (zip)", size="md", interactive=False, elem_id="cf-zip")
+            self.file = gr.DownloadButton("Download this page (PNG)", size="md", interactive=False, elem_id="cf-file")
         gr.HTML(_NOTE)
 
     def _connect(self) -> None:
@@ -232,7 +230,7 @@ class DemoPage:
             self.pages_note: fragments.uploads(found, expects_color=False),
             self.version: gr.update(value=None),
             self.page: gr.update(choices=names, value=names[0] if names else None),
-            self.gallery: None,
+            self.gallery: fragments.notice(_NOTHING_YET),
             self.zip: gr.update(value=None, interactive=False),
             **self._view(None, None),
         }
@@ -320,9 +318,11 @@ class DemoPage:
 
     def _chapter(self, session: Session, version: Version) -> dict[Any, Any]:
         """Versions to pick from, and the pages of one that are done."""
-        done = [(str(version.for_screen(name)[1]), name) for name in version.results()]
-        titles = [(one.title, one.number) for one in reversed(session.versions)]
-        return {self.version: gr.update(choices=titles, value=version.number), self.gallery: done}
+        titles = [(one.title.removeprefix("Version "), one.number) for one in reversed(session.versions)]
+        return {
+            self.version: gr.update(choices=titles, value=version.number),
+            self.gallery: fragments.results(version) or fragments.notice(_NOTHING_YET),
+        }
 
     def _view(self, version: Version | None, name: str | None) -> dict[Any, Any]:
         """One page of a version."""

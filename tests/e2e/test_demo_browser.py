@@ -108,7 +108,7 @@ def test_from_upload_to_zip(page: Any, files: dict[str, list[Path]], tmp_path: P
     assert "Version 2: seed 1, 2 references. 2 of 2 pages coloured" in status(page, "Version 2.*coloured in")
     second = shown(page)
     assert first[1] != second[1]
-    page.get_by_role("tab", name="What it looks at").click()
+    page.get_by_role("tab", name="References").click()
     assert "cover2" not in page.locator("#cf-looks").inner_text()
 
     with page.expect_download() as download:
@@ -144,7 +144,7 @@ def test_nothing_to_colour_is_said(page: Any) -> None:
 def test_a_phone_shows_all_of_it(browser: Any, address: str, files: dict[str, list[Path]], scheme: str) -> None:
     with opened(browser, address, width=NARROW, color_scheme=scheme) as watched:
         page = watched.page
-        page.get_by_role("button", name="Drawn example 1").click()
+        page.get_by_role("button", name="Example 1").click()
         page.locator("#cf-references-note li").nth(4).wait_for(timeout=30_000)
         page.click("#cf-look")
         page.locator("#cf-looks .cf-slot").nth(11).wait_for(timeout=30_000)
