@@ -30,28 +30,33 @@ def chromium() -> Iterator[Any]:
 
 @dataclass
 class Watched:
-    """A page, and what it should not have done."""
+    """A page, and what it should not have done.
+
+    Attributes:
+        home: What addresses of what it may fetch begin with.
+    """
 
     page: Any
+    home: str = "file://"
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     def check(self) -> None:
-        """No script failed, nothing was written to the console, nothing was fetched but files beside the page."""
+        """No script failed, nothing was written to the console, nothing was fetched from anywhere else."""
         assert self.errors == []
-        assert [url for url in self.requests if not url.startswith(("file://", "data:", "blob:"))] == []
+        assert [url for url in self.requests if not url.startswith((self.home, "data:", "blob:"))] == []
 
 
 @contextmanager
-def opened(browser: Any, path: Path, width: int = 1360, **options: Any) -> Iterator[Watched]:
-    """Open a file in a window of its own and check what it did at the end."""
+def opened(browser: Any, place: Path | str, width: int = 1360, **options: Any) -> Iterator[Watched]:
+    """Open a file, or the address of a server of ours, in a window of its own and check what it did at the end."""
     context = browser.new_context(viewport={"width": width, "height": 900}, **options)
     context.set_default_timeout(8000)
-    watched = Watched(context.new_page())
+    watched = Watched(context.new_page(), place if isinstance(place, str) else "file://")
     watched.page.on("console", lambda message: watched.errors.append(message.text))
     watched.page.on("pageerror", lambda error: watched.errors.append(str(error)))
     watched.page.on("request", lambda request: watched.requests.append(request.url))
-    watched.page.goto(path.as_uri())
+    watched.page.goto(place if isinstance(place, str) else place.as_uri())
     yield watched
     watched.check()
     context.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from PIL import Image
@@ -15,7 +16,8 @@ from colorflow.pipelines.attention_picture import draw_attention
 from colorflow.pipelines.chapter_folder import SHEET, ChapterFolder
 from colorflow.pipelines.chapter_report import ColorizeReport, draw_sheet
 from colorflow.pipelines.colorflow import ColorFlowPipeline
-from colorflow.pipelines.page_painting import CanvasChoice, Painted, paint_page
+from colorflow.pipelines.output import LookUp
+from colorflow.pipelines.page_painting import CanvasChoice, Painted, look_up_page, paint_page
 from colorflow.retrieval import reference_pool
 from colorflow.schema import Chapter, Page, ReferencePool, RetrievedPatch
 from colorflow.utils.color import is_colored
@@ -82,6 +84,7 @@ class ChapterRun:
         folder: Where its results go.
         options: See `ColorizeOptions`.
         report: Takes what was done.
+        watch: Called with a page, the steps of it that are done, and their number (`page_painting.Watch`).
     """
 
     def __init__(
@@ -91,31 +94,51 @@ class ChapterRun:
         folder: ChapterFolder,
         options: ColorizeOptions,
         report: ColorizeReport,
+        watch: Callable[[Page, int, int], None] | None = None,
     ) -> None:
         self.load, self.job, self.folder, self.options, self.report = load, job, folder, options, report
+        self.watch = watch
         self.pool: dict[str, Image.Image] = {}
         self._made: ReferencePool | None = None
 
     def go(self) -> None:
         """Colour what is missing, in reading order, then draw the sheet."""
+        for _ in self.pages():
+            pass
+
+    def pages(self) -> Iterator[tuple[Page, Painted | None]]:
+        """The same, to be watched: every readable page when it has been dealt with, and what was painted if it was."""
         pages = self.job.chapter.pages
         records = self.folder.keep_whole(pages, self.options.overwrite)
         if all(self._is_done(page, records) for page in pages) and self._has_sheet():
             self.report.kept += [page.id for page in pages]
             return
-        self._read_references()
-        inputs = self._read_inputs()
+        inputs = self._read()
         self.report.check()
         if not all(colored or self._is_done(page, records) for page, colored in inputs.items()):
             self._check_pipeline()
         for page in track(list(inputs), self.job.chapter.name, self.options.progress):
+            painted = None
             try:
-                self._page(page, inputs[page], records)
+                painted = self._page(page, inputs[page], records)
             except Exception as error:
                 self.report.fail(page.id, error)
             self.report.check()
+            yield page, painted
         if self.options.contact_sheet:
             draw_sheet(pages, self.folder, self.pool)
+
+    def look_up(self, page: Page) -> list[LookUp]:
+        """What the model would be shown for a page of the chapter, before any is coloured; one a piece of a strip."""
+        self._read()
+        return look_up_page(
+            self.load(), load_image(page.path), self._pool(), seed=self._seed(page), canvas=self.options.canvas
+        )
+
+    def _read(self) -> dict[Page, bool]:
+        """Fill the pool; readable pages and whether they are in colour. Errors as of `_read_references`."""
+        self._read_references()
+        return self._read_inputs()
 
     def _is_done(self, page: Page, records: Mapping[str, dict[str, Any]]) -> bool:
         """Whether nothing is missing of a page: its result, and the map that is asked for where it can have one."""
@@ -164,7 +187,8 @@ class ChapterRun:
         if self.options.attention is not None:
             check_attention(pipeline, self.options.attention)
 
-    def _page(self, page: Page, colored: bool, records: Mapping[str, dict[str, Any]]) -> None:
+    def _page(self, page: Page, colored: bool, records: Mapping[str, dict[str, Any]]) -> Painted | None:
+        painted = None
         if page.name in records:
             if not self._is_done(page, records):
                 self._paint(page)  # for its attention map: the result stays
@@ -179,8 +203,8 @@ class ChapterRun:
                 "kind": "colored",
                 "seed": self._seed(page),
                 "seconds": round(time.perf_counter() - start, 3),
-                "canvas": list(painted.canvases[0]),
-                "references": _used(painted.retrieved),
+                "canvas": list(painted.shown[0].canvas.size),
+                "references": _used([patch for shown in painted.shown for patch in shown.retrieved]),
             }
             if len(painted.pieces) > 1:
                 made["pieces"] = [list(box) for box in painted.pieces]
@@ -188,6 +212,7 @@ class ChapterRun:
             self.report.colored.append(page.id)
         if self.options.sequential and not colored:
             self.pool[f"{page.id} (coloured)"] = load_image(self.folder.result(page))
+        return painted
 
     def _paint(self, page: Page) -> Painted:
         """Colour a page, and draw its attention map where that is asked."""
@@ -199,6 +224,7 @@ class ChapterRun:
             seed=self._seed(page),
             canvas=self.options.canvas,
             attention=settings,
+            watch=None if self.watch is None else partial(self.watch, page),
         )
         if painted.remarks:
             self.report.warn(page.id, "; ".join(painted.remarks))

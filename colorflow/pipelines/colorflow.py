@@ -20,7 +20,7 @@ from colorflow.pipelines.gsrp import posterior_shape, super_resolve, super_resol
 from colorflow.pipelines.icp import ICPPipeline, Sampling, StageCallback, StepCallback
 from colorflow.pipelines.luminance import with_luminance
 from colorflow.pipelines.offload import Turns, offload_stages
-from colorflow.pipelines.output import ColorFlowOutput
+from colorflow.pipelines.output import ColorFlowOutput, LookUp
 from colorflow.pipelines.rap import RetrievalSettings, build_retriever
 from colorflow.pipelines.recipes import LEAN, Recipe, prepare_networks
 from colorflow.retrieval import IndexedPool, Retriever, reference_pool
@@ -103,8 +103,7 @@ class ColorFlowPipeline:
         stage = None if export.gsrp is None else export.gsrp.to(device)
         prepare_networks(icp, stage, recipe)
         settings = retrieval or replace(export.retrieval, device="auto")
-        if settings.device == "auto":
-            settings = replace(settings, device=str(device))
+        settings = replace(settings, device=str(device)) if settings.device == "auto" else settings
         retriever = build_retriever(settings, recipe.cache_references)
         pipeline = cls(icp, retriever, export.page_size, gsrp=stage, recipe=recipe)
         pipeline.export = replace(export, retrieval=settings)
@@ -134,6 +133,12 @@ class ColorFlowPipeline:
         if not isinstance(references, ReferencePool):
             references = reference_pool([f"reference{number}" for number in range(len(references))], references)
         return self.retriever.index(references, self.page_size)
+
+    @torch.no_grad()
+    def look_up(self, page: Image.Image, references: References, *, seed: int = 0) -> LookUp:
+        """Find a page's reference patches without colouring it; arguments as of `__call__`."""
+        task = self._task(page, page, references, seed)
+        return LookUp(task.canvas, task.retrieved)
 
     def __call__(
         self,

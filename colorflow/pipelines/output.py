@@ -27,3 +27,16 @@ class ColorFlowOutput:
     low_res: Image.Image
     retrieved: tuple[RetrievedPatch, ...]
     result_canvas: Image.Image | None = None
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """What a model would be shown for a page.
+
+    Attributes:
+        canvas: See `ColorFlowOutput`.
+        retrieved: Likewise.
+    """
+
+    canvas: Image.Image
+    retrieved: tuple[RetrievedPatch, ...]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from colorflow.canvas import ASPECT_LIMIT, Box, Size, fit_box
 from colorflow.pipelines.attention import AttentionMap, AttentionSettings, attention_map, region_on_canvas
 from colorflow.pipelines.colorflow import ColorFlowPipeline
-from colorflow.schema import ReferencePool, RetrievedPatch
+from colorflow.pipelines.output import ColorFlowOutput, LookUp
+from colorflow.schema import ReferencePool
 from colorflow.utils.seeding import stable_seed
 
 CanvasChoice = Literal["page", "model"]
+Watch = Callable[[int, int], None]
+"""Called with the steps done and their number: the denoising steps of every piece, and one for what follows them."""
 
 _LENGTH = 0.8
 """Mean length of a strip's pieces, of the longest that a canvas takes: leaves room to move the cuts (our choice)."""
@@ -31,18 +36,54 @@ class Painted:
     Attributes:
         image: The page's own size.
         pieces: Box on the page of what was coloured at once; one, of the whole page, but for strips.
-        canvases: Canvas size (2W, 2H) of each.
-        retrieved: The patches that were used, of all pieces.
+        shown: What the model was shown for each: canvas and patches.
         attention: The map that was asked for.
         remarks: What is not as one would expect.
     """
 
     image: Image.Image
     pieces: tuple[Box, ...]
-    canvases: tuple[Size, ...]
-    retrieved: tuple[RetrievedPatch, ...]
+    shown: tuple[LookUp, ...]
     attention: AttentionMap | None
     remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is coloured at once: a page, or a part of a strip.
+
+    Attributes:
+        box: On the page.
+        image: That part.
+        pipeline: Has the canvas for it.
+        seed: Its own.
+    """
+
+    box: Box
+    image: Image.Image
+    pipeline: ColorFlowPipeline
+    seed: int
+
+
+def page_pieces(
+    pipeline: ColorFlowPipeline, page: Image.Image, seed: int, canvas: CanvasChoice = "page"
+) -> list[Piece]:
+    """Divide a page into what is coloured at once, in reading order; arguments as of `paint_page`."""
+    boxes = cut_strip(page) if canvas == "page" else ((0, 0, *page.size),)
+    pieces = []
+    for number, box in enumerate(boxes):
+        image = page.crop(box)
+        fitting = pipeline.for_page(image.size) if canvas == "page" else pipeline
+        pieces.append(Piece(box, image, fitting, stable_seed(seed, "piece", number) if number else seed))
+    return pieces
+
+
+def look_up_page(
+    pipeline: ColorFlowPipeline, page: Image.Image, pool: ReferencePool, *, seed: int, canvas: CanvasChoice = "page"
+) -> list[LookUp]:
+    """What `paint_page` would show the model for each piece of a page; arguments as there."""
+    pieces = page_pieces(pipeline, page, seed, canvas)
+    return [piece.pipeline.look_up(piece.image, pool, seed=piece.seed) for piece in pieces]
 
 
 def paint_page(
@@ -53,6 +94,7 @@ def paint_page(
     seed: int,
     canvas: CanvasChoice = "page",
     attention: AttentionSettings | None = None,
+    watch: Watch | None = None,
 ) -> Painted:
     """Colour a page at its own size.
 
@@ -63,29 +105,40 @@ def paint_page(
         seed: Of the page; later pieces of a strip derive theirs from it.
         canvas: See `colorflow.pipelines.chapter_run.ColorizeOptions`.
         attention: Also record this map, of a page that is not cut.
+        watch: Called as the page gets on, unless a map is recorded; what it raises ends the page.
     """
-    pieces = cut_strip(page) if canvas == "page" else ((0, 0, *page.size),)
+    pieces = page_pieces(pipeline, page, seed, canvas)
     whole, found = page.convert("L").convert("RGB"), None
-    canvases: list[Size] = []
+    shown: list[LookUp] = []
     remarks: list[str] = []
-    retrieved: list[RetrievedPatch] = []
-    for number, box in enumerate(pieces):
-        piece = page.crop(box)
-        fitting = pipeline.for_page(piece.size) if canvas == "page" else pipeline
-        size = fitting.page_size
-        remarks += _cropped(piece.size, size)
-        own_seed = stable_seed(seed, "piece", number) if number else seed
+    for number, piece in enumerate(pieces):
+        size = piece.pipeline.page_size
+        remarks += _cropped(piece.image.size, size)
         refusal = None if attention is None else _refusal(attention, page.size, size, len(pieces))
         if attention is None or refusal is not None:
-            output = fitting(piece, pool, seed=own_seed)
+            output = _paint(piece, pool, watch, number, len(pieces))
         else:
-            found = attention_map(fitting, piece, pool, attention, seed=own_seed)
+            found = attention_map(piece.pipeline, piece.image, pool, attention, seed=piece.seed)
             output = found.output
         remarks += [refusal] if refusal is not None and number == 0 else []
-        whole.paste(at_own_size(output.image, piece), box[:2])
-        canvases.append(output.canvas.size)
-        retrieved += output.retrieved
-    return Painted(whole, pieces, tuple(canvases), tuple(retrieved), found, tuple(remarks))
+        whole.paste(at_own_size(output.image, piece.image), piece.box[:2])
+        shown.append(LookUp(output.canvas, output.retrieved))
+    boxes = tuple(piece.box for piece in pieces)
+    return Painted(whole, boxes, tuple(shown), found, tuple(remarks))
+
+
+def _paint(piece: Piece, pool: ReferencePool, watch: Watch | None, number: int, count: int) -> ColorFlowOutput:
+    if watch is None:
+        return piece.pipeline(piece.image, pool, seed=piece.seed)
+    each = piece.pipeline.sampling.num_inference_steps + 1
+
+    def after_step(pipe: Any, index: int, timestep: int, tensors: dict[str, Tensor]) -> None:
+        watch(number * each + index + 1, count * each)
+
+    watch(number * each, count * each)
+    output = piece.pipeline(piece.image, pool, seed=piece.seed, callback_on_step_end=after_step)
+    watch((number + 1) * each, count * each)
+    return output
 
 
 def cut_strip(page: Image.Image, limit: float = ASPECT_LIMIT) -> tuple[Box, ...]:

@@ -19,7 +19,7 @@ from colorflow.utils.files import atomic_path
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Lower-case suffixes that count as pictures in a chapter folder."""
 
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     OSError,
     ValueError,
     SyntaxError,
@@ -83,7 +83,7 @@ def load_image(path: str | os.PathLike[str], min_side: int = 16) -> Image.Image:
             return to_rgb(ImageOps.exif_transpose(image))
     except ImageError:
         raise
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ImageError(path, f"expected a readable picture, got {type(error).__name__}: {error}") from error

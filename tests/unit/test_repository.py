@@ -164,7 +164,7 @@ def test_relative_paths_are_no_machine_paths(line):
     assert not MACHINE_PATH.search(line)
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-demo.txt"])
 def test_requirements_are_versions_only(name):
     requirements = pins(name)  # raises for an option, a path or anything else that is no requirement
     assert len(requirements) > 20
@@ -178,7 +178,9 @@ def test_no_local_builds_are_pinned():
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
-@pytest.mark.parametrize(("name", "extra"), [("requirements.txt", None), ("requirements-dev.txt", "dev")])
+@pytest.mark.parametrize(
+    ("name", "extra"), [("requirements.txt", None), ("requirements-dev.txt", "dev"), ("requirements-demo.txt", "demo")]
+)
 def test_requirements_meet_pyproject(name, extra, python):
     project = pyproject()["project"]
     asked = [Requirement(text) for text in project["dependencies"]]
@@ -195,6 +197,12 @@ def test_requirements_meet_pyproject(name, extra, python):
 
 def test_dev_requirements_hold_the_runtime_ones():
     assert {str(one) for one in pins("requirements.txt")} <= {str(one) for one in pins("requirements-dev.txt")}
+
+
+def test_demo_requirements_change_pillow_alone():
+    """Gradio 6 wants Pillow under 13; CI puts these pins over the others."""
+    changed = {str(one) for one in pins("requirements.txt")} - {str(one) for one in pins("requirements-demo.txt")}
+    assert {Requirement(one).name for one in changed} == {"pillow"}
 
 
 def test_readme_commands_are_what_ci_runs():

@@ -1,0 +1,1 @@
+"""``python -m colorflow.demo``: the pipeline in a browser, on this computer; ``page`` alone knows Gradio."""
