@@ -129,7 +129,7 @@ def following(cfg: DictConfig) -> list[DictConfig]:
     OmegaConf.set_struct(run, False)
     run.pop("hydra")
     run.paths.run_dir = str(Path(cfg.paths.run_dir) / cfg.then)
-    run.resume = run.paths.run_dir if cfg.resume and (Path(run.paths.run_dir) / "checkpoints").is_dir() else None
+    run.resume = None  # it goes on where its own folder holds a checkpoint
     export = OmegaConf.select(run, "callbacks.export")
     if export is None or "colorizer" not in export:
         raise ConfigError(

@@ -28,6 +28,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(path: str | os.PathLike[str]) -> None:
+    """Remove what killed writers left of a file (only its one writer may call this)."""
+    target = Path(path)
+    for left in target.parent.glob(f".{target.stem}.*-????????{target.suffix}"):
+        left.unlink()
+
+
 def write_text_atomic(text: str, path: str | os.PathLike[str]) -> None:
     """Write UTF-8 text, the same bytes on every system (no newline translation)."""
     with atomic_path(path) as temporary:

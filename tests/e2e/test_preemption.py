@@ -1,0 +1,56 @@
+"""A run that is stopped by signals, killed, and started again by the same command is the run that was not."""
+
+import os
+import random
+import signal
+
+import pytest
+import torch
+from test_resume import assert_equal
+from tiny_faults import LEAN, Fault, Struck, fit, fork_ranks, last, losses, samples, send
+from tiny_runs import tiny_config
+
+from colorflow.callbacks.preemption import STATUS, Preempted
+
+STEPS = 12
+RUN = (*LEAN, f"trainer.max_steps={STEPS}")
+pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*eval mode.*", "ignore:.*not empty.*")
+PARTS = ("global_step", "state_dict", "optimizer_states", "lr_schedulers", "ComicDataModule")
+
+
+def assert_same_run(folder, straight):
+    """Everything that the next step depends on, bit for bit."""
+    left, right = last(folder), last(straight)
+    for part in PARTS:
+        assert_equal(left[part], right[part], part)
+    assert_equal(left["callbacks"]["EMA"], right["callbacks"]["EMA"], "EMA")
+
+
+def crash():
+    raise Struck
+
+
+@pytest.fixture(scope="module")
+def straight(toon_cache, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("straight")
+    fit(tiny_config(toon_cache, folder, *RUN), Fault(folder))
+    assert list(samples(folder)) == list(losses(folder)) == list(range(STEPS))
+    return folder
+
+
+def test_a_run_stopped_five_times_equals_a_straight_one(toon_cache, tmp_path, straight):
+    """At random steps, each way of ending once and SIGTERM twice; the same command goes on."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
+    stops = sorted(random.Random(7).sample(range(1, STEPS - 1), 5))
+    for step, strike in zip(stops, ["SIGTERM", "SIGUSR1", None, "SIGUSR2", "SIGTERM"], strict=True):
+        fault = Fault(tmp_path, step, strike=send(strike) if strike else crash)
+        with pytest.raises(Preempted if strike else Struck) as ended:
+            fit(tiny_config(toon_cache, tmp_path, *RUN), fault)
+        if strike:
+            assert ended.value.code == STATUS
+            assert last(tmp_path)["global_step"] == step + 1, "the step under way is finished, no other is begun"
+    fit(tiny_config(toon_cache, tmp_path, *RUN), Fault(tmp_path))
+    assert_same_run(tmp_path, straight)
+    assert losses(tmp_path) == losses(straight)
+    assert samples(tmp_path) == samples(straight)
+    assert {number: signal.getsignal(number) for number in before} == before
