@@ -65,7 +65,10 @@ def dry_run(cfg: DictConfig) -> None:
 
 def replay(folder: Path) -> None:
     """Do a step again that was stopped for its loss, with the run's own configuration."""
-    run = config.load_config(folder.parents[1] / "config.yaml")
+    saved = folder.parents[1] / "config.yaml"
+    if not saved.is_file():
+        raise config.ConfigError(f"replay: expected RUN_FOLDER/not_finite/step_..., got {folder}, without {saved}")
+    run = config.load_config(saved)
     print_replayed(replay_step(config.build(run["task"]), folder, str(run["trainer"]["precision"])))
 
 

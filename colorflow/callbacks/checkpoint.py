@@ -44,13 +44,13 @@ class WholeFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
-        """Write a checkpoint; what an earlier process left half-written of it is removed.
+        """Write a checkpoint; what a killed process left half-written there is removed.
 
         Raises:
             OSError: Where it cannot be written: the disk is full, a quota is used up.
         """
         target = Path(path)
-        remove_unfinished(target)
+        remove_unfinished(target.parent, target.suffix)
         try:
             with atomic_path(target) as temporary, temporary.open("wb") as file:
                 torch.save(checkpoint, file)

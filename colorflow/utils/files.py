@@ -28,10 +28,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove what killed writers left of a file (only its one writer may call this)."""
-    target = Path(path)
-    for left in target.parent.glob(f".{target.stem}.*-????????{target.suffix}"):
+def remove_unfinished(folder: str | os.PathLike[str], suffix: str) -> None:
+    """Remove what killed processes have left of files with a suffix (for a folder that one process writes to)."""
+    for left in Path(folder).glob(f".*-????????{suffix}"):
         left.unlink()
 
 
