@@ -42,10 +42,12 @@ def fit(cfg: DictConfig) -> None:
     datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
     callbacks = list(config.build(cfg.callbacks).values())
     trainer = config.build(cfg.trainer, callbacks=callbacks, logger=list(config.build(cfg.logger).values()))
-    if checkpoint is None and cfg.validate_first:
-        trainer.validate(task, datamodule=datamodule, verbose=False)
-    trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint)
-    finish_wandb()
+    try:
+        if checkpoint is None and cfg.validate_first:
+            trainer.validate(task, datamodule=datamodule, verbose=False)
+        trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint)
+    finally:
+        finish_wandb()
 
 
 def dry_run(cfg: DictConfig) -> None:

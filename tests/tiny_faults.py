@@ -1,11 +1,10 @@
 """Trainings that something happens to: a callback that keeps the order of samples and strikes, ranks that are forked.
 
-As a script, for torchrun: ``tiny_faults.py RECORD STRIKE OVERRIDES...`` with STRIKE as ``SIGTERM@step:rank`` or ``none``.
+As a script, for torchrun: ``tiny_faults.py RECORD STRIKE OVERRIDES...``; STRIKE: ``SIGTERM@step:rank`` or ``none``.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -128,7 +127,7 @@ def samples(record: Path, world: int = 1) -> dict[int, tuple[list[str], list[int
     for lines in zip(*(read_jsonl(record / f"rank_{rank}.jsonl") for rank in range(world)), strict=True):
         numbers = {line[0] for line in lines}
         assert len(numbers) == 1, "processes are at different steps"
-        batch = sum((line[1] for line in lines), []), sum((line[2] for line in lines), [])
+        batch = tuple([item for line in lines for item in line[part]] for part in (1, 2))
         assert steps.setdefault(numbers.pop(), batch) == batch
     return steps
 

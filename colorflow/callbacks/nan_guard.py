@@ -1,4 +1,4 @@
-"""A loss or gradient that is not a number stops the run before its update, and leaves what it takes to do that again."""
+"""A loss or gradient that is not finite stops the run before its update, and leaves what it takes to do that again."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class NaNGuard(Callback):
         pages = ", ".join(page for batch in self._batches for page in batch.page_ids)
         message = (
             f"loss is {float(losses.mean())} and its gradient {float(pl_module.grad_norm)} at step "
-            f"{trainer.global_step}, expected finite numbers; pages: {pages}. The step was not taken. It is in {folder}: "
-            f"python train.py replay={folder} says where it comes from; then mend the pages or lower optimizer.lr, and "
-            "go on with resume=RUN_FOLDER"
+            f"{trainer.global_step}, expected finite numbers; pages: {pages}. The step was not taken: "
+            f"python train.py replay={folder} says where this comes from; then mend the pages or lower optimizer.lr, "
+            "and go on with resume=RUN_FOLDER"
         )
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger) and trainer.is_global_zero:
@@ -73,7 +73,9 @@ class NaNGuard(Callback):
 
 def write_step(folder: Path, rank: int, task: TrainableTask, batches: list[Batch], losses: list[Tensor]) -> None:
     """Write what a step depends on beside the configuration: weights before it, and this process's batches."""
-    parts: dict[str, dict[str, Any]] = {f"rank_{rank}.pt": {"batches": [vars(batch) for batch in batches], "losses": losses}}
+    parts: dict[str, dict[str, Any]] = {
+        f"rank_{rank}.pt": {"batches": [vars(batch) for batch in batches], "losses": losses}
+    }
     if rank == 0:
         parts["weights.pt"] = {name: value.detach() for name, value in task.kept().items()}
     for name, content in parts.items():

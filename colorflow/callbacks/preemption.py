@@ -20,7 +20,7 @@ from torch import Tensor
 from colorflow.utils.log import get_logger
 
 STATUS = 75
-"""Exit status of a run that was stopped and saved: EX_TEMPFAIL of sysexits.h, the same command goes on with resume=auto."""
+"""Exit status of a run that was stopped and saved: EX_TEMPFAIL of sysexits.h; the same command goes on."""
 
 _log = get_logger(__name__)
 
@@ -36,13 +36,13 @@ class Preemption(Checkpoint):
     after every step, through the CPU and one step ahead, so that no process waits for another or for its device.
 
     In place of Lightning 2.6's own handling, which saves inside the signal handler, in the middle of whatever the step
-    is doing; joins the gradients' collectives from there, when only some processes are; goes on from ``hpc_ckpt_*.ckpt``
-    however old, once there is one; and reads a tensor back from the device in every step.
+    is doing; joins the gradients' collectives from there, on the signalled processes alone; goes on from
+    ``hpc_ckpt_*.ckpt`` however old, once there is one; and reads a tensor back from the device in every step.
 
     Args:
         path: The checkpoint to write; what ``resume`` goes on from.
-        signals: SLURM's at a time limit is chosen by ``sbatch --signal`` (SIGUSR1 in cluster/train.sbatch), submitit's is
-            SIGUSR2, and at a preemption comes SIGTERM.
+        signals: SLURM's at a time limit is chosen by ``sbatch --signal`` (SIGUSR1 in cluster/train.sbatch), submitit's
+            is SIGUSR2, and at a preemption comes SIGTERM.
     """
 
     def __init__(self, path: str, signals: Sequence[str] = ("SIGTERM", "SIGUSR1", "SIGUSR2")) -> None:

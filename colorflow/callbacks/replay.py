@@ -47,7 +47,9 @@ def replay_step(task: TrainableTask, folder: Path, precision: str = "32-true") -
     """
     files = sorted(folder.glob("rank_*.pt"))
     if not files or not (folder / "weights.pt").is_file():
-        raise ValueError(f"replay: expected weights.pt and rank_0.pt in {folder}, found {[path.name for path in files]}")
+        raise ValueError(
+            f"replay: expected weights.pt and rank_0.pt in {folder}, found {[path.name for path in files]}"
+        )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     task.on_load_checkpoint({"state_dict": (weights := torch.load(folder / "weights.pt", "cpu", weights_only=True))})
     task.load_state_dict(weights, strict=False)
@@ -65,7 +67,9 @@ def replay_step(task: TrainableTask, folder: Path, precision: str = "32-true") -
 
 def print_replayed(results: Sequence[Replayed]) -> None:
     """Print a table of them."""
-    table = Table("pages", "loss", "loss in the run", "first not finite", title="the step, again; then sample by sample")
+    table = Table(
+        "pages", "loss", "loss in the run", "first not finite", title="the step, again; then sample by sample"
+    )
     for item in results:
         then = "" if item.then is None else f"{item.then:.6g}"
         table.add_row(", ".join(item.page_ids), f"{item.loss:.6g}", then, item.source or "")
@@ -104,7 +108,9 @@ def _first_not_finite(task: nn.Module) -> Iterator[list[str]]:
 
 
 def _batch(content: dict[str, Any]) -> Batch:
-    kind = next(kind for kind in (ColorizationBatch, PageBatch) if {item.name for item in fields(kind)} == content.keys())
+    kind = next(
+        kind for kind in (ColorizationBatch, PageBatch) if {item.name for item in fields(kind)} == content.keys()
+    )
     return kind(**content)
 
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from colorflow.canvas import Size, fit_page, reference_patches
 from colorflow.data.chapters import DataError
@@ -190,4 +190,7 @@ _DAMAGED_IN_A_ROW = 8
 
 
 def _decode(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    try:
+        return Image.open(io.BytesIO(data)).convert("RGB")
+    except UnidentifiedImageError:  # its own message has an address in it, another one each time
+        raise ValueError("no picture that Pillow knows") from None

@@ -64,7 +64,7 @@ class StepCosts(Callback):
 
     Attributes:
         samples: Samples of the batch.
-        flops: FLOP of all of them, 2 a multiply-accumulate: what torch's counter knows (products, convolutions, attention).
+        flops: FLOP of all of them, 2 a multiply-accumulate, of products, convolutions and attention.
         peak: Largest number of bytes that activations and gradients take together.
     """
 
@@ -88,7 +88,7 @@ class StepCosts(Callback):
 
 
 def memory_estimate(task: TrainableTask, ema: bool) -> dict[str, float]:
-    """Bytes that one device holds from step to step; gradients and activations come on top.
+    """Bytes of weights, gradients, AdamW moments and average on one device; activations come on top.
 
     Args:
         task: Built task; parameters count in the precision they are kept in.
@@ -98,6 +98,7 @@ def memory_estimate(task: TrainableTask, ema: bool) -> dict[str, float]:
     return {
         "frozen weights": _bytes(task.parameters()) - trained,
         "trained weights": trained,
+        "gradients": trained,
         "AdamW moments": 2 * trained,
         "average (EMA)": trained if ema else 0,
     }
@@ -114,20 +115,18 @@ def cost_rows(
         training_samples: Samples of the whole training.
         projection: The GPUs.
     """
-    kept, trained = sum(memory.values()), memory["trained weights"]  # gradients take as much
-    a_sample = max(0.0, costs.peak - trained) / costs.samples
+    kept, activations = sum(memory.values()), max(0.0, costs.peak - memory["gradients"])
+    flops, a_sample = costs.flops / costs.samples, activations / costs.samples
+    where = f"{projection.devices} x {projection.gpu} at {projection.mfu:.0%} of dense bf16"
     rows = [(part, f"{size / _GB:.2f} GB") for part, size in memory.items()]
     rows += [
-        ("gradients", f"{trained / _GB:.2f} GB"),
-        ("activations", f"{a_sample / _GB:.2f} GB a sample, {costs.samples} a device"),
-        ("in all", f"{(kept + costs.peak) / _GB:.2f} GB a device, in this run's precision, and the device's own context"),
-        ("arithmetic", f"{costs.flops / costs.samples / 1e12:.3g} TFLOP a sample, forward and backward"),
+        ("activations", f"{a_sample / _GB:.2f} GB a sample, {costs.samples} here, in this run's precision"),
+        ("in all", f"{(kept + activations) / _GB:.2f} GB a device, beside the device's own context"),
+        ("arithmetic", f"{flops / 1e12:.3g} TFLOP a sample, forward and backward"),
+        ("the whole training", f"{projection.days(flops * training_samples):.3g} days on {where}"),
     ]
-    days = projection.days(costs.flops / costs.samples * training_samples)
-    where = f"{projection.devices} x {projection.gpu} at {projection.mfu:.0%} of its dense bf16"
-    rows.append(("the whole training", f"{days:.3g} days for {training_samples:,} samples on {where}"))
     if projection.memory is not None:
-        largest = max(0, int((0.95 * projection.memory - kept - trained) / max(a_sample, 1.0)))
+        largest = max(0, int((0.95 * projection.memory - kept) / max(a_sample, 1.0)))
         rows.append(("largest batch there", f"{largest} samples a device"))
     return rows
 

@@ -1,8 +1,9 @@
-"""A loss that is not finite, through train.py: what the user is told, and the step done again by the command it names."""
+"""A loss that is not finite, through train.py: what the user is told, and the command that does the step again."""
 
 import json
 import re
 
+import tiny_wandb
 from tiny_faults import LEAN, Fault, last, with_callback
 from tiny_runs import QUIET, TINY, call_main
 
@@ -22,12 +23,16 @@ class Spoil(Fault):
 def test_the_message_names_the_command_that_finds_the_sample(toon_cache, tmp_path, capsys):
     folder, spoil = tmp_path / "run", Spoil(tmp_path)
     common = [*TINY, *QUIET, *LEAN, f"paths.cache_dir={toon_cache}", f"paths.run_dir={folder}", "trainer.max_steps=3"]
+    options = ["logger=wandb", "callbacks.checkpoint.every_n_train_steps=1"]
     with with_callback(spoil):
-        message = call_main(train, "experiment=icp_lora64", *common, "callbacks.checkpoint.every_n_train_steps=1")
+        message = call_main(train, "experiment=icp_lora64", *common, *options)
     assert message is not None
     assert message.startswith("NonFiniteLossError: loss is nan")
     assert spoil.page in message
     assert last(folder)["global_step"] == 1
+    ((title, text),) = tiny_wandb.alerts(next((folder / "wandb").glob("offline-run-*")))
+    assert title == "loss is not finite"
+    assert f"NonFiniteLossError: {text}" == message
     command = re.search(r"python train\.py (replay=\S+)", message)
     capsys.readouterr()
     assert call_main(train, command[1]) is None

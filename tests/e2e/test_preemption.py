@@ -1,13 +1,11 @@
 """A run that is stopped by signals, killed, and started again by the same command is the run that was not."""
 
-import os
 import random
 import signal
 
 import pytest
-import torch
 from test_resume import assert_equal
-from tiny_faults import LEAN, Fault, Struck, fit, fork_ranks, last, losses, samples, send
+from tiny_faults import LEAN, Fault, Struck, fit, last, losses, samples, send
 from tiny_runs import tiny_config
 
 from colorflow.callbacks.preemption import STATUS, Preempted

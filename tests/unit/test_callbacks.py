@@ -232,7 +232,9 @@ def test_doing_a_step_again_gives_its_loss_and_names_the_module_that_overflows(t
     write_step(tmp_path, 0, task, [batch], [loss.detach()])
     (again,) = replay_step(new_task(), tmp_path)
     assert again.loss == again.then == float(loss)
-    name, weight = next((name, value) for name, value in task.trainable().items() if "guider" in name and value.dim() == 4)
+    name, weight = next(
+        (name, value) for name, value in task.trainable().items() if "guider" in name and value.dim() == 4
+    )
     with torch.no_grad():
         weight.fill_(math.inf)
     write_step(tmp_path, 0, task, [batch], [loss.detach()])
