@@ -16,8 +16,8 @@ from colorflow.tasks.icp_task import ICPTask
 class StepWatch(Callback):
     """Log, at the trainer's ``log_every_n_steps``, what has gathered since the last time; nothing is read back between.
 
-    ``watch/loss_tA_B``: mean loss of the samples with timesteps in [A, B), on all devices; a bin without samples is
-    left out. ``watch/samples_per_second``: on all devices, validation and grids not counted. ``watch/loader_wait``: share of
+    ``watch/loss_tA_B``: mean loss of the samples with timesteps in [A, B), on all devices; not where there are none.
+    ``watch/samples_per_second``: on all devices, validation and grids not counted. ``watch/loader_wait``: share of
     that time that this device waited for a batch. ``watch/peak_gb``: largest allocation so far, on a GPU.
 
     Args:

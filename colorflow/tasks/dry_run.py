@@ -115,13 +115,16 @@ def cost_rows(
         training_samples: Samples of the whole training.
         projection: The GPUs.
     """
-    kept, activations = sum(memory.values()), max(0.0, costs.peak - memory["gradients"])
-    flops, a_sample = costs.flops / costs.samples, activations / costs.samples
+    kept = sum(memory.values()) - memory["gradients"]  # which come as activations go
+    flops, a_sample = costs.flops / costs.samples, costs.peak / costs.samples
     where = f"{projection.devices} x {projection.gpu} at {projection.mfu:.0%} of dense bf16"
     rows = [(part, f"{size / _GB:.2f} GB") for part, size in memory.items()]
     rows += [
-        ("activations", f"{a_sample / _GB:.2f} GB a sample, {costs.samples} here, in this run's precision"),
-        ("in all", f"{(kept + activations) / _GB:.2f} GB a device, beside the device's own context"),
+        (
+            "activations with gradients",
+            f"{costs.peak / _GB:.2f} GB at {costs.samples} samples, in this run's precision",
+        ),
+        ("in all", f"{(kept + costs.peak) / _GB:.2f} GB a device, beside the device's own context"),
         ("arithmetic", f"{flops / 1e12:.3g} TFLOP a sample, forward and backward"),
         ("the whole training", f"{projection.days(flops * training_samples):.3g} days on {where}"),
     ]

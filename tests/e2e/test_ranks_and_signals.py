@@ -1,4 +1,4 @@
-"""Four, two and one process train the same; one of four is stopped or killed in the middle of a step."""
+"""Four, two and one process train the same; one of two is stopped or killed in the middle of a step."""
 
 import signal
 
@@ -22,7 +22,10 @@ RUN = (
 )
 TOLERANCE = 1e-6
 """Relative, of a loss: convolutions of fewer samples, and another order of sums, in float32. Seen: 1e-7."""
-pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*eval mode.*", "ignore:.*fork.*")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*eval mode.*", "ignore:.*fork.*"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +65,20 @@ def test_losses_are_the_same_on_any_number_of_processes(straight):
         assert other == pytest.approx(one, rel=TOLERANCE)
 
 
-def test_one_of_four_is_asked_to_end_and_all_stop_after_one_step(train_ranks, tmp_path, straight):
-    assert train_ranks(4, tmp_path, step=1, rank=2, strike=send("SIGTERM")) == [STATUS, 0, 0, 0]
+def test_one_of_two_is_asked_to_end_and_both_stop_after_the_same_step(train_ranks, tmp_path, straight):
+    assert train_ranks(2, tmp_path, step=1, rank=1, strike=send("SIGTERM")) == [STATUS, 0]
     assert last(tmp_path)["global_step"] == 3, "one step later: they ask each other ahead, so that nobody waits"
-    assert train_ranks(4, tmp_path) == [0] * 4
-    assert samples(tmp_path, 4) == samples(straight[4], 4)
-    assert losses(tmp_path) == losses(straight[4])
-    assert_same_run(tmp_path, straight[4])
+    assert train_ranks(2, tmp_path) == [0, 0]
+    assert samples(tmp_path, 2) == samples(straight[2], 2)
+    assert losses(tmp_path) == losses(straight[2])
+    assert_same_run(tmp_path, straight[2])
 
 
-def test_one_of_four_dies_and_the_others_do_not_wait_for_it(train_ranks, tmp_path, straight):
-    statuses = train_ranks(4, tmp_path, step=3, rank=1, strike=send("SIGKILL"))
+def test_one_of_two_dies_and_the_other_does_not_wait_for_it(train_ranks, tmp_path, straight):
+    statuses = train_ranks(2, tmp_path, step=3, rank=1, strike=send("SIGKILL"))
     assert statuses[1] == -signal.SIGKILL
-    assert all(status not in (0, STATUS) for status in statuses)
+    assert statuses[0] not in (0, STATUS)
     assert last(tmp_path)["global_step"] == 2
-    assert train_ranks(4, tmp_path) == [0] * 4
-    assert losses(tmp_path) == losses(straight[4])
-    assert_same_run(tmp_path, straight[4])
+    assert train_ranks(2, tmp_path) == [0, 0]
+    assert losses(tmp_path) == losses(straight[2])
+    assert_same_run(tmp_path, straight[2])
