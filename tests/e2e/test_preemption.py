@@ -2,12 +2,14 @@
 
 import random
 import signal
+from types import SimpleNamespace
 
 import pytest
 from test_resume import assert_equal
 from tiny_faults import LEAN, Fault, Struck, fit, last, losses, samples, send
 from tiny_runs import tiny_config
 
+from colorflow.callbacks import preemption
 from colorflow.callbacks.preemption import STATUS, Preempted
 
 STEPS = 12
@@ -52,3 +54,16 @@ def test_a_run_stopped_five_times_equals_a_straight_one(toon_cache, tmp_path, st
     assert losses(tmp_path) == losses(straight)
     assert samples(tmp_path) == samples(straight)
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_processes_that_would_train_different_steps_are_refused(monkeypatch):
+    """As on nodes of which one does not see the checkpoint."""
+
+    def gather(places, mine, group):
+        places[:] = [mine, ("runs/a", 100)]
+
+    monkeypatch.setattr(preemption.dist, "all_gather_object", gather)
+    guard = preemption.Preemption("last.ckpt")
+    guard._compare_places(SimpleNamespace(world_size=2, default_root_dir="runs/a", global_step=100))
+    with pytest.raises(RuntimeError, match=r"expected all processes at one step of one run folder, got .*'runs/a', 0"):
+        guard._compare_places(SimpleNamespace(world_size=2, default_root_dir="runs/a", global_step=0))
