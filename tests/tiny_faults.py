@@ -37,6 +37,8 @@ LEAN = (
 )
 """Training and its checkpoints; nothing is validated, drawn or exported."""
 
+_PARTS = ("global_step", "state_dict", "optimizer_states", "lr_schedulers", "ComicDataModule")
+
 
 class Struck(BaseException):
     """Stands in for SIGKILL inside one process: nothing is saved after it."""
@@ -145,6 +147,31 @@ def last(folder: Path) -> dict[str, Any]:
     """The last checkpoint of a run."""
     loaded: dict[str, Any] = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     return loaded
+
+
+def assert_equal(one: Any, other: Any, path: str = "checkpoint") -> None:
+    """Every tensor, number and string of two nested states."""
+    assert type(one) is type(other), path
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_equal(one[key], other[key], f"{path}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), path
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            assert_equal(*pair, f"{path}/{index}")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    else:
+        assert one == other, path
+
+
+def assert_same_run(folder: Path, straight: Path) -> None:
+    """Everything that the next step depends on, bit for bit."""
+    left, right = last(folder), last(straight)
+    for part in _PARTS:
+        assert_equal(left[part], right[part], part)
+    assert_equal(left["callbacks"]["EMA"], right["callbacks"]["EMA"], "EMA")
 
 
 def main(record: str, strike: str, *overrides: str) -> None:

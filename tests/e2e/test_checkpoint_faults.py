@@ -7,8 +7,7 @@ from unittest import mock
 
 import pytest
 import torch
-from test_preemption import assert_same_run
-from tiny_faults import LEAN, Fault, fit, fork_ranks, last, losses, send
+from tiny_faults import LEAN, Fault, assert_same_run, fit, fork_ranks, last, losses, send
 from tiny_runs import tiny_config
 
 from colorflow.callbacks import checkpoint

@@ -7,8 +7,7 @@ import sys
 import time
 
 import pytest
-from test_preemption import assert_same_run
-from tiny_faults import LEAN, Fault, fit, losses, samples
+from tiny_faults import LEAN, Fault, assert_same_run, fit, losses, samples
 from tiny_ranks import ROOT, torchrun
 from tiny_runs import QUIET, TINY, column, tiny_config
 
@@ -60,12 +59,11 @@ def overrides(cache, folder, *more):
     return ["experiment=icp_lora64", *TINY, *QUIET, *RUN, f"paths.cache_dir={cache}", f"paths.run_dir={folder}", *more]
 
 
-def wait_for_steps(folder, process, count=4, pattern="metrics.csv"):
-    """Until a training in another process has logged some steps."""
-    limit = time.monotonic() + 300
+def wait_for_steps(folder, process, count=4):
+    """Until a training that was just started in another process has logged some steps."""
+    log, began, limit = folder / "metrics.csv", time.time(), time.monotonic() + 300
     while time.monotonic() < limit:
-        found = list(folder.glob(pattern))
-        if found and len(column(found[0], "train/loss")) >= count:
+        if log.exists() and log.stat().st_mtime > began and len(column(log, "train/loss")) >= count:
             return
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)

@@ -5,8 +5,7 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from test_resume import assert_equal
-from tiny_faults import LEAN, Fault, Struck, fit, last, losses, samples, send
+from tiny_faults import LEAN, Fault, Struck, assert_same_run, fit, last, losses, samples, send
 from tiny_runs import tiny_config
 
 from colorflow.callbacks import preemption
@@ -15,15 +14,6 @@ from colorflow.callbacks.preemption import STATUS, Preempted
 STEPS = 12
 RUN = (*LEAN, f"trainer.max_steps={STEPS}")
 pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*eval mode.*", "ignore:.*not empty.*")
-PARTS = ("global_step", "state_dict", "optimizer_states", "lr_schedulers", "ComicDataModule")
-
-
-def assert_same_run(folder, straight):
-    """Everything that the next step depends on, bit for bit."""
-    left, right = last(folder), last(straight)
-    for part in PARTS:
-        assert_equal(left[part], right[part], part)
-    assert_equal(left["callbacks"]["EMA"], right["callbacks"]["EMA"], "EMA")
 
 
 def crash():

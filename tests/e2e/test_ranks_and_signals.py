@@ -3,8 +3,7 @@
 import signal
 
 import pytest
-from test_preemption import assert_same_run
-from tiny_faults import LEAN, Fault, fit, fork_ranks, last, losses, samples, send
+from tiny_faults import LEAN, Fault, assert_same_run, fit, fork_ranks, last, losses, samples, send
 from tiny_runs import tiny_config
 
 from colorflow.callbacks.preemption import STATUS
