@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 
 import evaluate
 from colorflow import config
-from colorflow.tasks.dry_run import print_summary
+from colorflow.callbacks.replay import print_replayed, replay_step
+from colorflow.tasks.dry_run import StepCosts, cost_rows, memory_estimate, print_summary
 from colorflow.utils.log import finish_wandb, get_logger, is_rank_zero, quiet_libraries
 
 config.register_resolvers()
@@ -34,41 +35,60 @@ def train(cfg: DictConfig, following: Sequence[DictConfig] = ()) -> Path:
 
 def fit(cfg: DictConfig) -> None:
     """Build everything from the configuration, fit, export."""
-    checkpoint = find_checkpoint(cfg.resume)
-    config.save_config(cfg, Path(cfg.paths.run_dir) / "config.yaml")
+    checkpoint = find_checkpoint(cfg.resume, Path(cfg.paths.run_dir))
+    if is_rank_zero():
+        config.save_config(cfg, Path(cfg.paths.run_dir) / "config.yaml")
     seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
     callbacks = list(config.build(cfg.callbacks).values())
     trainer = config.build(cfg.trainer, callbacks=callbacks, logger=list(config.build(cfg.logger).values()))
-    if checkpoint is None and cfg.validate_first:
-        trainer.validate(task, datamodule=datamodule, verbose=False)
-    trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint)
-    finish_wandb()
+    try:
+        if checkpoint is None and cfg.validate_first:
+            trainer.validate(task, datamodule=datamodule, verbose=False)
+        trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint)
+    finally:
+        finish_wandb()
 
 
 def dry_run(cfg: DictConfig) -> None:
     """Build everything, take one step without callbacks or logs, print what a run would need."""
+    projection = config.build(cfg.projection)
     datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
+    costs = StepCosts()
     quick = {"max_steps": 1, "limit_val_batches": 0, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = config.build(cfg.trainer, logger=False, **quick)
+    trainer = config.build(cfg.trainer, logger=False, callbacks=[costs], **quick)
     start = time.perf_counter()
     trainer.fit(task, datamodule=datamodule)
-    loss = float(trainer.callback_metrics["train/loss"])
-    print_summary(task, datamodule, "ema" in cfg.callbacks, loss, time.perf_counter() - start)
+    seconds, loss = time.perf_counter() - start, float(trainer.callback_metrics["train/loss"])
+    memory = memory_estimate(task, "ema" in cfg.callbacks)
+    samples = cfg.trainer.max_steps * cfg.trainer.accumulate_grad_batches * datamodule.global_batch_size
+    print_summary(task, datamodule, cost_rows(memory, costs, samples, projection), loss, seconds)
 
 
-def find_checkpoint(resume: str | None) -> Path | None:
-    """The last checkpoint of a run folder."""
-    if resume is None:
-        return None
-    checkpoint = Path(resume) / "checkpoints" / "last.ckpt"
+def replay(folder: Path) -> None:
+    """Do a step again that was stopped for its loss, with the run's own configuration."""
+    saved = folder.parents[1] / "config.yaml"
+    if not saved.is_file():
+        raise config.ConfigError(f"replay: expected RUN_FOLDER/not_finite/step_..., got {folder}, without {saved}")
+    run = config.load_config(saved)
+    print_replayed(replay_step(config.build(run["task"]), folder, str(run["trainer"]["precision"])))
+
+
+def find_checkpoint(resume: str | None, run_dir: Path) -> Path | None:
+    """The last checkpoint of the run folder that is gone on with; None for a new run."""
+    folder = run_dir if resume is None else Path(resume)
+    checkpoint = folder / "checkpoints" / "last.ckpt"
     if not checkpoint.is_file():
+        if resume is None:
+            return None
         raise config.ConfigError(
             f"resume: expected a run folder with checkpoints/last.ckpt, got {resume}; see runs/<experiment>/<time>"
         )
-    metrics = Path(resume) / "metrics.csv"
-    if is_rank_zero() and metrics.is_file():  # the logger starts a new file
-        metrics.rename(metrics.with_name(f"metrics_until_{time.strftime('%Y-%m-%d_%H-%M-%S')}.csv"))
+    if is_rank_zero():
+        log.info("going on from %s", checkpoint)
+        metrics = folder / "metrics.csv"
+        if metrics.is_file():  # the logger starts a new file
+            metrics.rename(metrics.with_name(f"metrics_until_{time.strftime('%Y-%m-%d_%H-%M-%S')}.csv"))
     return checkpoint
 
 
@@ -77,6 +97,9 @@ def main(cfg: DictConfig) -> None:
     """Entry point; what the user can mend ends in one line."""
     with config.one_line_errors():
         config.check_keys(cfg)
+        if cfg.replay:
+            replay(Path(cfg.replay))
+            return
         cfg.paths.run_dir = config.output_dir()
         following = config.following(cfg)
         for run in (cfg, *following):

@@ -20,6 +20,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from colorflow.utils.files import write_text_atomic
+from colorflow.utils.hashing import digest_bytes
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 _GIVEN_FOLDERS = ("data.root", "benchmark.root")
@@ -35,6 +36,7 @@ class ConfigError(ValueError):
 def register_resolvers() -> None:
     """Make the resolvers of our configs known; called once, before Hydra composes."""
     OmegaConf.register_new_resolver("asset", _asset, replace=True)
+    OmegaConf.register_new_resolver("digest", _digest, replace=True)
     OmegaConf.register_new_resolver("frozen_dtype", _frozen_dtype, replace=True)
     OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
 
@@ -129,7 +131,7 @@ def following(cfg: DictConfig) -> list[DictConfig]:
     OmegaConf.set_struct(run, False)
     run.pop("hydra")
     run.paths.run_dir = str(Path(cfg.paths.run_dir) / cfg.then)
-    run.resume = run.paths.run_dir if cfg.resume and (Path(run.paths.run_dir) / "checkpoints").is_dir() else None
+    run.resume = None  # it goes on where its own folder holds a checkpoint
     export = OmegaConf.select(run, "callbacks.export")
     if export is None or "colorizer" not in export:
         raise ConfigError(
@@ -243,6 +245,11 @@ def _accepted(owner: DictConfig, name: str) -> bool:
 def _asset(name: str) -> str:
     """Path of a file or folder that ships with the package."""
     return str(Path(__file__).resolve().parent / "assets" / name)
+
+
+def _digest(path: str) -> str:
+    """A name for a path, made of letters and digits: the same for all who mean the same one."""
+    return digest_bytes(str(Path(path).resolve()).encode())[:16]
 
 
 def _frozen_dtype(precision: str) -> str:

@@ -107,10 +107,12 @@ class Batch:
         page_ids: B page ids, for messages.
         seeds: B integers; all noise of a sample is drawn from its own seed, so that results
             depend neither on batch size nor on rank count.
+        unreadable: What is wrong with the samples whose place others took.
     """
 
     page_ids: tuple[str, ...]
     seeds: tuple[int, ...]
+    unreadable: tuple[str, ...]
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -139,6 +141,7 @@ class ColorizationBatch(Batch):
         mask: ``(B, 1, h, w)`` float in [0, 1]; 0 on the query, 1 on the references.
         page_ids: See `Batch`.
         seeds: See `Batch`.
+        unreadable: See `Batch`.
     """
 
     target: Tensor
@@ -146,6 +149,7 @@ class ColorizationBatch(Batch):
     mask: Tensor
     page_ids: tuple[str, ...]
     seeds: tuple[int, ...]
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ class PageBatch(Batch):
         low_res: ``(B, 3, h, w)`` float in [-1, 1], a recorded result of ICP; None where it is to be simulated.
         page_ids: See `Batch`.
         seeds: See `Batch`.
+        unreadable: See `Batch`.
     """
 
     target: Tensor
@@ -165,6 +170,7 @@ class PageBatch(Batch):
     page_ids: tuple[str, ...]
     seeds: tuple[int, ...]
     low_res: Tensor | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import WandbLogger
 
 from colorflow import __version__
 from colorflow.utils.files import write_json_atomic
@@ -21,6 +23,8 @@ _PACKAGES = ("torch", "torchvision", "lightning", "diffusers", "peft", "transfor
 
 class RunRecord(Callback):
     """Write commit, versions, seed, device, style and the digest of the data sequence when training starts.
+
+    wandb gets it too, with the resolved configuration.
 
     Args:
         folder: Run folder.
@@ -52,6 +56,11 @@ class RunRecord(Callback):
         }
         name = "run.json" if trainer.global_step == 0 else f"run_{trainer.global_step:07d}.json"
         write_json_atomic(record, self.folder / name)
+        saved = self.folder / "config.yaml"
+        config = yaml.safe_load(saved.read_text(encoding="utf-8")) if saved.is_file() else None
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams({"run": record, "config": config})
 
 
 def style_record(data: Any) -> dict[str, Any] | None:

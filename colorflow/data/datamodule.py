@@ -20,7 +20,12 @@ from colorflow.data.sampler import StepSampler, validation_batches
 from colorflow.data.sources import Source, Splits
 from colorflow.data.transforms import Transform, collate
 from colorflow.schema import Batch
+from colorflow.utils.failures import allowed_failures
+from colorflow.utils.log import get_logger
 from colorflow.utils.seeding import stable_seed
+from colorflow.utils.signals import obey_parent_alone
+
+_log = get_logger(__name__)
 
 
 class ComicDataModule(LightningDataModule):
@@ -42,6 +47,7 @@ class ComicDataModule(LightningDataModule):
         val_batch_size: int | None = None,
         prefetch_factor: int = 2,
         val_transform: Transform | None = None,
+        max_unreadable: float = 0.01,
     ) -> None:
         """Describe the loaders; nothing is read yet.
 
@@ -54,6 +60,8 @@ class ComicDataModule(LightningDataModule):
             val_batch_size: Validation samples a device takes at once; default: its share of the global batch.
             prefetch_factor: Batches each worker prepares ahead.
             val_transform: Default: ``transform`` without random geometry.
+            max_unreadable: Largest fraction of the samples that may turn out damaged on a device while it trains;
+                another takes the place of each. 0: none may.
 
         Raises:
             ValueError: If the source and a transform differ in page size.
@@ -67,6 +75,8 @@ class ComicDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.val_batch_size = val_batch_size
         self.prefetch_factor = prefetch_factor
+        self.max_unreadable = max_unreadable
+        self._unreadable: set[str] = set()
         self._splits: Splits[SampleDataset] | None = None
         self._resumed: dict[str, Any] = {"batches": 0, "global_step": 0}
         for item in (self.transform, self.val_transform):
@@ -125,6 +135,24 @@ class ComicDataModule(LightningDataModule):
         size = self.val_batch_size or max(1, self.global_batch_size // world_size)
         batches = validation_batches(len(self.val_samples), size, rank, world_size)
         return self._loader(self._val_dataset(), batches)
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Say which samples could not be read, each once.
+
+        Raises:
+            DataError: If they are too many.
+        """
+        for damage in batch.unreadable:
+            if damage not in self._unreadable:
+                self._unreadable.add(damage)
+                _log.error("%s; another sample takes its place (%d so far)", damage, len(self._unreadable))
+        if len(self._unreadable) > allowed_failures(len(self.train_samples), self.max_unreadable):
+            raise DataError(
+                f"{len(self._unreadable)} of {len(self.train_samples)} samples cannot be read; more than "
+                f"data.datamodule.max_unreadable={self.max_unreadable} allows. Mend the data, and go on with "
+                "resume=RUN_FOLDER"
+            )
+        return batch
 
     def validation_batch(self, indices: Sequence[int]) -> Batch:
         """Return some validation samples as the validation loader gives them (for grids of fixed pages).
@@ -199,4 +227,5 @@ class ComicDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             prefetch_factor=self.prefetch_factor if self.num_workers else None,
             generator=torch.Generator().manual_seed(self.seed),
+            worker_init_fn=obey_parent_alone,
         )

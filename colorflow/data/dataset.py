@@ -13,10 +13,11 @@ import io
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from colorflow.canvas import Size, fit_page, reference_patches
 from colorflow.data.chapters import DataError
@@ -25,7 +26,7 @@ from colorflow.data.shard_index import ShardIndex, locate, read_members, referen
 from colorflow.data.transforms import Transform
 from colorflow.schema import Batch, ColorizationSample, RetrievedPatch
 from colorflow.utils.hashing import digest_json
-from colorflow.utils.images import load_image
+from colorflow.utils.images import ImageError, load_image
 
 
 class SampleDataset(Protocol):
@@ -166,10 +167,30 @@ class PositionDataset:
         return len(self.dataset)
 
     def __getitem__(self, pair: tuple[int, int]) -> Batch:
-        """Return the sample ``index`` as it looks at ``position``."""
+        """Return the sample ``index`` as it looks at ``position``; the next one that can be read, where it cannot be.
+
+        Raises:
+            DataError: Where as many in a row are damaged as no single fault explains.
+        """
         position, index = pair
-        return self.transform(self.dataset[index], self.seed, position)
+        damage: list[str] = []
+        while len(damage) < _DAMAGED_IN_A_ROW:
+            number = (index + len(damage)) % len(self.dataset)
+            try:
+                sample = self.dataset[number]
+            except (DataError, ImageError) as error:
+                damage.append(f"sample {number}: {error}")
+            else:
+                batch = self.transform(sample, self.seed, position)
+                return replace(cast(Any, batch), unreadable=tuple(damage)) if damage else batch
+        raise DataError(f"{len(damage)} samples in a row cannot be read, the first: {damage[0]}")
+
+
+_DAMAGED_IN_A_ROW = 8
 
 
 def _decode(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    try:
+        return Image.open(io.BytesIO(data)).convert("RGB")
+    except UnidentifiedImageError:  # its own message has an address in it, another one each time
+        raise ValueError("no picture that Pillow knows") from None

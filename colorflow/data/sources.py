@@ -164,7 +164,8 @@ class ShardSource:
                 f"{self.root}: chapters {sorted(shared)[:5]} are in {self.train_split} and {self.val_split}; "
                 "validation must be of chapters that are not trained on; build the shards again"
             )
-        _log.info("%s: %d training samples, found by %s", self.root, len(train), index.retriever)
+        for part in filter(None, (train, val)):
+            _log.info("%s: %d samples in %d shards, by %s", self.root, len(part), len(part.shards), index.retriever)
         return Splits(train, val)
 
 

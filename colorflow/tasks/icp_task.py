@@ -37,6 +37,7 @@ class ICPTask(TrainableTask):
         super().__init__(optimizer, lr_scheduler)
         self.model = model
         self.objective = objective
+        self.sample_losses: tuple[Tensor, Tensor] | None = None  # timesteps and losses of the last batch, (B,) each
         self.validation_timesteps = tuple(validation_timesteps)
         names = ["val/loss", *(f"val/loss_t{timestep:03d}" for timestep in validation_timesteps)]
         self.validation_means = validation_means(names)
@@ -48,6 +49,7 @@ class ICPTask(TrainableTask):
         noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
         timesteps = self.objective.timesteps(noise.uniform, self.model.noise_scheduler)
         losses = self._losses(batch, noise, timesteps) * self.timestep_weights[timesteps]
+        self.sample_losses = timesteps, losses.detach()
         self.log("train/loss", losses.mean(), prog_bar=True, batch_size=len(batch), sync_dist=True)
         return losses.mean()
 

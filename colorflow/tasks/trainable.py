@@ -37,6 +37,7 @@ class TrainableTask(LightningModule):
         super().__init__()
         self.strict_loading = False  # checkpoints lack the frozen weights; on_load_checkpoint checks the rest
         self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
+        self.grad_norm: Tensor | None = None
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Everything that is trained, by its name in this module."""
@@ -46,7 +47,8 @@ class TrainableTask(LightningModule):
         """Buffers that training changes, by their name in this module: saved beside what is trained."""
         return {}
 
-    def _kept(self) -> dict[str, Tensor]:
+    def kept(self) -> dict[str, Tensor]:
+        """Everything that training changes: what a checkpoint holds of this module."""
         return {**self.trainable(), **self.kept_buffers()}
 
     def configure_optimizers(self) -> Any:
@@ -59,25 +61,32 @@ class TrainableTask(LightningModule):
             "lr_scheduler": {"scheduler": self._lr_scheduler(optimizer), "interval": "step"},
         }
 
+    def on_after_backward(self) -> None:
+        """Take the norm of the gradients, once, for the clipping, the guard and the log."""
+        gradients = [parameter.grad for parameter in self.trainable().values() if parameter.grad is not None]
+        self.grad_norm = torch.nn.utils.get_total_norm(gradients)
+
     def configure_gradient_clipping(
         self,
         optimizer: Optimizer,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by norm also under bf16 with a fused optimizer.
+        """Clip by norm also under bf16 with a fused optimizer; log the norm before it.
 
         Lightning refuses that for every mixed precision, because a fused optimizer unscales fp16 gradients itself;
         bf16 gradients are never scaled.
         """
+        assert self.grad_norm is not None
+        self.log("train/grad_norm", self.grad_norm)
         if gradient_clip_val and str(self.trainer.precision) == "bf16-mixed" and gradient_clip_algorithm != "value":
-            torch.nn.utils.clip_grad_norm_(self.trainable().values(), gradient_clip_val)
+            torch.nn.utils.clip_grads_with_norm_(self.trainable().values(), gradient_clip_val, self.grad_norm)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep only what training changes: a checkpoint of the paper's model is 10 GB smaller for it."""
-        kept = self._kept()
+        kept = self.kept()
         checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in kept}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -86,7 +95,7 @@ class TrainableTask(LightningModule):
         Raises:
             ValueError: Naming how many keys are missing, unexpected and of another shape.
         """
-        expected, got = self._kept(), checkpoint["state_dict"]
+        expected, got = self.kept(), checkpoint["state_dict"]
         missing, unexpected = sorted(expected.keys() - got.keys()), sorted(got.keys() - expected.keys())
         misfit = [key for key in expected.keys() & got.keys() if expected[key].shape != got[key].shape]
         if missing or unexpected or misfit:

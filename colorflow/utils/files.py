@@ -28,6 +28,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: str | os.PathLike[str], suffix: str) -> None:
+    """Remove what killed processes have left of files with a suffix (for a folder that one process writes to)."""
+    for left in Path(folder).glob(f".*-????????{suffix}"):
+        left.unlink()
+
+
 def write_text_atomic(text: str, path: str | os.PathLike[str]) -> None:
     """Write UTF-8 text, the same bytes on every system (no newline translation)."""
     with atomic_path(path) as temporary:

@@ -48,6 +48,7 @@ _NOISE = (
     r"Checkpoint directory .* exists and is not empty.*",  # a resumed run's
     r"The '.*_dataloader' does not have many workers.*",
     r"Trying to infer the `batch_size`.*",
+    r"You are trying to `self\.log\(\)` but the `self\.trainer` reference.*",  # a step that is done again
 )
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from tiny_faults import assert_equal
 from tiny_runs import QUIET, SMALLER, TINY, call_main, column, tiny_config
 
 import train
@@ -34,23 +35,6 @@ def run(cache, folder, *overrides):
 
 def state(folder):
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-
-
-def assert_equal(one, other, path="checkpoint"):
-    """Every tensor, number and string of two nested states."""
-    assert type(one) is type(other), path
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        for key in one:
-            assert_equal(one[key], other[key], f"{path}/{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), path
-        for index, pair in enumerate(zip(one, other, strict=True)):
-            assert_equal(*pair, f"{path}/{index}")
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), path
-    else:
-        assert one == other, path
 
 
 def assert_same_run(stopped, straight):

@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import tiny_wandb
 import torch
 from PIL import Image
 from safetensors.torch import load_file
@@ -87,7 +88,8 @@ def test_a_dry_run_prints_a_summary_and_keeps_nothing(tmp_path, toon_cache, caps
     )
     assert message is None
     said = capsys.readouterr().out
-    for part in ("ICPTask", "train pages", "AdamW moments", "average (EMA)", "first loss"):
+    parts = ("ICPTask", "train pages", "AdamW moments", "average (EMA)", "first loss", "TFLOP a sample", "8 x H200")
+    for part in (*parts, "days on", "largest batch there"):
         assert part in said
     kept = [path for path in runs.rglob("*") if path.is_file()]
     assert [path.name for path in kept] == ["log.txt"]
@@ -114,4 +116,11 @@ def test_wandb_offline(tmp_path, toon_cache, monkeypatch):
     folder = next((tmp_path / "wandb").glob("offline-run-*"))
     assert list(folder.glob("*.wandb"))
     assert list((folder / "files" / "media" / "images").glob("samples_*.png"))
-    assert column(tmp_path / "metrics.csv", "train/loss")
+    logged = {name: value for row in tiny_wandb.history(folder) for name, value in row.items()}
+    for name in ("train/loss", "train/grad_norm", "val/loss", "watch/samples_per_second", "watch/loader_wait"):
+        assert list(column(tmp_path / "metrics.csv", name).values())[-1] == logged[name]
+    assert 0 <= logged["watch/loader_wait"] < 1
+    assert logged["samples"]["count"] == 1
+    kept = tiny_wandb.configuration(folder)
+    assert kept["run"]["data"] == json.loads((tmp_path / "run.json").read_text())["data"] is not None
+    assert kept["config"] == load_config(tmp_path / "config.yaml")

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import re
 from types import SimpleNamespace
 
 import lightning
@@ -17,7 +18,8 @@ from colorflow.callbacks import sample_grid
 from colorflow.callbacks.checkpoint import Checkpoint
 from colorflow.callbacks.ema import EMA, averaged_weights
 from colorflow.callbacks.export import Export
-from colorflow.callbacks.nan_guard import NaNGuard, NonFiniteLossError
+from colorflow.callbacks.nan_guard import NaNGuard, NonFiniteLossError, write_step
+from colorflow.callbacks.replay import replay_step
 from colorflow.callbacks.run_record import RunRecord
 from colorflow.diffusion.objective import DiffusionObjective
 from colorflow.pipelines.export import load_export
@@ -180,16 +182,68 @@ def test_the_sample_grid_shows_the_average(toon_cache, tmp_path, monkeypatch):
     assert (tmp_path / "samples" / "step_0000003.png").is_file()
 
 
-def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path):
+def stopped_at_nan(folder, accumulate=1):
+    """A run that saves every step and stops in its second one."""
     bad = batch_of(4, 5)
     bad.target[1, 0, 0, 0] = math.nan
-    saving = Checkpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+    saving = Checkpoint(folder, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+    guard = NaNGuard(str(folder / "not_finite"))
+    fitting = trainer(
+        max_steps=3, callbacks=[saving, guard], enable_checkpointing=True, accumulate_grad_batches=accumulate
+    )
+    whole = [batch_of(number) for number in range(4)]
+    batches = [*whole[:accumulate], *whole[: accumulate - 1], bad, batch_of(2)]
+    with pytest.raises(NonFiniteLossError) as caught:
+        fitting.fit(new_task(), loader(*batches))
+    return str(caught.value)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_its_update(tmp_path):
+    message = stopped_at_nan(tmp_path)
+    assert re.search(r"loss is nan .*at step 1, .*pages: chapter/4, chapter/5\. The step was not taken", message)
+    assert "\n" not in message
+    assert {path.name for path in tmp_path.iterdir()} == {"step=1.ckpt", "not_finite"}
+    before = torch.load(tmp_path / "step=1.ckpt", weights_only=True)["state_dict"]
+    kept = torch.load(tmp_path / "not_finite" / "step_0000001" / "weights.pt", weights_only=True)
+    assert kept.keys() == before.keys()
+    assert same(kept.values(), before.values())
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_stopped_step_is_done_again_and_its_sample_found(tmp_path, accumulate):
+    stopped_at_nan(tmp_path, accumulate)
+    *whole, bad, first, second = replay_step(new_task(), tmp_path / "not_finite" / "step_0000001")
+    assert len(whole) == accumulate - 1
+    assert all(item.source is None and item.loss == item.then for item in whole)
+    assert math.isnan(bad.loss)
+    assert math.isnan(bad.then)
+    assert (first.page_ids, first.source) == (("chapter/4",), None)
+    assert math.isfinite(first.loss)
+    assert (second.page_ids, second.source) == (("chapter/5",), "batch.target")
+
+
+def test_doing_a_step_again_gives_its_loss_and_names_the_module_that_overflows(tmp_path):
     task = new_task()
-    fitting = trainer(max_steps=3, callbacks=[saving, NaNGuard()], enable_checkpointing=True)
-    with pytest.raises(NonFiniteLossError, match=r"at step 2.*pages: chapter/4, chapter/5\.") as caught:
-        fitting.fit(task, loader(batch_of(1), bad, batch_of(2)))
-    assert "\n" not in str(caught.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["step=1.ckpt"]
+    batch = batch_of(1, 2)
+    with torch.no_grad():
+        for parameter in task.trainable().values():
+            parameter.mul_(1.5)
+    loss = task.training_step(batch, 0)
+    write_step(tmp_path, 0, task, [batch], [loss.detach()])
+    (again,) = replay_step(new_task(), tmp_path)
+    assert again.loss == again.then == float(loss)
+    name, weight = next(
+        (name, value) for name, value in task.trainable().items() if "guider" in name and value.dim() == 4
+    )
+    with torch.no_grad():
+        weight.fill_(math.inf)
+    write_step(tmp_path, 0, task, [batch], [loss.detach()])
+    assert {item.source for item in replay_step(new_task(), tmp_path)} == {name.removesuffix(".weight")}
+
+
+def test_a_folder_without_a_step_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"replay: expected weights\.pt and rank_0\.pt"):
+        replay_step(new_task(), tmp_path)
 
 
 def test_no_checkpoint_in_the_middle_of_an_accumulated_step(tmp_path):

@@ -29,7 +29,9 @@ TRAININGS = [name for name in EXPERIMENTS if name not in EVALUATIONS]
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 MAINS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 OPTIONS = [
-    f"{path.parent.name}={path.stem}" for path in FILES if path.parent.name not in {"configs", "experiment", "hydra"}
+    f"{path.parent.relative_to(CONFIGS).as_posix()}={path.stem}"
+    for path in FILES
+    if path.parent.name not in {"configs", "experiment", "hydra"}
 ]
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 NETWORKS = {"icp_lora64": "unet", "icp_pixart_lora128": "transformer"}
@@ -74,7 +76,7 @@ def test_the_files_are_found():
     assert {"debug", "quickstart", "icp_lora64", "icp_norap"} <= set(EXPERIMENTS)
     assert {"figure9", "table1", "table2", "table3", "table4", "table5"} <= set(EVALUATIONS)
     assert {"train", "evaluate"} <= set(MAINS)
-    assert {"model=sd15", "callbacks=default", "retrieval=none", "logger=wandb"} <= set(OPTIONS)
+    assert {"model=sd15", "callbacks=default", "retrieval=none", "logger=wandb", "hydra/launcher=slurm"} <= set(OPTIONS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))

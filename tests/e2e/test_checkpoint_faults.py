@@ -1,0 +1,70 @@
+"""What may happen while a checkpoint is written: a full disk, a signal, a kill. The one before it stays whole."""
+
+import os
+import resource
+import signal
+from unittest import mock
+
+import pytest
+import torch
+from tiny_faults import LEAN, Fault, assert_same_run, fit, fork_ranks, last, losses, send
+from tiny_runs import tiny_config
+
+from colorflow.callbacks import checkpoint
+from colorflow.callbacks.preemption import Preempted
+
+STEPS = 12
+RUN = (*LEAN, f"trainer.max_steps={STEPS}")  # saves every third step
+pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*eval mode.*", "ignore:.*fork.*")
+
+
+def limit_files(size):
+    """As a full disk or a used-up quota: files cannot grow beyond some bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def saving(at_step, strike):
+    """Patch: the checkpoint of a step is written half, then something happens, then the rest."""
+    save = torch.save
+
+    def save_and_strike(content, file):
+        if content["global_step"] == at_step:
+            file.write(b"half of it")
+            file.flush()
+            strike()
+            file.seek(0)
+        save(content, file)
+
+    return mock.patch.object(checkpoint.torch, "save", save_and_strike)
+
+
+def test_nothing_is_lost_by_what_happens_while_a_checkpoint_is_written(toon_cache, tmp_path):
+    """One run that meets all of it, and goes on by the same command each time."""
+    folder, straight = tmp_path / "run", tmp_path / "straight"
+    fit(tiny_config(toon_cache, straight, *RUN), Fault(straight))
+    names = {path.name for path in (straight / "checkpoints").iterdir()}
+    cfg = tiny_config(toon_cache, folder, *RUN)
+
+    try:
+        with pytest.raises(OSError, match=r"step_0000006\.ckpt: cannot be written.*resume=RUN_FOLDER") as full:
+            fit(cfg, Fault(folder, 4, strike=lambda: limit_files(200_000)))
+    finally:
+        limit_files(resource.RLIM_INFINITY)
+    assert "\n" not in str(full.value)
+    assert last(folder)["global_step"] == 3
+    assert len(list((folder / "checkpoints").iterdir())) == 2, "no half of a file is left on a full disk"
+
+    with saving(6, send("SIGTERM")), pytest.raises(Preempted):
+        fit(cfg, Fault(folder))
+    assert last(folder)["global_step"] == 6
+
+    with saving(9, send("SIGKILL")):
+        assert fork_ranks(1, lambda rank: fit(cfg, Fault(folder))) == [-signal.SIGKILL]
+    assert last(folder)["global_step"] == 6
+    assert [path.name for path in (folder / "checkpoints").glob(".*")], "the kill has left a part of a file"
+
+    fit(cfg, Fault(folder))
+    assert_same_run(folder, straight)
+    assert losses(folder) == losses(straight)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == names
+    assert os.path.getsize(folder / "checkpoints" / "last.ckpt") > 200_000

@@ -1,0 +1,47 @@
+"""Workers of a loader, when SLURM signals all processes of a job."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from torch.utils.data import DataLoader
+
+from colorflow.utils.signals import obey_parent_alone
+
+
+def started(init):
+    loader = DataLoader(list(range(40)), num_workers=1, worker_init_fn=init, prefetch_factor=1)
+    batches = iter(loader)
+    assert int(next(batches)) == 0
+    (worker,) = batches._workers
+    return batches, worker
+
+
+@pytest.mark.parametrize("name", ["TERM", "USR1", "USR2"])
+def test_a_worker_outlives_a_signal_that_is_meant_for_its_parent(name):
+    batches, worker = started(obey_parent_alone)
+    for _ in range(3):
+        subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+    assert [int(batch) for batch in batches] == list(range(1, 40))
+
+
+def test_without_it_the_training_process_gets_an_error_in_the_middle_of_a_step():
+    """What this guards against still exists in torch."""
+    batches, worker = started(None)
+    with pytest.raises(RuntimeError, match=r"DataLoader worker.*(killed by signal|exited unexpectedly)"):  # noqa: PT012 (the signal arrives some time later)
+        subprocess.run(["kill", "-USR1", str(worker.pid)], check=True)
+        while True:
+            time.sleep(0.01)
+            next(batches)
+
+
+def test_its_parent_ends_it():
+    batches, worker = started(obey_parent_alone)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [])  # the parent's own mask is as it was
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.join(20)
+    assert worker.exitcode == 0
+    del batches
