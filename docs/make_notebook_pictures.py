@@ -46,7 +46,8 @@ def pictures(notebook: NotebookNode) -> dict[str, Image.Image]:
     """What the tagged cells of an executed notebook show, by name; the last picture of each."""
     found = {}
     for cell in notebook.cells:
-        shown = [output["data"]["image/png"] for output in cell.get("outputs", ()) if "image/png" in output.get("data", {})]
+        outputs = [output.get("data", {}) for output in cell.get("outputs", ())]
+        shown = [data["image/png"] for data in outputs if "image/png" in data]
         for tag in cell.metadata.get("tags", ()):
             if tag.startswith(TAG):
                 found[tag.removeprefix(TAG)] = Image.open(io.BytesIO(base64.b64decode(shown[-1]))).convert("RGB")
@@ -54,10 +55,10 @@ def pictures(notebook: NotebookNode) -> dict[str, Image.Image]:
 
 
 def main() -> None:
-    """Write the pictures of the named notebooks, else of all; 256 colours are enough for flat ones."""
+    """Write the pictures of the named notebooks, else of all, in 256 colours (chosen by means, else rare hues go)."""
     for path in map(Path, sys.argv[1:] or sorted(NOTEBOOKS.glob("*.ipynb"))):
         for name, picture in pictures(execute(path.resolve())).items():
-            save_png(picture.quantize(256), Path(__file__).parent / "assets" / f"{name}.png")
+            save_png(picture.quantize(256, kmeans=1), Path(__file__).parent / "assets" / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from docs.make_notebook_pictures import NOTEBOOKS, TAG, execute, pictures
 from nbclient.exceptions import CellExecutionError
 from tiny_models import PAGE_SIZE, tiny_model
 from tiny_recipes import fusion
 
 from colorflow.pipelines.export import save_export
 from colorflow.pipelines.rap import RetrievalSettings
+from docs.make_notebook_pictures import NOTEBOOKS, TAG, execute, pictures
 
 CHECKS = {
     "1_page_to_canvas": """
