@@ -62,9 +62,7 @@ LABELS = {
     "gray_copy": "Gray copy",
     "colorflow_icp": "ColorFlow, ICP alone",
     "colorflow": "ColorFlow",
-    "colorflow_wrong_references": "ColorFlow, wrong references",
     "colorflow_model_luminance": "ColorFlow, model's luminance",
-    "colorflow_no_references": "ColorFlow, no references",
     "no_rap_in_training": "No RAP in training",
     "no_rap": "No RAP",
     "no_rap_at_inference": "No RAP at inference",
@@ -84,6 +82,9 @@ LABELS = {
     "command": "Command",
     "style2paints": "Style2Paints V4.5",
 }
+
+_POOLS = {"_wrong_references": "wrong references", "_no_references": "no references"}
+"""Endings of row names: the same method from other references."""
 
 _MARGINS = (
     ("psnr", GRAY_COPY, "the gray copy"),
@@ -117,6 +118,9 @@ class Line:
 
 def label(method: str) -> str:
     """What a row name is called in tables and pictures."""
+    for ending, words in _POOLS.items():
+        if method.endswith(ending):
+            return f"{label(method.removesuffix(ending))}, {words}"
     return LABELS.get(method, method)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from tiny_benchmark import scored_pages, tiny_results
 
 from colorflow.evaluation.paper import SHAPE, paper_rows
-from colorflow.evaluation.tables import csv_pages, csv_table, latex_table, margins, markdown_table, print_table
+from colorflow.evaluation.tables import csv_pages, csv_table, label, latex_table, margins, markdown_table, print_table
 
 
 def test_markdown_and_latex_mark_the_best_of_ours() -> None:
@@ -27,6 +27,20 @@ def test_markdown_and_latex_mark_the_best_of_ours() -> None:
     beside = latex_table(tiny_results(SHAPE)).partition("\\midrule")[2]
     assert beside.index("ColorFlow &") < beside.index("\\midrule") < beside.index("(paper)")
     assert "gray\\_x" in latex_table(tiny_results(pages=[page | {"style": "gray_x"} for page in scored_pages()]))
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("patch_copy", "Patch copy"),
+        ("colorflow_wrong_references", "ColorFlow, wrong references"),
+        ("patch_copy_no_references", "Patch copy, no references"),
+        ("mine_wrong_references", "mine, wrong references"),
+        ("wrong_references", "wrong_references"),
+    ],
+)
+def test_labels_say_which_references(method: str, words: str) -> None:
+    assert label(method) == words
 
 
 def test_csv_holds_full_precision() -> None:
