@@ -101,7 +101,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--weights", required=True, metavar="EXPORT_FOLDER", help="what training exported: runs/NAME/TIME/export")
+    add(
+        "--weights",
+        default="toon",
+        metavar="EXPORT_FOLDER",
+        help="what training exported, runs/NAME/TIME/export; "
+        "default: toon, the small weights that come with the package",
+    )
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: auto, the GPU where there is one)")
     add("--dtype", default="float32", choices=("float32", "bfloat16", "float16"), help="bfloat16 halves the memory")
     add("--offload", default="none", choices=("none", "stages"), help="stages: for a small GPU (docs/memory.md)")

@@ -11,6 +11,7 @@ from typing import Any
 from colorflow.evaluation.benchmark import References
 from colorflow.evaluation.specs import MethodSpec
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
+from colorflow.pipelines.export import find_export
 from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.pipelines.recipes import Recipe
 from colorflow.retrieval import RandomRetriever
@@ -51,7 +52,7 @@ def colorflow_rows(
     """Rows of one export folder; they share its networks, loaded when the first page is due.
 
     Args:
-        weights: Export folder.
+        weights: Export folder, or ``toon``, which comes with the package.
         rows: What is to be compared.
         recipe: How a page is computed.
         retrieval: Other than what the export folder names.
@@ -62,7 +63,7 @@ def colorflow_rows(
     Raises:
         FileNotFoundError: If there is no export folder, or no guided super-resolution for a row that asks for it.
     """
-    folder, source = Path(weights), Path(gsrp or weights)
+    folder, source = find_export(weights), find_export(gsrp or weights)
     _check_folders(folder, source, rows)
 
     @cache

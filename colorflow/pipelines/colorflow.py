@@ -15,7 +15,7 @@ from torch import Tensor
 from colorflow.canvas import fit_page, matching_size, query_box, query_mask, stitch
 from colorflow.models.conditioning import Region
 from colorflow.models.gsrp import GSRPModel
-from colorflow.pipelines.export import Export, load_export, save_loaded
+from colorflow.pipelines.export import Export, find_export, load_export, save_loaded
 from colorflow.pipelines.gsrp import posterior_shape, super_resolve, super_resolve_released
 from colorflow.pipelines.icp import ICPPipeline, Sampling, StageCallback, StepCallback
 from colorflow.pipelines.luminance import with_luminance
@@ -90,14 +90,14 @@ class ColorFlowPipeline:
         """Load an export folder.
 
         Args:
-            folder: Written by training (``runs/<experiment>/<time>/export``).
+            folder: Written by training (``runs/<name>/<time>/export``), or ``toon``, which comes with the package.
             torch_dtype: Networks are cast to this.
             device: Networks are moved there, also the retrieval encoder that the folder names.
             retrieval: Other than what the folder names.
             gsrp: Export folder that guided super-resolution is taken from; default: ``folder``, where it has one.
             recipe: How a page is computed.
         """
-        export = load_export(Path(folder), torch_dtype, None if gsrp is None else Path(gsrp))
+        export = load_export(find_export(folder), torch_dtype, None if gsrp is None else find_export(gsrp))
         icp = ICPPipeline.from_model(export.model).to(device)
         icp.set_progress_bar_config(disable=True)
         stage = None if export.gsrp is None else export.gsrp.to(device)

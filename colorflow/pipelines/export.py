@@ -32,6 +32,9 @@ from colorflow.utils.tensors import check_whole
 SMALL_BASE = 50_000_000
 """Bases of fewer parameters are exported in full (our choice: 200 MB at most)."""
 
+SHIPPED = {"toon": Path(__file__).resolve().parents[1] / "assets" / "toon_colorizer"}
+"""Export folders that come with the package, by name."""
+
 _INDEX = "model_index.json"
 _INSIDE = "base"
 _GSRP = "gsrp"
@@ -187,6 +190,11 @@ def load_gsrp(folder: Path, vae: AutoencoderKL) -> GSRPModel:
     check_whole(source, _DAMAGED)
     fusion = load_strict(FusionNetwork, str(source), torch_dtype=vae.dtype)
     return GSRPModel(vae, fusion.to(vae.device)).eval().requires_grad_(False)
+
+
+def find_export(weights: str | Path) -> Path:
+    """The export folder of that place, or of that name (``toon``) among those that come with the package."""
+    return Path(weights) if Path(weights).exists() else SHIPPED.get(str(weights), Path(weights))
 
 
 def load_export(folder: Path, dtype: torch.dtype = torch.float32, gsrp: Path | None = None) -> Export:
