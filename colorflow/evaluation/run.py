@@ -88,7 +88,8 @@ def evaluate(
         output: Folder for all results; may hold those of a run that was stopped.
         stage: ``all``, or one stage alone. ``score`` builds no method; ``report`` reads results.json.
         styles: Input styles, each a row of every method.
-        metric_size, ssim_window: As for `Protocol`.
+        metric_size: As for `Protocol`.
+        ssim_window: As for `Protocol`.
         metrics: What is measured and by which weights; default: all that needs no network.
         base_seed: Seed of the benchmark's first page.
         max_failures: Fraction of pages that a method may fail on.
@@ -107,8 +108,7 @@ def evaluate(
     _check_choices(stage, incomplete)
     protocol = Protocol(_size(metric_size), ssim_window)
     benchmark, output = read_benchmark(benchmark_root, verify=work.ranks.first), Path(output)
-    marks = Incomplete(incomplete == "mark", work.ranks)
-    specs = _with_gray_copy(methods)
+    specs, marks = _with_gray_copy(methods), Incomplete(incomplete == "mark", work.ranks)
     stages = Stages(specs, benchmark, output, styles, marks, work, base_seed, max_failures, progress)
     stages.check()
     suite = build_suite(metrics or MetricSettings()) if stage in ("all", "score") else Suite()
@@ -118,21 +118,18 @@ def evaluate(
         stages.generate(_colored(specs, stage))
         results: Results = {"protocol": run, "rows": [], "incomplete": stages.marked, "pages": []}
         if stage in ("all", "score"):
-            scores = stages.score(protocol, suite)
-            results = _tabulate(stages, scores, run, draws, folder) if work.ranks.first else results
+            results = _tabulate(stages, stages.score(protocol, suite), run, draws, folder)
         if stage in ("all", "report") and work.ranks.first:
             results = _report(benchmark, stages.folders, folder)
-    _print(results, shown=progress)
-    return results
+    return _printed(results) if progress and results["rows"] else results
 
 
-def _print(results: Results, *, shown: bool) -> None:
-    """Print the tables, where there are any and they are to be shown."""
-    if not shown or not results["rows"]:
-        return
+def _printed(results: Results) -> Results:
+    """The same, after its tables are printed."""
     print_table(results)
     for grid in beside_grids(results):
         print_grid(grid)
+    return results
 
 
 def _check_choices(stage: str, incomplete: str) -> None:
@@ -173,7 +170,8 @@ def _tabulate(
     )
     for row in results["rows"]:
         row["fingerprint"] = stages.specs[row["method"]].fingerprint
-    write_results(results, output / "results.json")
+    if stages.work.ranks.first:
+        write_results(results, output / "results.json")
     return results
 
 
