@@ -173,8 +173,8 @@ class DemoPage:
 
     def _lay_out_results(self) -> None:
         with gr.Row(elem_classes="cf-pick"):
-            self.version = gr.Dropdown(label="Version", choices=[], elem_id="cf-version")
-            self.page = gr.Dropdown(label="Page", choices=[], elem_id="cf-page")
+            self.version = gr.Dropdown(label="Version", choices=[], min_width=200, elem_id="cf-version")
+            self.page = gr.Dropdown(label="Page", choices=[], min_width=200, elem_id="cf-page")
         with gr.Tabs(elem_id="cf-tabs") as self.tabs:
             with gr.Tab("References", id="looks"):
                 self.looks = gr.HTML(fragments.notice(_NOT_LOOKED), elem_id="cf-looks")
@@ -276,7 +276,7 @@ class DemoPage:
         try:
             for version in self.studio.color(session, chosen, int(seed or 0), watch):
                 update = self._chapter(session, version) | {self.stop: gr.update(interactive=True)}
-                update[self.status] = fragments.notice(f"{version.title}. Colouring {len(version.pages)} pages …")
+                update[self.status] = fragments.notice("")  # the bar and its words lie over it
                 if not seen and name in version.results():
                     seen, update = True, update | self._view(version, name) | {self.tabs: gr.update(selected="result")}
                 yield update
