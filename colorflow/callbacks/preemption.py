@@ -51,7 +51,7 @@ class Preemption(Checkpoint):
         self._received: signal.Signals | None = None
         self._ending: signal.Signals | None = None
         self._launchers_own: dict[signal.Signals, Any] = {}
-        self._group: dist.ProcessGroup | None = None
+        self._group: Any = None
         self._asked: tuple[Tensor, Any] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -81,6 +81,7 @@ def _repeat(task: TrainableTask, batch: Batch, then: float | None) -> Replayed:
     task.zero_grad()
     with _first_not_finite(task) as found:
         loss = task.training_step(batch, 0)
+        assert isinstance(loss, Tensor)
         loss.backward()
     if inputs:
         found = [f"batch.{inputs[0]}"]

@@ -26,6 +26,7 @@ class StepWatch(Callback):
 
     def __init__(self, bins: int = 5) -> None:
         self.bins = bins
+        self._samples, self._waited = 0, 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin."""

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from colorflow.schema import Batch
 from colorflow.tasks.trainable import TrainableTask
-from colorflow.utils.memory import AllocatorPeaks, MemoryTracker, StagePeaks
+from colorflow.utils.memory import AllocatorPeaks, MemoryTracker
 
 _GB = 1e9
 _DAY = 86400.0
@@ -76,9 +76,9 @@ class StepCosts(Callback):
         self._modes = ExitStack()
         self._counter = self._modes.enter_context(FlopCounterMode(display=False))
         on_gpu = pl_module.device.type == "cuda"
-        self._peaks: StagePeaks = AllocatorPeaks(pl_module.device) if on_gpu else MemoryTracker(pl_module.device)
-        self._modes.enter_context(self._peaks)  # type: ignore[arg-type]
-        self._modes.enter_context(self._peaks.stage("step"))  # type: ignore[attr-defined]
+        self._peaks = AllocatorPeaks(pl_module.device) if on_gpu else MemoryTracker(pl_module.device)
+        self._modes.enter_context(self._peaks)
+        self._modes.enter_context(self._peaks.stage("step"))
         self._weights = _bytes(pl_module.parameters()) if on_gpu else 0  # the allocator counts what was there before
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
