@@ -59,6 +59,20 @@ class TrainableTask(LightningModule):
             "lr_scheduler": {"scheduler": self._lr_scheduler(optimizer), "interval": "step"},
         }
 
+    def log_losses(self, losses: dict[str, Tensor], size: int) -> None:
+        """Log the losses of a training batch: at steps that are written their mean over devices, else this device's.
+
+        Lightning's own ``sync_dist`` makes all devices wait for each other and for their work, at every step.
+
+        Args:
+            losses: Scalars by name.
+            size: Samples in this device's batch.
+        """
+        if self._trainer is not None and (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            reduce = self.trainer.strategy.reduce
+            losses = {name: reduce(loss.detach().clone(), reduce_op="mean") for name, loss in losses.items()}
+        self.log_dict(losses, prog_bar=True, batch_size=size)
+
     def configure_gradient_clipping(
         self,
         optimizer: Optimizer,
