@@ -56,6 +56,7 @@ def configure(cache: Path, folder: Path, *overrides: str, latents: Path | None =
 
 def trained(cfg: DictConfig) -> dict[str, Tensor]:
     """What a run's training ends with."""
+    torch.manual_seed(0)  # of fresh LoRA layers
     task, data = config.build(cfg.task), config.build(cfg.data.datamodule)
     trainer = config.build(cfg.trainer, logger=False, enable_checkpointing=False)
     trainer.fit(task, datamodule=data)
