@@ -18,6 +18,7 @@ GPU, or on a CPU what a matrix product of 1024 reaches in this run. Wait is what
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import sys
 import tempfile
@@ -170,6 +171,8 @@ class Ours:
         trainer = config.build(self.cfg.trainer, callbacks=[callback], max_steps=steps, limit_val_batches=0, **QUIET)
         trainer.fit(self.task, datamodule=self.data)
         self.task.to("cpu")
+        del trainer
+        gc.collect()  # it holds itself, and so the loader's processes
 
 
 def configure(options: argparse.Namespace, row: Row, batch: int, work: Path) -> DictConfig:

@@ -30,7 +30,7 @@ def run(cfg: DictConfig) -> Path:
     views = ViewDataModule(source, transform, folder, settings.global_batch_size, settings.num_workers)
     trainer = config.build(cfg.trainer, callbacks=[LatentWriter()], logger=False, enable_checkpointing=False)
     trainer.predict(config.build(cfg.task), datamodule=views, return_predictions=False)
-    log.info("%s: latents of %d views", folder, len(views.source.splits().train) * views.transform.views)
+    log.info("%s is complete", folder)
     return folder
 
 

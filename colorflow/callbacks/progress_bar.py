@@ -17,6 +17,7 @@ class ProgressBar(RichProgressBar):
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Losses as numbers."""
-        if trainer.global_step % trainer.log_every_n_steps == 0 or not trainer.training:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # its logger connector sets it
+        if trainer.global_step % every == 0 or not trainer.training:
             self._shown = super().get_metrics(trainer, pl_module)
         return self._shown

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from colorflow.data.chapters import DataError
 from colorflow.data.dataset import SampleDataset
-from colorflow.data.transforms import CanvasTransform, Transform
+from colorflow.data.transforms import CanvasTransform
 from colorflow.schema import ColorizationBatch, LatentBatch
 from colorflow.utils.files import write_json_atomic
 from colorflow.utils.hashing import digest_json
@@ -189,7 +189,7 @@ class ViewDataset:
         return self.transform.view(self.dataset[index], view, noise_seed=row)
 
 
-def cacheable(transform: Transform) -> CanvasTransform:
+def cacheable(transform: object) -> CanvasTransform:
     """Return a transform whose latents can be cached.
 
     Raises:

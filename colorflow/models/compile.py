@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from diffusers import ModelMixin
 
 ATTENTION = ("BasicTransformerBlock",)
 """Most of the arithmetic; a few graphs serve all of them."""
+
+GRAPHS = 256
+"""Graphs that there may be: one for each width, resolution, network and mode. At torch's own 8 it would end in an error."""
 
 
 def compile_blocks(net: ModelMixin, classes: Sequence[str] = ATTENTION) -> None:
@@ -26,5 +30,6 @@ def compile_blocks(net: ModelMixin, classes: Sequence[str] = ATTENTION) -> None:
     blocks = [module for module in net.modules() if type(module).__name__ in classes]
     if not blocks:
         raise ValueError(f"compile_blocks: expected blocks among {tuple(classes)}, {type(net).__name__} has none")
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
     for block in blocks:
         block.compile(fullgraph=True)

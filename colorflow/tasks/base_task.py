@@ -110,7 +110,9 @@ class BaseTask(ICPTask):
         self.base = base
         self.hinted, self.gray_queries = hinted, gray_queries
 
-    def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
+    def training_step(  # type: ignore[override]  # `encoder_key` refuses latents
+        self, batch: ColorizationBatch, batch_idx: int
+    ) -> Tensor:
         """Denoise a canvas, some with a hint; scalar loss."""
         noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
         scheduler = self.model.noise_scheduler
@@ -134,7 +136,9 @@ class BaseTask(ICPTask):
         """
         raise ValueError("data.latents: this task trains on pictures, not on cached latents; set data.latents=null")
 
-    def predict(self, noisy_latents: Tensor, timesteps: Tensor, batch: LatentBatch, noise: SampleNoise) -> Tensor:
+    def predict(
+        self, noisy_latents: Tensor, timesteps: Tensor, batch: ColorizationBatch | LatentBatch, noise: SampleNoise
+    ) -> Tensor:
         """The bare U-Net's answer ``(B, C, h, w)``."""
         embeds = self.model.prompt_embeds.expand(len(noisy_latents), -1, -1)
         return unet_with_residuals(self.model.unet, noisy_latents, timesteps, embeds)

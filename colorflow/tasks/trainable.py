@@ -68,8 +68,9 @@ class TrainableTask(LightningModule):
             losses: Scalars by name.
             size: Samples in this device's batch.
         """
-        if self._trainer is not None and (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
-            reduce = self.trainer.strategy.reduce
+        trainer: Any = self._trainer  # None in a step taken by hand
+        if trainer is not None and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
+            reduce = trainer.strategy.reduce
             losses = {name: reduce(loss.detach().clone(), reduce_op="mean") for name, loss in losses.items()}
         self.log_dict(losses, prog_bar=True, batch_size=size)
 
