@@ -11,7 +11,7 @@ ATTENTION = ("BasicTransformerBlock",)
 """Most of the arithmetic; a few graphs serve all of them."""
 
 GRAPHS = 256
-"""Graphs that there may be: one for each width, resolution, network and mode. At torch's own 8 it would end in an error."""
+"""Graphs that there may be: one for each width, resolution, network and mode. At torch's own 8 that is an error."""
 
 
 def compile_blocks(net: ModelMixin, classes: Sequence[str] = ATTENTION) -> None:
