@@ -153,6 +153,25 @@ class ColorizationBatch(Batch):
 
 
 @dataclass(frozen=True)
+class LatentBatch(Batch):
+    """A `ColorizationBatch` as the frozen VAE sees it: its posteriors, of which a step draws with the samples' seeds.
+
+    Attributes:
+        target: ``(B, 2, C, h, w)``, mean and standard deviation of the target window's posterior, in the VAE's dtype.
+        condition: ``(B, n, 2, C, h, w)``, the same of each of the condition's n encodings.
+        mask: ``(B, 1, h, w)`` float in [0, 1]; 0 on the query, 1 on the references.
+        page_ids: See `Batch`.
+        seeds: See `Batch`.
+    """
+
+    target: Tensor
+    condition: Tensor
+    mask: Tensor
+    page_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class PageBatch(Batch):
     """What a step of guided super-resolution gets. B pages of H x W pixels.
 

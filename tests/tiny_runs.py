@@ -126,5 +126,5 @@ def loader(*batches: ColorizationBatch) -> DataLoader[Any]:
 
 def trainer(**options: Any) -> Trainer:
     """A bare trainer."""
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    return Trainer(accelerator="cpu", devices=1, logger=False, use_distributed_sampler=False, **quiet | options)
+    quiet = {name: False for name in ("enable_checkpointing", "enable_progress_bar", "enable_model_summary", "logger")}
+    return Trainer(accelerator="cpu", devices=1, use_distributed_sampler=False, **quiet | options)

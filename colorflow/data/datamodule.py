@@ -8,6 +8,7 @@ steps done, so that what the loader has prefetched beyond them does not count.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from colorflow.data.chapters import DataError
 from colorflow.data.dataset import PositionDataset, SampleDataset
+from colorflow.data.latents import CachedLatents, LatentCache, cacheable, made_of
 from colorflow.data.sampler import StepSampler, validation_batches
 from colorflow.data.sources import Source, Splits
 from colorflow.data.transforms import Transform, collate
@@ -48,6 +50,7 @@ class ComicDataModule(LightningDataModule):
         prefetch_factor: int = 2,
         val_transform: Transform | None = None,
         max_unreadable: float = 0.01,
+        latents: str | Path | None = None,
     ) -> None:
         """Describe the loaders; nothing is read yet.
 
@@ -62,6 +65,8 @@ class ComicDataModule(LightningDataModule):
             val_transform: Default: ``transform`` without random geometry.
             max_unreadable: Largest fraction of the samples that may turn out damaged on a device while it trains;
                 another takes the place of each. 0: none may.
+            latents: Folder of a cache that training samples are read from, see `colorflow.data.latents`; validation
+                encodes its pages itself.
 
         Raises:
             ValueError: If the source and a transform differ in page size.
@@ -77,6 +82,8 @@ class ComicDataModule(LightningDataModule):
         self.prefetch_factor = prefetch_factor
         self.max_unreadable = max_unreadable
         self._unreadable: set[str] = set()
+        self.latents = None if latents is None else Path(latents)
+        self._cached: CachedLatents | None = None
         self._splits: Splits[SampleDataset] | None = None
         self._resumed: dict[str, Any] = {"batches": 0, "global_step": 0}
         for item in (self.transform, self.val_transform):
@@ -109,8 +116,17 @@ class ComicDataModule(LightningDataModule):
         self.source.splits()
 
     def setup(self, stage: str) -> None:
-        """Open the samples on every process."""
+        """Open the samples on every process, and the cache of latents.
+
+        Raises:
+            DataError: For a cache that is not exactly of these samples, this transform and this model.
+            ValueError: For a transform or task whose latents cannot be cached.
+        """
         self._splits = self.source.splits()
+        if self.latents is not None:
+            transform = cacheable(self.transform)
+            cache = LatentCache.open(self.latents, made_of(self.train_samples, transform, self.trainer))
+            self._cached = CachedLatents(cache, transform, self.seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return this rank's endless loader, from the first batch that was not consumed.
@@ -125,7 +141,7 @@ class ComicDataModule(LightningDataModule):
         sampler = StepSampler(
             len(samples), self.global_batch_size, self.seed, rank, world_size, start_batch=self.consumed_batches
         )
-        return self._loader(PositionDataset(samples, self.transform, self.seed), sampler)
+        return self._loader(self._cached or PositionDataset(samples, self.transform, self.seed), sampler)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
         """Return this rank's share of the validation samples, each once; an empty list for none."""
@@ -153,6 +169,10 @@ class ComicDataModule(LightningDataModule):
                 "resume=RUN_FOLDER"
             )
         return batch
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Copy beside the computation; Lightning's own way waits for the device, except for bare tensors."""
+        return batch.to(device, non_blocking=device.type == "cuda")
 
     def validation_batch(self, indices: Sequence[int]) -> Batch:
         """Return some validation samples as the validation loader gives them (for grids of fixed pages).
@@ -216,7 +236,7 @@ class ComicDataModule(LightningDataModule):
             )
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _loader(self, dataset: PositionDataset, batches: Any) -> DataLoader[Batch]:
+    def _loader(self, dataset: PositionDataset | CachedLatents, batches: Any) -> DataLoader[Batch]:
         """Make a loader; its generator is its own, so that loading draws nothing from the global one."""
         return DataLoader(
             dataset,  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ resolution. Validation sees the whole canvas.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -61,6 +61,8 @@ class CanvasTransform:
         window: Smallest and largest scale of the random window against the page; (2, 2) is the whole
             canvas. The paper gives no numbers: (1.25, 2) is our choice.
         palette: Changes the colours of page and references alike, in training only; None (the paper) keeps them.
+        views: How many draws of style and window a page has, fixed by its id; a position chooses one of them, so that
+            latents can be cached. None: a fresh draw at every position.
     """
 
     page_size: Size
@@ -68,13 +70,16 @@ class CanvasTransform:
     style: Style
     window: tuple[float, float] = (1.25, 2.0)
     palette: PaletteShift | None = None
+    views: int | None = None
 
     def __post_init__(self) -> None:
         """Check the sizes; lists, as configs hold them, become tuples.
 
         Raises:
-            ValueError: For an impossible page size or window, or aspects that differ by over 1 %.
+            ValueError: For an impossible page size, window or number of views, or aspects that differ by over 1 %.
         """
+        if self.views is not None and self.views < 1:
+            raise ValueError(f"CanvasTransform: expected views of at least 1, or None, got {self.views}")
         for name in ("page_size", "train_size", "window"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         canvas_size(self.page_size)
@@ -88,7 +93,24 @@ class CanvasTransform:
 
     def for_validation(self) -> CanvasTransform:
         """Return the same transform with the whole canvas as its window, in the sample's own colours."""
-        return replace(self, window=WHOLE_CANVAS, palette=None)
+        return replace(self, window=WHOLE_CANVAS, palette=None, views=None)
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON values that fix what a view of a page looks like."""
+        names = ("page_size", "train_size", "window", "views")
+        return {name: getattr(self, name) for name in names} | {
+            "palette": None if self.palette is None else asdict(self.palette),
+            "style": self.style.describe(),
+        }
+
+    def view_at(self, seed: int, position: int) -> int:
+        """Return the view that a position shows, where a page has several."""
+        assert self.views is not None
+        return stable_seed(seed, "view", position) % self.views
+
+    def view(self, sample: ColorizationSample, number: int, noise_seed: int) -> ColorizationBatch:
+        """Return one of a page's views."""
+        return self._batch(sample, stable_seed("views", sample.page_id), number, noise_seed)
 
     def canvases(self, sample: ColorizationSample, seed: int, position: int) -> Canvases:
         """Stitch target and condition; the references are in colour in both."""
@@ -115,14 +137,21 @@ class CanvasTransform:
         Returns:
             A batch of one sample of ``train_size``.
         """
-        canvases = self.canvases(sample, seed, position)
-        window = training_window(self.page_size, generator(seed, "window", position), *self.window)
+        noise_seed = stable_seed(seed, "noise", position)
+        if self.views is not None:
+            return self.view(sample, self.view_at(seed, position), noise_seed)
+        return self._batch(sample, seed, position, noise_seed)
+
+    def _batch(self, sample: ColorizationSample, seed: int, number: int, noise_seed: int) -> ColorizationBatch:
+        """Style and window from (seed, number)."""
+        canvases = self.canvases(sample, seed, number)
+        window = training_window(self.page_size, generator(seed, "window", number), *self.window)
         return ColorizationBatch(
             target=self._view(canvases.target, window)[None],
             condition=self._view(canvases.condition, window)[None],
             mask=self._mask_view(window)[None],
             page_ids=(sample.page_id,),
-            seeds=(stable_seed(seed, "noise", position),),
+            seeds=(noise_seed,),
         )
 
     def _view(self, canvas: Image.Image, window: Box) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from colorflow.utils.seeding import generator
+from colorflow.utils.tensors import to_device
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,6 @@ def draw_noise(seeds: Sequence[int], shape: tuple[int, int, int], device: torch.
         source = generator(seed)
         uniforms.append(torch.rand((), generator=source))
         normals.append(torch.randn((4, *shape), generator=source))
-    uniform = torch.stack(uniforms).to(device, non_blocking=True)
-    noise, target, first, second = torch.stack(normals, dim=1).to(device, non_blocking=True)
+    uniform = to_device(torch.stack(uniforms), device)
+    noise, target, first, second = to_device(torch.stack(normals, dim=1), device)
     return SampleNoise(uniform, noise, target, (first, second))

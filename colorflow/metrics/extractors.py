@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from colorflow.metrics.aesthetic_head import AestheticScorer, load_head
-from colorflow.metrics.networks import PageNetwork, digest_weights, pixels
+from colorflow.metrics.networks import PageNetwork, pixels
 from colorflow.metrics.random_weights import calibration_pictures, fill_randomly
 from colorflow.metrics.weights import (
     INCEPTION,
@@ -28,6 +28,7 @@ from colorflow.metrics.weights import (
     load_state,
 )
 from colorflow.utils.seeding import fixed_draws
+from colorflow.utils.tensors import digest_weights
 
 ClipResize = Literal["squash", "centre_crop"]
 FidResize = Literal["clean", "legacy"]

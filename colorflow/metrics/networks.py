@@ -6,7 +6,6 @@ not depend on which pages came with it. What its last bits may depend on is its 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from colorflow.utils.precision import full_precision
+from colorflow.utils.tensors import digest_weights
 
 _THUMBNAIL = 12
 
@@ -80,15 +80,6 @@ class PageNetwork:
         """Return ``(B, D)`` float32 for ``(B, 3, H, W)`` float pages in [0, 1], rounded to 8 bits first."""
         pictures = [to_pictures(batch, self.id) for batch in pages]
         return self.forward([self.prepare(*items) for items in zip(*pictures, strict=True)])
-
-
-def digest_weights(module: nn.Module) -> str:
-    """First 16 hex digits of the SHA-256 of a module's state."""
-    digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)} ".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
 
 
 def random_network(dimensions: int = 32, *, pairs: bool = False, batch_size: int = 8) -> PageNetwork:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,26 @@ def latent_size(vae: AutoencoderKL, height: int, width: int) -> tuple[int, int]:
     return height // factor, width // factor
 
 
+def encode_posterior(vae: AutoencoderKL, images: Tensor) -> Tensor:
+    """The VAE's posterior: all of an encoding that is worth keeping.
+
+    Args:
+        vae: Autoencoder.
+        images: ``(B, 3, H, W)`` in [-1, 1].
+
+    Returns:
+        ``(B, 2, C, h, w)``, mean and standard deviation, not scaled, in the VAE's dtype.
+    """
+    posterior = vae.encode(images.to(vae.dtype)).latent_dist
+    return torch.stack([posterior.mean, posterior.std], dim=1)
+
+
+def sample_latents(vae: AutoencoderKL, posterior: Tensor, noise: Tensor) -> Tensor:
+    """``(B, C, h, w)`` scaled latents of a posterior ``(B, 2, C, h, w)`` at a standard normal draw (0: the mode)."""
+    mean, std = posterior.unbind(1)
+    return (mean + std * noise.to(mean)) * vae.config.scaling_factor
+
+
 def encode_latents(vae: AutoencoderKL, images: Tensor, noise: Tensor) -> Tensor:
     """Scaled posterior sample of the VAE.
 
@@ -37,8 +58,7 @@ def encode_latents(vae: AutoencoderKL, images: Tensor, noise: Tensor) -> Tensor:
     Returns:
         ``(B, C, h, w)`` latents, in the VAE's dtype.
     """
-    posterior = vae.encode(images.to(vae.dtype)).latent_dist
-    return (posterior.mean + posterior.std * noise.to(posterior.mean)) * vae.config.scaling_factor
+    return sample_latents(vae, encode_posterior(vae, images), noise)
 
 
 def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
@@ -91,6 +111,37 @@ def split_canvas(canvas: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(query, black, canvas), torch.where(query, canvas, black)
 
 
+def condition_images(vae: AutoencoderKL, canvas: Tensor, mask: Tensor, channels: int) -> tuple[Tensor, ...]:
+    """What of a canvas is encoded for the guider: the canvas, or references and query apart.
+
+    Args:
+        vae: With C latent channels.
+        canvas: ``(B, 3, H, W)`` in [-1, 1], query in black and white.
+        mask: ``(B, 1, H, W)`` in [0, 1], 0 on the query.
+        channels: Of the condition, ``C + 1`` or ``2 C + 1``.
+
+    Raises:
+        ValueError: For another number of channels.
+    """
+    width = vae.config.latent_channels
+    if channels == width + 1:
+        return (canvas,)
+    if channels != 2 * width + 1:
+        raise ValueError(f"conditioning_channels: expected {width + 1} or {2 * width + 1}, got {channels}")
+    return split_canvas(canvas, mask)
+
+
+def shrink_mask(vae: AutoencoderKL, mask: Tensor) -> Tensor:
+    """``(B, 1, h, w)`` float32, bilinear without antialiasing (released code), of a mask ``(B, 1, H, W)`` of pixels."""
+    size = latent_size(vae, *mask.shape[-2:])
+    return interpolate(mask.float(), size=size, mode="bilinear", align_corners=False)
+
+
+def join_condition(latents: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """The guider's condition of latents of `condition_images`, ``(B, C, h, w)`` each, and a mask ``(B, 1, h, w)``."""
+    return torch.cat([latents[0], mask.to(latents[0]), *latents[1:]], dim=1)
+
+
 def encode_condition(
     vae: AutoencoderKL, canvas: Tensor, mask: Tensor, channels: int, noises: tuple[Tensor, Tensor]
 ) -> Tensor:
@@ -106,14 +157,6 @@ def encode_condition(
     Returns:
         ``(B, channels, h, w)``.
     """
-    width = vae.config.latent_channels
-    size = latent_size(vae, *canvas.shape[-2:])
-    small_mask = interpolate(mask.float(), size=size, mode="bilinear", align_corners=False)
-    if channels == width + 1:
-        latents = encode_latents(vae, canvas, noises[0])
-        return torch.cat([latents, small_mask.to(latents)], dim=1)
-    if channels != 2 * width + 1:
-        raise ValueError(f"conditioning_channels: expected {width + 1} or {2 * width + 1}, got {channels}")
-    references, query = split_canvas(canvas, mask)
-    first, second = encode_latents(vae, references, noises[0]), encode_latents(vae, query, noises[1])
-    return torch.cat([first, small_mask.to(first), second], dim=1)
+    images = condition_images(vae, canvas, mask, channels)
+    latents = [encode_latents(vae, image, noise) for image, noise in zip(images, noises, strict=False)]
+    return join_condition(latents, shrink_mask(vae, mask))

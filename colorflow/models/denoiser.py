@@ -26,6 +26,7 @@ from colorflow.models.guider import ColorizationGuider
 from colorflow.models.pixart_guider import PixArtGuider
 from colorflow.models.pixart_trunk import transformer_with_control
 from colorflow.models.unet_trunk import unet_with_residuals
+from colorflow.utils.tensors import to_device
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class PixArtDenoiser(Denoiser):
         before it equals the released order (8 channels guided, then cut).
         """
         height, width = noisy_latents.shape[-2:]
-        size = torch.tensor([float(height * self.factor), float(width * self.factor)], device=noisy_latents.device)
+        size = to_device(torch.tensor([height * self.factor, width * self.factor]).float(), noisy_latents.device)
         control = _guide(guider, noisy_latents, timesteps, condition, size, conditioning_scale)
         answer = transformer_with_control(
             network, noisy_latents, timesteps, encoder_hidden_states, encoder_attention_mask, size, control

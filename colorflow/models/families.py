@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from colorflow.models.base import PROMPT, Base, BaseModel, load_base, random_base
+from colorflow.models.compile import compile_blocks
 from colorflow.models.fusion import NormMode, UpsampleMode
 from colorflow.models.gsrp import GSRPModel
 from colorflow.models.icp_model import ICPModel, LoraSettings
@@ -56,6 +57,8 @@ def build_icp_model(
     lora: LoraSettings,
     conditioning_channels: int = 5,
     gradient_checkpointing: Sequence[Literal["guider", "unet", "transformer"]] = (),
+    channels_last: bool = False,
+    compiled: Sequence[str] = (),
 ) -> ICPModel:
     """A colorizer to train: guider copied from the base, fresh LoRA.
 
@@ -64,9 +67,12 @@ def build_icp_model(
         lora: LoRA settings.
         conditioning_channels: 5 or 9 for four latent channels.
         gradient_checkpointing: Networks whose activations are recomputed in the backward pass.
+        channels_last: Keep convolutions in NHWC memory; equal up to rounding.
+        compiled: Classes of blocks of guider and base network that ``torch.compile`` compiles; equal up to rounding,
+            and the first step waits for it.
 
     Raises:
-        ValueError: For a name that is neither ``guider`` nor the base network's.
+        ValueError: For a name that is neither ``guider`` nor the base network's, or no block's class.
     """
     model = ICPModel.from_base(base, lora, conditioning_channels)
     networks = {"guider": model.guider, model.denoiser.part: model.network}
@@ -74,6 +80,11 @@ def build_icp_model(
         if name not in networks:
             raise ValueError(f"gradient_checkpointing: expected names among {sorted(networks)}, got {name!r}")
         networks[name].enable_gradient_checkpointing()
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+    if compiled:
+        for net in networks.values():
+            compile_blocks(net, compiled)
     return model
 
 

@@ -10,9 +10,19 @@ from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin, PixArtTransforme
 from torch import Tensor, nn
 
 from colorflow.models.base import Base
-from colorflow.models.conditioning import encode_condition, encode_latents, latent_size
+from colorflow.models.conditioning import (
+    condition_images,
+    encode_condition,
+    encode_latents,
+    encode_posterior,
+    join_condition,
+    latent_size,
+    sample_latents,
+    shrink_mask,
+)
 from colorflow.models.denoiser import Denoiser
 from colorflow.models.lora import TARGET_MODULES, add_lora
+from colorflow.schema import ColorizationBatch, LatentBatch
 
 
 class LoraSettings(NamedTuple):
@@ -65,6 +75,11 @@ class ICPModel(nn.Module):
         """The base network, whatever family."""
         return self.get_submodule(self.denoiser.part)
 
+    @property
+    def encodings(self) -> int:
+        """How often a condition is encoded: once, or references and query apart."""
+        return int(self.guider.conditioning_channels // self.vae.config.latent_channels)
+
     def train(self, mode: bool = True) -> ICPModel:
         """Switch to training mode; the frozen VAE stays in evaluation mode."""
         super().train(mode)
@@ -88,6 +103,25 @@ class ICPModel(nn.Module):
     def encode_condition(self, canvas: Tensor, mask: Tensor, noises: tuple[Tensor, Tensor]) -> Tensor:
         """The guider's condition; see `colorflow.models.conditioning.encode_condition`."""
         return encode_condition(self.vae, canvas, mask, self.guider.conditioning_channels, noises)
+
+    @torch.no_grad()
+    def encode_batch(self, batch: ColorizationBatch | LatentBatch) -> LatentBatch:
+        """Posteriors of a batch's target and condition; a batch from a cache has them already."""
+        if isinstance(batch, LatentBatch):
+            return batch
+        images = condition_images(self.vae, batch.condition, batch.mask, self.guider.conditioning_channels)
+        condition = torch.stack([encode_posterior(self.vae, image) for image in images], dim=1)
+        target, mask = encode_posterior(self.vae, batch.target), shrink_mask(self.vae, batch.mask)
+        return LatentBatch(target, condition, mask, batch.page_ids, batch.seeds)
+
+    def draw_latents(self, batch: LatentBatch, noise: Tensor) -> Tensor:
+        """Scaled latents ``(B, C, h, w)`` of the target, float32."""
+        return sample_latents(self.vae, batch.target, noise).float()
+
+    def draw_condition(self, batch: LatentBatch, noises: Sequence[Tensor]) -> Tensor:
+        """The guider's condition ``(B, conditioning_channels, h, w)``; each encoding has a draw of its own."""
+        pairs = zip(batch.condition.unbind(1), noises, strict=False)
+        return join_condition([sample_latents(self.vae, *pair) for pair in pairs], batch.mask)
 
     def forward(
         self,

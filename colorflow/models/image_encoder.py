@@ -7,7 +7,6 @@ so that the outer edges of a page that is not square are not seen (released-code
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from skimage.feature import hog
 from torch import Tensor, nn
 
 from colorflow.utils.seeding import fixed_draws
+from colorflow.utils.tensors import digest_weights
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _REMEDY = "use retrieval=hog, which needs no download, or a local folder or Hugging Face cache that holds the weights"
@@ -144,7 +144,7 @@ class _TowerRunner:
             raise ValueError(f"image encoder: expected a dtype of {sorted(_DTYPES)}, got {dtype!r}")
         if batch_size < 1:
             raise ValueError(f"image encoder: expected a batch_size of at least 1, got {batch_size}")
-        self.digest = _digest_weights(tower)
+        self.digest = digest_weights(tower)
         self.suffix = "" if dtype == "float32" else f"-{dtype}"
         self.tower = tower.to(device=device, dtype=_DTYPES[dtype]).eval().requires_grad_(False)
         self.preprocess = preprocess
@@ -235,14 +235,6 @@ def _clip_preprocess(size: int) -> Callable[[Image.Image], Tensor]:
 
     processor = CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
     return lambda image: processor(image, return_tensors="pt").pixel_values[0]
-
-
-def _digest_weights(module: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)} ".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
 
 
 def _missing(what: str, got: object) -> MissingWeightsError:

@@ -8,14 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import ModelMixin
 
+from colorflow.models.compile import compile_blocks
 from colorflow.models.gsrp import GSRPModel
 from colorflow.models.lora import fuse_lora
 from colorflow.pipelines.icp import ICPPipeline, Sampling
-
-COMPILED = ("BasicTransformerBlock",)
-"""Blocks that regional compilation compiles: they hold most of the arithmetic, and a few graphs serve all of them."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +80,3 @@ def prepare_networks(icp: ICPPipeline, gsrp: GSRPModel | None, recipe: Recipe) -
     if recipe.compile_blocks:
         for net in (icp.network, icp.guider):
             compile_blocks(net)
-
-
-def compile_blocks(net: ModelMixin) -> None:
-    """Compile every transformer block of a network on its own, where it stands.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    blocks = [module for module in net.modules() if type(module).__name__ in COMPILED]
-    if not blocks:
-        raise ValueError(f"compile_blocks: expected blocks among {COMPILED}, {type(net).__name__} has none")
-    for block in blocks:
-        block.compile(fullgraph=True)

@@ -14,10 +14,11 @@ from colorflow.models.base import BaseModel
 from colorflow.models.guider import ColorizationGuider
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.unet_trunk import unet_with_residuals
-from colorflow.schema import ColorizationBatch
+from colorflow.schema import ColorizationBatch, LatentBatch
 from colorflow.tasks.icp_task import ICPTask
 from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means
 from colorflow.utils.seeding import generator
+from colorflow.utils.tensors import to_device
 
 
 class VAETask(TrainableTask):
@@ -50,8 +51,7 @@ class VAETask(TrainableTask):
     def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
         """Reconstruct the target window; scalar loss."""
         loss, reconstruction = self._loss(batch)
-        losses = {"train/loss": loss, "train/l1": reconstruction}
-        self.log_dict(losses, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        self.log_losses({"train/loss": loss, "train/l1": reconstruction}, len(batch))
         return loss
 
     def validation_step(self, batch: ColorizationBatch, batch_idx: int) -> None:
@@ -110,7 +110,9 @@ class BaseTask(ICPTask):
         self.base = base
         self.hinted, self.gray_queries = hinted, gray_queries
 
-    def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
+    def training_step(  # type: ignore[override]  # `encoder_key` refuses latents
+        self, batch: ColorizationBatch, batch_idx: int
+    ) -> Tensor:
         """Denoise a canvas, some with a hint; scalar loss."""
         noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
         scheduler = self.model.noise_scheduler
@@ -123,10 +125,20 @@ class BaseTask(ICPTask):
         error = (self.predict(noisy_latents, timesteps, batch, noise) - target).square().mean(1, keepdim=True)
         weight = 1.0 - is_hinted * interpolate(batch.mask, size=latents.shape[-2:]).round()
         loss = ((error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        self.log_losses({"train/loss": loss}, len(batch))
         return loss
 
-    def predict(self, noisy_latents: Tensor, timesteps: Tensor, batch: ColorizationBatch, noise: SampleNoise) -> Tensor:
+    def encoder_key(self, precision: str) -> str:
+        """Refused: hints and gray queries are made of pictures.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("data.latents: this task trains on pictures, not on cached latents; set data.latents=null")
+
+    def predict(
+        self, noisy_latents: Tensor, timesteps: Tensor, batch: ColorizationBatch | LatentBatch, noise: SampleNoise
+    ) -> Tensor:
         """The bare U-Net's answer ``(B, C, h, w)``."""
         embeds = self.model.prompt_embeds.expand(len(noisy_latents), -1, -1)
         return unet_with_residuals(self.model.unet, noisy_latents, timesteps, embeds)
@@ -135,4 +147,4 @@ class BaseTask(ICPTask):
         """Is gray, is hinted (0 or 1), and strength of the hint in [0, 1): ``(3, B, 1, 1, 1)``, each from its seed."""
         draws = torch.stack([torch.rand(3, generator=generator(seed, "kinds")) for seed in seeds], dim=1)
         kinds = torch.stack([(draws[0] < self.gray_queries).float(), (draws[1] < self.hinted).float(), draws[2]])
-        return kinds[..., None, None, None].to(self.device)
+        return to_device(kinds[..., None, None, None], self.device)

@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 
 from colorflow.models.conditioning import decode_latents, encode_latents, latent_size
 from colorflow.utils.seeding import generator
+from colorflow.utils.tensors import to_device
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R 601, as everywhere here
 
@@ -58,7 +59,7 @@ class VaeRoundTrip:
     def __call__(self, images: Tensor, seeds: Sequence[int], vae: AutoencoderKL) -> Tensor:
         """Encode (the posterior's mean), add noise, decode."""
         shape = (vae.config.latent_channels, *latent_size(vae, *images.shape[-2:]))
-        latents = encode_latents(vae, images, torch.zeros(len(images), *shape))
+        latents = encode_latents(vae, images, torch.zeros(len(images), *shape, device=images.device))
         noise, strength = _draw(seeds, "vae", shape, images.device)
         noisy = latents + self.latent_noise * strength * noise
         return decode_latents(vae, noisy.to(latents)).to(images).clamp(-1, 1)
@@ -81,8 +82,8 @@ class ColorJitter:
     def __call__(self, images: Tensor, seeds: Sequence[int], vae: AutoencoderKL) -> Tensor:
         """Change each sample by its own three draws."""
         draws = torch.stack([torch.rand(3, generator=generator(seed, "jitter")) for seed in seeds]) * 2 - 1
-        shift, contrast, saturation = draws.to(images).unbind(1)
-        weights = torch.tensor(_LUMINANCE).to(images)[:, None, None]
+        shift, contrast, saturation = to_device(draws, images.device).to(images.dtype).unbind(1)
+        weights = to_device(torch.tensor(_LUMINANCE), images.device).to(images.dtype)[:, None, None]
         gray = (images * weights).sum(1, keepdim=True)
         images = gray + (images - gray) * (1 + self.saturation * saturation)[:, None, None, None]
         mean = images.mean((1, 2, 3), keepdim=True)
@@ -121,4 +122,4 @@ def _draw(seeds: Sequence[int], name: str, shape: Sequence[int], device: torch.d
         source = generator(seed, name)
         uniforms.append(torch.rand(1, 1, 1, generator=source))
         normals.append(torch.randn(tuple(shape), generator=source))
-    return torch.stack(normals).to(device), torch.stack(uniforms).to(device)
+    return to_device(torch.stack(normals), device), to_device(torch.stack(uniforms), device)

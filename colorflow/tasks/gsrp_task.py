@@ -63,7 +63,7 @@ class GSRPTask(TrainableTask):
         loss = l1_loss(prediction, target)
         if self.lpips is not None:
             loss = loss + self.lpips_weight * self.lpips(prediction, target)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        self.log_losses({"train/loss": loss}, len(batch))
         return loss
 
     def validation_step(self, batch: PageBatch, batch_idx: int) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from colorflow.diffusion.noise import SampleNoise, draw_noise
 from colorflow.diffusion.objective import DiffusionObjective, regression_target
 from colorflow.models.icp_model import ICPModel
-from colorflow.schema import ColorizationBatch
+from colorflow.schema import ColorizationBatch, LatentBatch
 from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means
+from colorflow.utils.hashing import digest_json
+from colorflow.utils.tensors import digest_weights
 
 
 class ICPTask(TrainableTask):
@@ -44,34 +45,50 @@ class ICPTask(TrainableTask):
         self.timestep_weights: Tensor
         self.register_buffer("timestep_weights", objective.weights(model.noise_scheduler), persistent=False)
 
-    def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ColorizationBatch | LatentBatch, batch_idx: int) -> Tensor:
         """Eq. 4 at timesteps of Eq. 5; scalar loss."""
-        noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
+        encoded = self.model.encode_batch(batch)
+        noise = self._draw(encoded)
         timesteps = self.objective.timesteps(noise.uniform, self.model.noise_scheduler)
-        losses = self._losses(batch, noise, timesteps) * self.timestep_weights[timesteps]
+        losses = self._losses(encoded, noise, timesteps) * self.timestep_weights[timesteps]
         self.sample_losses = timesteps, losses.detach()
-        self.log("train/loss", losses.mean(), prog_bar=True, batch_size=len(batch), sync_dist=True)
+        self.log_losses({"train/loss": losses.mean()}, len(batch))
         return losses.mean()
 
-    def validation_step(self, batch: ColorizationBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: ColorizationBatch | LatentBatch, batch_idx: int) -> None:
         """Unweighted loss at fixed timesteps and noise: comparable over steps and runs."""
-        noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
+        encoded = self.model.encode_batch(batch)
+        noise = self._draw(encoded)
         for timestep in self.validation_timesteps:
-            losses = self._losses(batch, noise, torch.full((len(batch),), timestep, device=self.device))
+            losses = self._losses(encoded, noise, torch.full((len(batch),), timestep, device=self.device))
             for name in ("val/loss", f"val/loss_t{timestep:03d}"):
                 self.validation_means[name](losses)
         self.log_dict(dict(self.validation_means.items()))
 
-    def _losses(self, batch: ColorizationBatch, noise: SampleNoise, timesteps: Tensor) -> Tensor:
+    def predict_step(self, batch: ColorizationBatch, batch_idx: int) -> LatentBatch:
+        """What `data/cache_latents.py` keeps of a batch."""
+        return self.model.encode_batch(batch)
+
+    def encoder_key(self, precision: str) -> str:
+        """Digest of all that a posterior depends on beside the canvas: the VAE, its precision, what is encoded."""
+        vae = self.model.vae
+        config = {name: value for name, value in vae.config.items() if not name.startswith("_")}
+        encodings = self.model.guider.conditioning_channels
+        return digest_json([config, digest_weights(vae), encodings, precision])
+
+    def _draw(self, batch: LatentBatch) -> SampleNoise:
+        channels, height, width = batch.target.shape[2:]
+        return draw_noise(batch.seeds, (channels, height, width), self.device)
+
+    def _losses(self, batch: LatentBatch, noise: SampleNoise, timesteps: Tensor) -> Tensor:
         """One loss a sample, ``(B,)``."""
         scheduler = self.model.noise_scheduler
-        latents = self.model.encode(batch.target, noise.target).float()
+        latents = self.model.draw_latents(batch, noise.target)
         noisy_latents = scheduler.add_noise(latents, noise.noise, timesteps)
         prediction = self.predict(noisy_latents, timesteps, batch, noise)
-        mask = interpolate(batch.mask, size=latents.shape[-2:], mode="bilinear", align_corners=False)
-        return self.objective.loss(prediction, regression_target(scheduler, latents, noise.noise, timesteps), mask)
+        target = regression_target(scheduler, latents, noise.noise, timesteps)
+        return self.objective.loss(prediction, target, batch.mask)
 
-    def predict(self, noisy_latents: Tensor, timesteps: Tensor, batch: ColorizationBatch, noise: SampleNoise) -> Tensor:
+    def predict(self, noisy_latents: Tensor, timesteps: Tensor, batch: LatentBatch, noise: SampleNoise) -> Tensor:
         """The network's answer ``(B, C, h, w)``."""
-        condition = self.model.encode_condition(batch.condition, batch.mask, noise.condition)
-        return self.model(noisy_latents, timesteps, condition)
+        return self.model(noisy_latents, timesteps, self.model.draw_condition(batch, noise.condition))

@@ -66,6 +66,21 @@ class TrainableTask(LightningModule):
         gradients = [parameter.grad for parameter in self.trainable().values() if parameter.grad is not None]
         self.grad_norm = torch.nn.utils.get_total_norm(gradients)
 
+    def log_losses(self, losses: dict[str, Tensor], size: int) -> None:
+        """Log the losses of a training batch: at steps that are written their mean over devices, else this device's.
+
+        Lightning's own ``sync_dist`` makes all devices wait for each other and for their work, at every step.
+
+        Args:
+            losses: Scalars by name.
+            size: Samples in this device's batch.
+        """
+        trainer: Any = self._trainer  # None in a step taken by hand
+        if trainer is not None and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
+            reduce = trainer.strategy.reduce
+            losses = {name: reduce(loss.detach().clone(), reduce_op="mean") for name, loss in losses.items()}
+        self.log_dict(losses, prog_bar=True, batch_size=size)
+
     def configure_gradient_clipping(
         self,
         optimizer: Optimizer,

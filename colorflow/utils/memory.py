@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -154,6 +154,22 @@ class _EveryOutput(TorchDispatchMode):
         return output
 
 
+class _FusedAttention(torch.autograd.Function):
+    """What a fused kernel allocates: it keeps its inputs, its output and the log-sum-exp where gradients are wanted."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        *batch, heads, length, _ = query.shape
+        log_sum_exp = query.new_empty((*batch, heads, length), dtype=torch.float32)
+        output = query.new_empty((*batch, length, heads, value.shape[-1])).transpose(-3, -2)
+        ctx.save_for_backward(query, key, value, output, log_sum_exp)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.empty_like(tensor) for tensor in ctx.saved_tensors[:3])
+
+
 @contextmanager
 def _fused_attention() -> Iterator[None]:
     """Attention on the meta device as fused kernels allocate it: log-sum-exp, output in (batch, query, head) order.
@@ -166,11 +182,7 @@ def _fused_attention() -> Iterator[None]:
     def fused(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if query.device.type != "meta":
             return original(query, key, value, *args, **kwargs)
-        *batch, heads, length, _ = query.shape
-        log_sum_exp = query.new_empty((*batch, heads, length), dtype=torch.float32)
-        output = query.new_empty((*batch, length, heads, value.shape[-1])).transpose(-3, -2)
-        del log_sum_exp  # it goes with the call
-        return output
+        return cast(Tensor, _FusedAttention.apply(query, key, value))
 
     functional.scaled_dot_product_attention = fused
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import zipfile
@@ -22,6 +23,25 @@ _SHOWN = 8
 
 class CheckpointError(ValueError):
     """A folder or file that is not what it should be; the message lists every difference that was found."""
+
+
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Copy a tensor made on the CPU to where it is used; a GPU copies from pinned memory beside its other work.
+
+    From other memory the copy waits until all that was asked of the GPU is done.
+    """
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def digest_weights(module: nn.Module) -> str:
+    """First 16 hex digits of the SHA-256 of a module's state: names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)} ".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
 
 
 def read_tensors(file: Path) -> Tensors:

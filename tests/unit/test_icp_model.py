@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers.models.resnet import ResnetBlock2D
 from tiny_models import LORA, UNET, inputs, noise, randomize, sd15_on_meta, tiny_base, tiny_model
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from colorflow.models.conditioning import encode_condition, encode_latents
@@ -27,11 +27,15 @@ TWO_LEVELS = UNET | {
 
 
 def trained_model(
-    gradient_checkpointing: Sequence[str] = (), unet: dict[str, Any] = UNET, lora: LoraSettings = LORA
+    gradient_checkpointing: Sequence[str] = (),
+    unet: dict[str, Any] = UNET,
+    lora: LoraSettings = LORA,
+    channels_last: bool = False,
+    compiled: Sequence[str] = (),
 ) -> ICPModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model = build_icp_model(tiny_base(unet), lora, gradient_checkpointing=gradient_checkpointing)
+        model = build_icp_model(tiny_base(unet), lora, 5, gradient_checkpointing, channels_last, compiled)
     randomize(model.guider, "brushnet_")
     randomize(model.guider, "conv_in_condition.weight")
     randomize(model.unet, "lora_B")
@@ -130,6 +134,31 @@ def test_gradient_checkpointing_changes_no_gradient(networks: list[str]) -> None
 def test_gradient_checkpointing_of_something_else_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected names among \['guider', 'unet'\], got 'vae'"):
         trained_model(["vae"])
+
+
+def test_channels_last_changes_rounding_alone() -> None:
+    plain_prediction, plain = gradients(trained_model())
+    model = trained_model(channels_last=True)
+    assert model.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    assert model.guider.conv_in_condition.weight.is_contiguous(memory_format=torch.channels_last)
+    prediction, found = gradients(model)
+    torch.testing.assert_close(prediction, plain_prediction, atol=1e-5, rtol=1e-4)
+    for name, gradient in plain.items():
+        if gradient is not None:
+            torch.testing.assert_close(found[name], gradient, atol=1e-4, rtol=1e-3, msg=f"gradient of {name}")
+    trained = [parameter for _, parameter in model.trainable()]
+    torch.optim.AdamW(trained, fused=True).step()  # it wants weight and gradient in one layout
+
+
+def test_blocks_of_both_networks_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[tuple[Any, dict[str, bool]]] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: compiled.append((self, options)))
+    model = trained_model(compiled=["ResnetBlock2D"])
+    blocks = [module for net in (model.guider, model.unet) for module in net.modules()]
+    assert [block for block, _ in compiled] == [block for block in blocks if isinstance(block, ResnetBlock2D)]
+    assert all(options == {"fullgraph": True} for _, options in compiled)
+    with pytest.raises(ValueError, match=r"expected blocks among \('ResNet',\), ColorizationGuider has none"):
+        trained_model(compiled=["ResNet"])
 
 
 def test_compiles_without_a_graph_break() -> None:

@@ -124,7 +124,7 @@ def test_the_loss_of_a_sample_does_not_depend_on_its_batch():
         draws = draw_noise(batch.seeds, (4, 6, 4))
         timesteps = task.objective.timesteps(draws.uniform, task.model.noise_scheduler)
         with torch.no_grad():
-            return task._losses(batch, draws, timesteps)
+            return task._losses(task.model.encode_batch(batch), draws, timesteps)
 
     together, turned = losses(1, 2, 3), losses(3, 1, 2)
     alone = torch.cat([losses(number) for number in (1, 2, 3)])

@@ -143,3 +143,28 @@ def test_a_style_that_resizes_is_refused():
 
     with pytest.raises(ValueError, match="'half'"):
         CanvasTransform(SIZE, SIZE, Half())(sample(), 0, 0)
+
+
+def test_a_page_has_as_many_views_as_asked_for_whatever_seed_and_position():
+    transform = replace(TRANSFORM, views=3)
+    seen = [transform(sample(), seed, position) for seed in (0, 1) for position in range(20)]
+    assert len({batch.seeds for batch in seen}) == 40, "noise is new at every step"
+    views = [transform.view(sample(), number, noise_seed=0) for number in range(3)]
+    shown = [next(n for n, view in enumerate(views) if torch.equal(view.target, batch.target)) for batch in seen]
+    assert set(shown) == {0, 1, 2}
+    assert shown == [transform.view_at(seed, position) for seed in (0, 1) for position in range(20)]
+    other = transform.view(replace(sample(), page_id="c/9"), 0, noise_seed=0)
+    assert not torch.equal(other.mask, views[0].mask), "pages have windows of their own"
+
+
+def test_where_nothing_is_drawn_a_single_view_is_what_every_step_sees():
+    for position in range(3):
+        fresh, fixed = FULL(sample(), 0, position), replace(FULL, views=1)(sample(), 0, position)
+        assert all(torch.equal(getattr(fresh, name), getattr(fixed, name)) for name in ("target", "condition", "mask"))
+        assert fresh.seeds == fixed.seeds
+
+
+def test_validation_has_no_views_and_none_is_no_number_of_them():
+    assert replace(TRANSFORM, views=3).for_validation() == TRANSFORM.for_validation()
+    with pytest.raises(ValueError, match="expected views of at least 1, or None, got 0"):
+        replace(TRANSFORM, views=0)
