@@ -59,6 +59,24 @@ def _card(item: Upload, expects_color: bool) -> str:
     )
 
 
+def summary(version: Version, seconds: float) -> str:
+    """What was done, in words."""
+    report = version.report
+    count, done = len(version.pages), len(report.colored)
+    lines = [f"{version.title}. {done} of {count} {'page' if count == 1 else 'pages'} coloured in {seconds:.0f} s."]
+    if version.stopped:
+        lines[0] = f"{version.title}. Stopped: {done} of {count} pages are coloured."
+    if report.passed_through:
+        lines.append(f"In colour already, kept as they are: {', '.join(_short(id) for id in report.passed_through)}.")
+    lines += [f"{_short(id)}: {remark}" for id, remark in report.warnings.items()]
+    lines += [f"{_short(id)} could not be coloured. {reason}" for id, reason in report.failures.items()]
+    return notice("\n".join(lines), "bad" if report.failures else "info" if version.stopped else "good")
+
+
+def _short(page_id: str) -> str:
+    return page_id.rpartition("/")[2]
+
+
 def results(version: Version) -> str:
     """The pages of a version that are done, small."""
     cards = []

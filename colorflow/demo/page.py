@@ -289,9 +289,8 @@ class DemoPage:
     def _end(self, session: Session, version: Version, show: bool, seconds: float) -> dict[Any, Any]:
         """What a finished or stopped version looks like; with ``show`` its first page, as none is shown yet."""
         results = list(version.results())
-        text, kind = _summary(version, seconds)
         update = self._chapter(session, version) | {self.stop: gr.update(interactive=False)}
-        update[self.status] = fragments.notice(text, kind)
+        update[self.status] = fragments.summary(version, seconds)
         if results:
             update[self.zip] = gr.update(value=str(version.zip()), interactive=True)
         if results and show:
@@ -339,21 +338,3 @@ class DemoPage:
 
 def _names(uploads: Sequence[Upload]) -> list[str]:
     return [item.page.name for item in uploads]
-
-
-def _summary(version: Version, seconds: float) -> tuple[str, str]:
-    """What was done, in words, and what kind of news it is."""
-    report = version.report
-    count, done = len(version.pages), len(report.colored)
-    lines = [f"{version.title}. {done} of {count} {'page' if count == 1 else 'pages'} coloured in {seconds:.0f} s."]
-    if version.stopped:
-        lines[0] = f"{version.title}. Stopped: {done} of {count} pages are coloured."
-    if report.passed_through:
-        lines.append(f"In colour already, kept as they are: {', '.join(_short(id) for id in report.passed_through)}.")
-    lines += [f"{_short(id)}: {remark}" for id, remark in report.warnings.items()]
-    lines += [f"{_short(id)} could not be coloured. {reason}" for id, reason in report.failures.items()]
-    return "\n".join(lines), "bad" if report.failures else "info" if version.stopped else "good"
-
-
-def _short(page_id: str) -> str:
-    return page_id.rpartition("/")[2]
