@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,19 @@ from wandb.proto.wandb_internal_pb2 import Record
 _BLOCK, _HEADER = 32768, 7
 
 
-def records(run: Path) -> Iterator[Record]:
-    """Every record of ``offline-run-*/``: LevelDB's log format after seven bytes of wandb's own."""
+def records(run: Path, patience: float = 30.0) -> list[Record]:
+    """Every record of ``offline-run-*/``, when its last one is written: wandb's service does that behind a finish."""
+    limit = time.monotonic() + patience
+    while True:
+        found = list(_records(run))
+        if any(record.WhichOneof("record_type") == "exit" for record in found):
+            return found
+        assert time.monotonic() < limit, "wandb has not finished its file"
+        time.sleep(0.1)
+
+
+def _records(run: Path) -> Iterator[Record]:
+    """LevelDB's log format, after seven bytes of wandb's own."""
     data = next(run.glob("*.wandb")).read_bytes()
     assert data[:4] == b":W&B"
     place, parts = _HEADER, b""

@@ -120,7 +120,7 @@ def test_wandb_offline(tmp_path, toon_cache, monkeypatch):
     for name in ("train/loss", "train/grad_norm", "val/loss", "watch/samples_per_second", "watch/loader_wait"):
         assert list(column(tmp_path / "metrics.csv", name).values())[-1] == logged[name]
     assert 0 <= logged["watch/loader_wait"] < 1
-    assert logged["samples"]["count"] == 1
+    assert logged["samples/count"] == 1
     kept = tiny_wandb.configuration(folder)
     assert kept["run"]["data"] == json.loads((tmp_path / "run.json").read_text())["data"] is not None
     assert kept["config"] == load_config(tmp_path / "config.yaml")
