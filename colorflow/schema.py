@@ -162,6 +162,7 @@ class LatentBatch(Batch):
         mask: ``(B, 1, h, w)`` float in [0, 1]; 0 on the query, 1 on the references.
         page_ids: See `Batch`.
         seeds: See `Batch`.
+        unreadable: See `Batch`.
     """
 
     target: Tensor
@@ -169,6 +170,7 @@ class LatentBatch(Batch):
     mask: Tensor
     page_ids: tuple[str, ...]
     seeds: tuple[int, ...]
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,10 @@ class NaNGuard(Callback):
 def write_step(folder: Path, rank: int, task: TrainableTask, batches: list[Batch], losses: list[Tensor]) -> None:
     """Write what a step depends on beside the configuration: weights before it, and this process's batches."""
     parts: dict[str, dict[str, Any]] = {
-        f"rank_{rank}.pt": {"batches": [vars(batch) for batch in batches], "losses": losses}
+        f"rank_{rank}.pt": {
+            "batches": [{"kind": type(batch).__name__, **vars(batch)} for batch in batches],
+            "losses": losses,
+        }
     }
     if rank == 0:
         parts["weights.pt"] = {name: value.detach() for name, value in task.kept().items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from colorflow.schema import Batch, ColorizationBatch, PageBatch
+from colorflow.schema import Batch, ColorizationBatch, LatentBatch, PageBatch
 from colorflow.tasks.trainable import TrainableTask
+
+_KINDS: dict[str, type[Batch]] = {kind.__name__: kind for kind in (ColorizationBatch, LatentBatch, PageBatch)}
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,11 @@ def _first_not_finite(task: nn.Module) -> Iterator[list[str]]:
 
 
 def _batch(content: dict[str, Any]) -> Batch:
-    kind = next(
-        kind for kind in (ColorizationBatch, PageBatch) if {item.name for item in fields(kind)} == content.keys()
-    )
-    return kind(**content)
+    return _KINDS[content["kind"]](**{name: value for name, value in content.items() if name != "kind"})
 
 
 def _samples(content: dict[str, Any]) -> list[Batch]:
     """One batch a sample; what belongs to no sample (other samples' damage) is left out."""
     rows = len(content["page_ids"])
-    parts = {name: value for name, value in content.items() if value is not None and len(value) == rows}
+    parts = {name: value for name, value in content.items() if isinstance(value, Tensor | tuple) and len(value) == rows}
     return [_batch(content | {name: value[row : row + 1] for name, value in parts.items()}) for row in range(rows)]

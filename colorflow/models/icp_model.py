@@ -112,7 +112,7 @@ class ICPModel(nn.Module):
         images = condition_images(self.vae, batch.condition, batch.mask, self.guider.conditioning_channels)
         condition = torch.stack([encode_posterior(self.vae, image) for image in images], dim=1)
         target, mask = encode_posterior(self.vae, batch.target), shrink_mask(self.vae, batch.mask)
-        return LatentBatch(target, condition, mask, batch.page_ids, batch.seeds)
+        return LatentBatch(target, condition, mask, batch.page_ids, batch.seeds, batch.unreadable)
 
     def draw_latents(self, batch: LatentBatch, noise: Tensor) -> Tensor:
         """Scaled latents ``(B, C, h, w)`` of the target, float32."""
