@@ -26,7 +26,7 @@ PANELS = {"chroma_psnr": "chroma PSNR", "psnr": "PSNR"}
 def read_run(run: Path) -> dict[str, Curve]:
     """Every ``val/`` column of a run by step, what was logged before a resume included."""
     curves: dict[str, Curve] = {}
-    for file in [*sorted(run.glob("metrics_until_*.csv")), run / "metrics.csv"]:
+    for file in sorted(run.glob("metrics*.csv")):
         with file.open() as lines:
             for row in csv.DictReader(lines):
                 for name, value in row.items():

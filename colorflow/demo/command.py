@@ -20,6 +20,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 INSTALL = 'pip install -r requirements-demo.txt -e ".[demo]"'
 
 _EXAMPLES = """examples:
+  python -m colorflow.demo                                          (the small toon weights)
   python -m colorflow.demo --weights runs/quickstart/TIME/export
   python -m colorflow.demo --weights weights/gray --device cuda --dtype bfloat16 --steps 20
   python -m colorflow.demo --weights weights/gray --host 0.0.0.0 --port 8080 --max-pages 20
