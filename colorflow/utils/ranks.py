@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from torch.distributed import Store
 
 from colorflow.utils.patient_store import PatientStore
-from colorflow.utils.watch import FAILED, Watch, left_key
+from colorflow.utils.watch import FAILED, Watch, left_key, unreachable
 
 T = TypeVar("T")
 
@@ -172,4 +172,4 @@ class JoinedRanks(Ranks):
             return operation()
         except RuntimeError as error:
             self.check()
-            raise RankError(f"process {self.rank} of {self.world} lost the store of process 0: {error}") from error
+            raise RankError(unreachable(self.world, error)) from error

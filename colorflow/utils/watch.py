@@ -18,6 +18,14 @@ def left_key(rank: int) -> str:
     return f"left/{rank}"
 
 
+def unreachable(world: int, error: RuntimeError) -> str:
+    """What the loss of the store means: the first process holds it."""
+    return (
+        f"process 0 of {world} cannot be reached and has probably ended or been stopped ({error}); what is done is "
+        "kept, run the same command again"
+    )
+
+
 class Watch:
     """Signs of life of one process, and a look at those of others: the first process at all, the others at the first.
 
@@ -66,10 +74,7 @@ class Watch:
             try:
                 self._beat()
             except RuntimeError as error:
-                self.trouble = (
-                    f"process 0 of {self._world} cannot be reached and has probably ended or been stopped ({error}); "
-                    "what is done is kept, run the same command again"
-                )
+                self.trouble = unreachable(self._world, error)
             if self._end.wait(self._interval):
                 return
 

@@ -127,7 +127,7 @@ def test_every_experiment_takes_a_step(name, toon_cache, tmp_path):
     assert trainer.global_step == 1
     assert math.isfinite(trainer.callback_metrics["train/loss"])
     assert name not in NETWORKS or task.model.denoiser.part == NETWORKS[name]
-    exported = "base" if name.startswith("toon_") else "export"
+    exported = "base" if name in ("toon_base", "toon_vae") else "export"
     assert list((tmp_path / exported).rglob("*.safetensors"))
     if exported == "export":  # bases are halved by their export
         assert any(not torch.equal(value, before[key]) for key, value in task.trainable().items())
@@ -260,7 +260,7 @@ MISTAKES = {
     "no such weights": (train, [*TOON, "weights={tmp}/none"], "set weights=FOLDER"),
     "no network": (train, [*TOON, "weights=nobody/nothing"], "download it on a machine with a network"),
     "no such run": (train, [*TOON, "resume={tmp}/none"], "resume: expected a run folder"),
-    "no such follower": (train, [*TOON, "then=nothing"], "then: expected one of debug, figure9, gsrp"),
+    "no such follower": (train, [*TOON, "then=nothing"], "then: expected one of debug, evidence_smoke, figure9, gsrp"),
     "a follower without data": (train, ["experiment=quickstart", "then=gsrp"], "missing data.root"),
     "no export to add to": (
         train,
