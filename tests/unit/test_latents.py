@@ -102,6 +102,7 @@ STALE = {
     "precision": (["trainer.precision=bf16-mixed"], "made with other VAE weights, precision or conditioning"),
     "style": (["style=gray"], "made with other transform;"),
     "window": (["model.window=[1.5,2.0]"], "made with other transform;"),
+    "palette": (["transform.palette={_target_:colorflow.data.palette.PaletteShift}"], "made with other transform;"),
     "views": (["transform.views=3"], "made with other transform;"),
     "pages": (["data.datamodule.source.chapters=4"], "made with other pages or references;"),
     "references": (["retrieval=random"], "made with other pages or references;"),
