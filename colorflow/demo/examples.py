@@ -7,11 +7,11 @@ from pathlib import Path
 from colorflow.data.toon import ToonSpec, draw_chapter
 from colorflow.utils.images import save_png
 
-CHAPTERS = (3, 11)
-"""Seeds of the chapters, one an example."""
+CHAPTERS = (1003, 1004)
+"""Seeds of the chapters, one an example; training sets use smaller ones."""
 
-SIZE = (192, 288)
-"""Page size, pixels: that of the comics which the toon family is trained on."""
+SPEC = ToonSpec(size=(192, 288), min_cast=2, max_cast=3, max_panels=2, own_luminance=True, hue_span=0.25)
+"""Comics as the weights that come with the package know them (configs/data/toon.yaml)."""
 
 _TO_COLOR, _REFERENCES = 2, 5
 
@@ -30,7 +30,7 @@ def write_example(number: int, folder: Path) -> tuple[list[Path], list[Path]]:
     pages = [target / f"page-{i + 1:02d}.png" for i in range(_TO_COLOR)]
     references = [target / f"in-colour-{i + 1:02d}.png" for i in range(_REFERENCES)]
     if not all(path.is_file() for path in (*pages, *references)):
-        drawn = draw_chapter(CHAPTERS[number], _TO_COLOR + _REFERENCES, ToonSpec(size=SIZE))
+        drawn = draw_chapter(CHAPTERS[number], _TO_COLOR + _REFERENCES, SPEC)
         for page, path in zip(drawn, (*references, *pages), strict=True):
             save_png(page.color.convert("L") if path in pages else page.color, path)
     return pages, references
