@@ -1,4 +1,4 @@
-"""Photograph the demo for docs: ``python docs/make_demo_picture.py EXPORT_FOLDER``.
+"""Photograph the demo with the weights that come with the package: ``python docs/make_demo_picture.py``.
 
 Needs the extras ``demo`` and ``dev`` and a Chromium on the path.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,29 +24,33 @@ ASSETS = Path(__file__).parent / "assets"
 WINDOW = {"width": 1360, "height": 1240}
 
 
-def photograph(browser: Any, address: str, scheme: str = "light", window: dict[str, int] | None = None) -> Image.Image:
-    """The page with an example coloured, at what the model looked at."""
-    page = browser.new_page(viewport=window or WINDOW, color_scheme=scheme)
+def photograph(browser: Any, address: str) -> dict[str, Image.Image]:
+    """The page with an example coloured: what the model looked at, and what came of it."""
+    page = browser.new_page(viewport=WINDOW, color_scheme="light")
     page.goto(address)
     page.get_by_role("button", name="Example 1").click()
     page.locator("#cf-references-note li").nth(4).wait_for()
     page.click("#cf-color")
     page.locator("#cf-status .cf-good").wait_for(timeout=300_000)
-    page.get_by_role("tab", name="References").click()
-    page.locator("#cf-looks .cf-slot").first.focus()
-    page.wait_for_timeout(500)  # the frame fades in
-    picture = Image.open(io.BytesIO(page.screenshot()))
+    pictures = {}
+    for name, tab in (("demo-result", "Result"), ("demo", "References")):
+        page.get_by_role("tab", name=tab).click()
+        if tab == "References":
+            page.locator("#cf-looks .cf-slot").first.focus()
+        page.wait_for_timeout(1000)  # the frame fades in
+        pictures[name] = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(256)
     page.close()
-    return picture.convert("RGB").quantize(256)
+    return pictures
 
 
 def main() -> None:
-    """One picture, in light colours."""
-    pipeline = load_pipeline(sys.argv[1])
+    """Two pictures, in light colours."""
+    pipeline = load_pipeline("toon")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         with open_page(Studio(pipeline, Limits(), Path(folder))) as demo:
-            save_png(photograph(browser, demo.address), ASSETS / "demo.png")
+            for name, picture in photograph(browser, demo.address).items():
+                save_png(picture, ASSETS / f"{name}.png")
         browser.close()
 
 
