@@ -13,23 +13,19 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_comics import draw_page
 from tiny_models import PAGE_SIZE, inputs, tiny_base, tiny_model, tiny_pipeline
 from torch import Tensor
 
-from colorflow.data.toon import ToonSpec, draw_chapter
-from colorflow.metrics import chroma_psnr
 from colorflow.models.base import save_base
 from colorflow.models.icp_model import ICPModel
 from colorflow.pipelines import export
 from colorflow.pipelines.colorflow import ColorFlowPipeline
-from colorflow.pipelines.export import find_export, load_export, save_export
+from colorflow.pipelines.export import load_export, save_export
 from colorflow.pipelines.icp import Sampling
 from colorflow.pipelines.rap import RetrievalSettings, build_retriever
 from colorflow.pipelines.recipes import Recipe
-from colorflow.utils.images import to_tensor
 
 HOG = RetrievalSettings(kind="hog")
 INDEX = "model_index.json"
@@ -325,28 +321,3 @@ def test_foreign_index_is_named(folder: Path, content: str) -> None:
     with pytest.raises(ValueError, match=r"expected .*, got") as caught:
         load_export(folder)
     assert str(folder) in str(caught.value)
-
-
-def test_the_weights_that_come_with_the_package_colour_by_reference() -> None:
-    pipeline = ColorFlowPipeline.from_pretrained("toon")
-    assert pipeline.gsrp is not None
-    spec = ToonSpec(size=(192, 288), min_cast=2, max_cast=3, max_panels=2, own_luminance=True, hue_span=0.25)
-    (page, *others), wrong = draw_chapter(1003, 4, spec), draw_chapter(1005, 3, spec)
-    gray, truth = page.color.convert("L").convert("RGB"), as_unit(page.color)
-    pools = [pipeline.index([drawn.color for drawn in chapter]) for chapter in (others, wrong)]
-    right, misled = (as_unit(output.image) for output in pipeline.batch([gray] * 2, pools, seeds=[0, 0]))
-    assert chroma_psnr(right, truth) > chroma_psnr(as_unit(gray), truth) + 1
-    assert chroma_psnr(right, truth) > chroma_psnr(misled, truth) + 1
-
-
-def as_unit(image: Image.Image) -> Tensor:
-    return to_tensor(image)[None] / 2 + 0.5
-
-
-def test_a_folder_of_a_shipped_name_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert find_export("toon") == export.SHIPPED["toon"]
-    assert (export.SHIPPED["toon"] / INDEX).is_file()
-    assert find_export("elsewhere") == Path("elsewhere")
-    (tmp_path / "toon").mkdir()
-    assert find_export("toon") == Path("toon")

@@ -1,0 +1,40 @@
+"""The toon weights that come with the package: found by name, and they colour by reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from torch import Tensor
+
+from colorflow.data.toon import ToonSpec, draw_chapter
+from colorflow.metrics import chroma_psnr
+from colorflow.pipelines.colorflow import ColorFlowPipeline
+from colorflow.pipelines.export import SHIPPED, find_export
+from colorflow.utils.images import to_tensor
+
+
+def test_the_weights_that_come_with_the_package_colour_by_reference() -> None:
+    pipeline = ColorFlowPipeline.from_pretrained("toon")
+    assert pipeline.gsrp is not None
+    spec = ToonSpec(size=(192, 288), min_cast=2, max_cast=3, max_panels=2, own_luminance=True, hue_span=0.25)
+    (page, *others), wrong = draw_chapter(1003, 4, spec), draw_chapter(1005, 3, spec)
+    gray, truth = page.color.convert("L").convert("RGB"), as_unit(page.color)
+    pools = [pipeline.index([drawn.color for drawn in chapter]) for chapter in (others, wrong)]
+    right, misled = (as_unit(output.image) for output in pipeline.batch([gray] * 2, pools, seeds=[0, 0]))
+    assert chroma_psnr(right, truth) > chroma_psnr(as_unit(gray), truth) + 1
+    assert chroma_psnr(right, truth) > chroma_psnr(misled, truth) + 1
+
+
+def as_unit(image: Image.Image) -> Tensor:
+    return to_tensor(image)[None] / 2 + 0.5
+
+
+def test_a_folder_of_a_shipped_name_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_export("toon") == SHIPPED["toon"]
+    assert (SHIPPED["toon"] / "model_index.json").is_file()
+    assert find_export("elsewhere") == Path("elsewhere")
+    (tmp_path / "toon").mkdir()
+    assert find_export("toon") == Path("toon")
