@@ -40,7 +40,10 @@ for _ in batches:
 
 
 def test_without_it_the_training_process_gets_an_error_in_the_middle_of_a_step():
-    """What this guards against still exists in torch. In a process of its own: the error comes in any line, also pytest's."""
+    """What this guards against still exists in torch.
+
+    In a process of its own: the error comes in any line, also pytest's.
+    """
     training = subprocess.run([sys.executable, "-c", UNGUARDED], capture_output=True, text=True, check=False)
     assert training.returncode
     assert re.search(r"DataLoader worker.*(killed by signal|exited unexpectedly)", training.stderr)
