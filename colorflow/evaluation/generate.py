@@ -17,6 +17,7 @@ from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
 from colorflow.evaluation.coloring import Colored, ColoringJob
 from colorflow.evaluation.generation_folder import GenerationError, finish, page_settings, resume
 from colorflow.evaluation.page_writer import PageWriter
+from colorflow.evaluation.specs import METHOD, in_words
 from colorflow.schema import BatchColorizer, Colorizer, PoolColorizer
 from colorflow.utils.failures import allowed_failures
 from colorflow.utils.log import get_logger
@@ -69,6 +70,7 @@ def generate(
     batch_size: int = 1,
     progress: bool = True,
     ranks: Ranks | None = None,
+    key: str = METHOD,
 ) -> GenerationReport:
     """Colour every page of a benchmark that is not there yet.
 
@@ -89,6 +91,7 @@ def generate(
         batch_size: Pages of a chapter that a `BatchColorizer` gets at once; a `PoolColorizer` gets all with one pool.
         progress: Show a progress bar.
         ranks: The processes that share the pages; default: this one.
+        key: Config key of the method, for messages.
 
     Raises:
         BenchmarkError: For a style or references that the benchmark does not have.
@@ -96,7 +99,7 @@ def generate(
         MethodError: When too many pages fail; those that worked are in the manifest.
     """
     ranks = ranks or Ranks()
-    job = ColoringJob(method, benchmark, name or method.name, style, references, base_seed)
+    job = ColoringJob(method, benchmark, name or method.name, style, references, base_seed, key)
     folder = Path(output) / job.row / style
     due = _due(job, folder, fingerprint, ranks)
     batches = _batches(due, job, batch_size)
@@ -140,7 +143,7 @@ class _Failures:
 
     def add(self, page: BenchmarkPage, error: Exception) -> None:
         """Note a page."""
-        self.listed.append((page.id, f"{type(error).__name__}: {error}"))
+        self.listed.append((page.id, f"{type(error).__name__}: {in_words(error, self._job.key)}"))
         self._last = error
         self._count(1)
         self.tell(self.listed[-1:])
