@@ -74,8 +74,7 @@ def generate(
 ) -> GenerationReport:
     """Colour every page of a benchmark that is not there yet.
 
-    The seed of a page is ``base_seed`` + its index in the benchmark. A page that the method raises
-    on is skipped and listed; the run stops when more fail than ``allowed_failures`` says.
+    A page that the method raises on is skipped and listed; the run stops when more fail than ``allowed_failures`` says.
 
     Args:
         method: Colours one page, or several at once if it is a `BatchColorizer`.
@@ -84,9 +83,8 @@ def generate(
         name: Row name, by default the method's.
         style: Which input the method gets.
         references: Which pool the method gets.
-        base_seed: Seed of page 0.
-        fingerprint: Anything that tells this method from others of its row name, e.g. the digest of
-            its weights and options. Pages made with another fingerprint are not reused.
+        base_seed: Seed of page 0; that of another is this + its index in the benchmark.
+        fingerprint: Tells the method, its weights and options from others of its row name; their pages are not reused.
         max_failures: Fraction of pages that may fail.
         batch_size: Pages of a chapter that a `BatchColorizer` gets at once; a `PoolColorizer` gets all with one pool.
         progress: Show a progress bar.
