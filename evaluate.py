@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from colorflow import config
 from colorflow.evaluation.methods import predictions_rows
 from colorflow.evaluation.run import ALONE, evaluate
-from colorflow.evaluation.specs import EvaluationError, MethodSpec, Problem
+from colorflow.evaluation.specs import METHOD, EvaluationError, MethodSpec, Problem
 from colorflow.evaluation.stages import Work
 from colorflow.evaluation.suite import MetricSettings
 from colorflow.utils.launch import find_place, join_ranks
@@ -30,9 +29,10 @@ def run(cfg: DictConfig, output: Path, work: Work = ALONE) -> None:
         EvaluationError: At the end, where rows failed and the others are whole.
     """
     settings, report = config.to_dict(cfg.metrics), config.build(cfg.report)
+    methods = build_methods(cfg)  # before a benchmark is drawn: weights may be wrong
     benchmark = work.ranks.share("benchmark", lambda: str(config.build(cfg.benchmark)))  # made by one, if it must be
     results = evaluate(
-        build_methods(cfg),
+        methods,
         benchmark,
         output,
         stage=cfg.stage,
@@ -77,14 +77,12 @@ def build_rows(method: DictConfig) -> dict[str, MethodSpec]:
         try:
             made = config.build(node)
         except (OSError, ValueError) as error:
-            problem = Problem.of(error)  # its keys are told as those of a single method
-            told = re.sub(r"\bmethod\.(?=\w)", f"method.{key}.", problem.reason)
-            made = {node.get("name", key): MethodSpec(problem=replace(problem, reason=told))}
+            made = {node.get("name", key): MethodSpec(problem=Problem.of(error, f"{METHOD}.{key}"))}
         if taken := rows.keys() & made.keys():
             raise config.ConfigError(
                 f"method.{key}: expected a name of its own, got {', '.join(taken)}; set method.{key}.name=NAME"
             )
-        rows |= made
+        rows |= {name: replace(spec, key=f"{METHOD}.{key}") for name, spec in made.items()}
     return rows
 
 

@@ -9,7 +9,6 @@ already there, made of the same pages, is checked and kept.
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 
 import hydra
@@ -69,10 +68,8 @@ def build(cfg: DictConfig) -> None:
 @hydra.main(version_base="1.3", config_path="../configs", config_name="build_benchmark")
 def main(cfg: DictConfig) -> None:
     """Run, and end what the user can mend in one line."""
-    try:
+    with config.one_line_errors():
         build(cfg)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

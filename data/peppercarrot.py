@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Collection
@@ -20,6 +19,7 @@ import hydra
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
+from colorflow import config
 from colorflow.data.chapters import DataError
 
 NAMES = re.compile(
@@ -125,10 +125,8 @@ def run(cfg: DictConfig) -> None:
 @hydra.main(version_base="1.3", config_path="../configs", config_name="peppercarrot")
 def main(cfg: DictConfig) -> None:
     """Run, and end what the user can mend in one line."""
-    try:
+    with config.one_line_errors():
         run(cfg)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

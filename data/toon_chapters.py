@@ -7,13 +7,13 @@ Every page is written whole or not at all, so an interrupted run is finished by 
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 
 import hydra
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
+from colorflow import config
 from colorflow.data.toon import ToonSpec, write_chapters
 
 _log = logging.getLogger("toon_chapters")
@@ -59,10 +59,8 @@ def draw(cfg: DictConfig) -> list[Path]:
 @hydra.main(version_base="1.3", config_path="../configs", config_name="toon_chapters")
 def main(cfg: DictConfig) -> None:
     """Run, and end what the user can mend in one line."""
-    try:
+    with config.one_line_errors():
         folders = draw(cfg)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
     _log.info("%d chapters of %d pages in %s", len(folders), cfg.pages, folders[0].parent)
 
 

@@ -19,6 +19,22 @@ def toon_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("toon_cache")
 
 
+@pytest.fixture(scope="session")
+def mcv2_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Weights of MC-v2, generator and denoiser; not to be changed."""
+    from tiny_ports import write_mcv2
+
+    return write_mcv2(tmp_path_factory.mktemp("mcv2"))
+
+
+@pytest.fixture(scope="session")
+def acdo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of ACDO; not to be changed."""
+    from tiny_ports import write_acdo
+
+    return write_acdo(tmp_path_factory.mktemp("acdo") / "ColorizeArtistic_gen.pth")
+
+
 @pytest.fixture(autouse=True)
 def _restore_torch_settings() -> Iterator[None]:
     """Undo what a test did to torch's process-wide settings, so that no test's result depends on another's."""

@@ -1,8 +1,4 @@
-"""A small evaluation as a script, for several processes: ``BENCHMARK OUTPUT [kill=SEED] [full=RANK]``.
-
-``kill``: the process that gets the page of this seed kills itself, as the kernel would. ``full``: to this process the
-disk is full (its files may not grow beyond a few bytes).
-"""
+"""What several processes are started with: a small evaluation, ``evaluate.py``, and one that stops."""
 
 from __future__ import annotations
 
@@ -15,7 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 from tiny_benchmark import Tint
+from tiny_runs import call_main
 
+import evaluate as script
 from colorflow.evaluation.results import Results
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.specs import MethodSpec
@@ -51,14 +49,34 @@ def evaluate_tint(benchmark: str | Path, output: str | Path, ranks: Ranks, kill:
     return evaluate(rows, benchmark, output, work=Work(ranks), **options)
 
 
-def main(benchmark: str, output: str, *options: str) -> None:
-    """Evaluate."""
+def evaluate_in_ranks(benchmark: str, output: str, *options: str) -> None:
+    """Evaluate.
+
+    Args:
+        benchmark: A benchmark folder.
+        output: Where results go.
+        options: ``kill=SEED``: the process that gets the page of this seed kills itself, as the kernel would.
+            ``full=RANK``: to this process the disk is full (its files may not grow beyond a few bytes).
+    """
     given = {name: int(value) for name, _, value in (option.partition("=") for option in options)}
-    with join_ranks(find_place(), interval=0.1, patience=100) as ranks:
+    with join_ranks(find_place(), interval=0.1, patience=50) as ranks:
         if ranks.rank == given.get("full"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (50, resource.RLIM_INFINITY))
         evaluate_tint(benchmark, output, ranks, given.get("kill"))
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def run_evaluate(*overrides: str) -> None:
+    """``python evaluate.py <overrides>``."""
+    sys.exit(call_main(script, *overrides))
+
+
+def meet_and_stop(works: str) -> None:
+    """The first process meets the others and stops; they work on, or wait for it."""
+    with join_ranks(find_place(), interval=0.1, patience=50) as ranks:
+        ranks.gather("here")
+        if ranks.first:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        while works == "works":
+            ranks.check()
+            time.sleep(0.1)
+        ranks.gather("never complete")

@@ -6,7 +6,7 @@ style code are either those that its encoder gives for one reference page, or dr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from colorflow.baselines.nearest import check_pool, nearest_page
+from colorflow.baselines.together import together
 from colorflow.baselines.weights import Published
 from colorflow.retrieval import SimilarityRetriever
 from colorflow.schema import ReferencePool
@@ -24,8 +25,9 @@ from colorflow.styles.networks import (
     COLOR_FILE,
     ENCODER_FILE,
     LINE_FILE,
-    at_height,
+    as_page,
     check_height,
+    fit_height,
     load_networks,
     to_batch,
 )
@@ -50,11 +52,11 @@ _SCALE, _LIMIT = 1.25, 3.0
 
 
 class Colored(NamedTuple):
-    """A page of H x W pixels on its way to colour, floats.
+    """B pages of H x W pixels on their way to colour, floats.
 
     Attributes:
-        screen: ``(1, 4, H, W)``, the screen code of the page.
-        page: ``(1, 3, H, W)`` in [-1, 1], the colours times the lines.
+        screen: ``(B, 4, H, W)``, the screen codes of the pages.
+        page: ``(B, 3, H, W)`` in [-1, 1], the colours times the lines.
     """
 
     screen: Tensor
@@ -87,17 +89,17 @@ class ScreenToColor(nn.Module):
         return next(self.colors.parameters()).device
 
     def encode(self, page: Tensor) -> Tensor:
-        """Return the style code, ``(1, code)`` float, of a colour page, ``(1, 3, H, W)`` uint8."""
+        """Return the style codes, ``(B, code)`` float, of colour pages, ``(B, 3, H, W)`` uint8."""
         mean, _ = self.codes(signed(pad_to_256(page.to(self.device))))
         return mean
 
     def forward(self, manga: Tensor, line: Tensor, code: Tensor, draws: Draws | None = None) -> Colored:
-        """Colour a page of any size.
+        """Colour pages of one size, any.
 
         Args:
-            manga: ``(1, 1, H, W)`` uint8.
-            line: ``(1, 1, H, W)`` uint8, its line drawing.
-            code: ``(1, code)`` float.
+            manga: ``(B, 1, H, W)`` uint8.
+            line: ``(B, 1, H, W)`` uint8, their line drawings.
+            code: ``(B, code)`` float.
             draws: Noise of the colorizer; None for none.
         """
         height, width = manga.shape[-2:]
@@ -149,23 +151,34 @@ class ScreenVAEColorizer:
         self.networks, self.retriever, self.name = networks, retriever, name
         self.code, self.draws, self.height = code, draws, height
 
-    @torch.no_grad()
-    @full_precision()
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
         """Return the page in colour, at its own size; ``info`` holds the size that it was coloured at.
 
         Raises:
             NoReferenceError: For an empty pool, where the code is to be of a reference.
         """
-        code = self._code(page, references, seed)
-        draws = Draws([generator("screenvae noise", seed)] if self.draws == "official" else None)
+        return self.colorize_batch([page], [references], seeds=[seed])[0]
 
-        def render(fitted: Image.Image) -> Image.Image:
-            gray = opencv_gray(to_batch(fitted))
-            line = draw_lines(self.networks.lines, gray)
-            return to_image(self.networks(gray, line, code, draws).page[0], truncate=True)
+    @torch.no_grad()
+    @full_precision()
+    def colorize_batch(
+        self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
+    ) -> list[Image.Image]:
+        """The `BatchColorizer` protocol, likewise; pages of one size go through the networks together."""
+        codes = [self._code(*each) for each in zip(pages, references, seeds, strict=True)]
+        fitted = [fit_height(page, self.height) for page in pages]
+        colored = together(list(zip(fitted, codes, seeds, strict=True)), lambda item: item[0].size, self._render)
+        return [as_page(image, page) for image, page in zip(colored, pages, strict=True)]
 
-        return at_height(page, self.height, render)
+    def _render(self, items: Sequence[tuple[Image.Image, Tensor, int]]) -> list[Image.Image]:
+        """Colour pages of one size, each by its own style code, with noise from its own seed."""
+        pages, codes, seeds = zip(*items, strict=True)
+        gray = opencv_gray(torch.cat([to_batch(page) for page in pages]))
+        line = draw_lines(self.networks.lines, gray)
+        noise = [generator("screenvae noise", seed) for seed in seeds] if self.draws == "official" else None
+        return [
+            to_image(page, truncate=True) for page in self.networks(gray, line, torch.cat(codes), Draws(noise)).page
+        ]
 
     def _code(self, page: Image.Image, references: ReferencePool, seed: int) -> Tensor:
         if self.code == "random":

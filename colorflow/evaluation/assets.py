@@ -15,12 +15,13 @@ def read_asset(name: str) -> str:
 
 
 def fill_page(
-    template: str, parts: Mapping[str, str], *, styles: Sequence[str], scripts: Sequence[str], data: Any
+    body: str, title: str, parts: Mapping[str, str], *, styles: Sequence[str], scripts: Sequence[str], data: Any
 ) -> str:
     """Return a page that needs no other file but its pictures.
 
     Args:
-        template: Asset with ``$style``, ``$script``, ``$data`` and the names of ``parts``.
+        body: Asset with the names of ``parts``; what is around it is ``frame.html``.
+        title: Of the page, ready HTML.
         parts: Ready HTML by name.
         styles: Assets, in order.
         scripts: Assets, in order; they share one scope.
@@ -28,9 +29,10 @@ def fill_page(
     """
     # In a script element "<" could begin an end tag or a comment; JSON may write it as an escape.
     embedded = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return Template(read_asset(template)).substitute(
+    return Template(read_asset("frame.html")).substitute(
+        title=title,
+        body=Template(read_asset(body)).substitute(parts),
         style="\n".join(read_asset(name) for name in styles),
         script='"use strict";\n' + "\n".join(read_asset(name) for name in scripts),
         data=embedded,
-        **parts,
     )

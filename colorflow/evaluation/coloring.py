@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
+from colorflow.evaluation.specs import METHOD, in_words
 from colorflow.schema import NATIVE_SIZE, BatchColorizer, Colorizer, PageRecord, ReferencePool
 from colorflow.utils.images import to_rgb
 from colorflow.utils.log import get_logger
@@ -37,6 +38,7 @@ class ColoringJob:
     style: str
     references: References
     base_seed: int
+    key: str = METHOD
 
     @property
     def name(self) -> str:
@@ -56,7 +58,8 @@ class ColoringJob:
             return self.at_once(pages)
         except Exception as error:  # out of memory, too: what the attempt held is free once this returns
             names = ", ".join(page.id for page in pages)
-            logger.warning("%s: pages %s failed together and are tried one by one: %s", self.row, names, error)
+            text = in_words(error, self.key)
+            logger.warning("%s: pages %s failed together and are tried one by one: %s", self.row, names, text)
             return None
 
     def record(self, colored: Colored) -> PageRecord:

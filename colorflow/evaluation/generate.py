@@ -17,6 +17,7 @@ from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage, References
 from colorflow.evaluation.coloring import Colored, ColoringJob
 from colorflow.evaluation.generation_folder import GenerationError, finish, page_settings, resume
 from colorflow.evaluation.page_writer import PageWriter
+from colorflow.evaluation.specs import METHOD, in_words
 from colorflow.schema import BatchColorizer, Colorizer, PoolColorizer
 from colorflow.utils.failures import allowed_failures
 from colorflow.utils.log import get_logger
@@ -69,11 +70,11 @@ def generate(
     batch_size: int = 1,
     progress: bool = True,
     ranks: Ranks | None = None,
+    key: str = METHOD,
 ) -> GenerationReport:
     """Colour every page of a benchmark that is not there yet.
 
-    The seed of a page is ``base_seed`` + its index in the benchmark. A page that the method raises
-    on is skipped and listed; the run stops when more fail than ``allowed_failures`` says.
+    A page that the method raises on is skipped and listed; the run stops when more fail than ``allowed_failures`` says.
 
     Args:
         method: Colours one page, or several at once if it is a `BatchColorizer`.
@@ -82,13 +83,13 @@ def generate(
         name: Row name, by default the method's.
         style: Which input the method gets.
         references: Which pool the method gets.
-        base_seed: Seed of page 0.
-        fingerprint: Anything that tells this method from others of its row name, e.g. the digest of
-            its weights and options. Pages made with another fingerprint are not reused.
+        base_seed: Seed of page 0; that of another is this + its index in the benchmark.
+        fingerprint: Tells the method, its weights and options from others of its row name; their pages are not reused.
         max_failures: Fraction of pages that may fail.
         batch_size: Pages of a chapter that a `BatchColorizer` gets at once; a `PoolColorizer` gets all with one pool.
         progress: Show a progress bar.
         ranks: The processes that share the pages; default: this one.
+        key: Config key of the method, for messages.
 
     Raises:
         BenchmarkError: For a style or references that the benchmark does not have.
@@ -96,7 +97,7 @@ def generate(
         MethodError: When too many pages fail; those that worked are in the manifest.
     """
     ranks = ranks or Ranks()
-    job = ColoringJob(method, benchmark, name or method.name, style, references, base_seed)
+    job = ColoringJob(method, benchmark, name or method.name, style, references, base_seed, key)
     folder = Path(output) / job.row / style
     due = _due(job, folder, fingerprint, ranks)
     batches = _batches(due, job, batch_size)
@@ -140,7 +141,7 @@ class _Failures:
 
     def add(self, page: BenchmarkPage, error: Exception) -> None:
         """Note a page."""
-        self.listed.append((page.id, f"{type(error).__name__}: {error}"))
+        self.listed.append((page.id, f"{type(error).__name__}: {in_words(error, self._job.key)}"))
         self._last = error
         self._count(1)
         self.tell(self.listed[-1:])

@@ -68,7 +68,10 @@ def html_page(
         "protocol": _protocol(results["protocol"]),
         "zoom": read_asset("zoom.html"),
     }
-    return fill_page("report.html", parts, styles=_STYLES, scripts=_SCRIPTS, data=page_data(results, differences))
+    title = f"{parts['name']}: colorization benchmark"
+    return fill_page(
+        "report.html", title, parts, styles=_STYLES, scripts=_SCRIPTS, data=page_data(results, differences)
+    )
 
 
 def _beside(grids: Sequence[Grid]) -> str:

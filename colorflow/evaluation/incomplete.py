@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from typing import Literal
 
-from colorflow.evaluation.specs import EvaluationError, Problem
+from colorflow.evaluation.specs import METHOD, EvaluationError, Problem
 from colorflow.utils.log import get_logger
 from colorflow.utils.ranks import Ranks
 
@@ -50,8 +50,8 @@ class Incomplete:
             self.add(row, problem)
 
     @contextmanager
-    def noting(self, rows: Iterable[Key], *errors: type[Exception]) -> Iterator[None]:
-        """Mark rows where the block ends by one of these errors."""
+    def noting(self, rows: Iterable[Key], *errors: type[Exception], key: str = METHOD) -> Iterator[None]:
+        """Mark rows where the block ends by one of these errors; ``key`` is their method's, see `in_words`."""
         try:
             yield
         except errors as error:
@@ -59,7 +59,7 @@ class Incomplete:
                 raise
             logger.debug("what marks a row", exc_info=True)
             for row in rows:
-                self.add(row, Problem.of(error))
+                self.add(row, Problem.of(error, key))
 
     def add(self, row: Key, problem: Problem) -> None:
         """Mark a row, unless it is: the first problem stands."""

@@ -11,7 +11,7 @@ from typing import Any
 from colorflow.evaluation.benchmark import References
 from colorflow.evaluation.specs import MethodSpec
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
-from colorflow.pipelines.export import find_export
+from colorflow.pipelines.export import check_export, find_export
 from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.pipelines.recipes import Recipe
 from colorflow.retrieval import RandomRetriever
@@ -103,11 +103,7 @@ def _scaled(size: tuple[int, int], canvas: float) -> tuple[int, int]:
 
 
 def _check_folders(folder: Path, gsrp: Path, rows: Sequence[Row]) -> None:
-    if not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(
-            f"weights: expected an export folder with model_index.json, got {folder}; training writes one to "
-            "runs/<experiment>/<time>/export"
-        )
+    check_export(folder)
     wanting = [row.name for row in rows if row.gsrp]
     if wanting and not (gsrp / "gsrp").is_dir():
         raise FileNotFoundError(

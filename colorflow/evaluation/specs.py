@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,15 @@ from colorflow.schema import Colorizer
 
 class EvaluationError(ValueError):
     """An evaluation that cannot be run as asked; the message says what to do."""
+
+
+METHOD = "method"
+"""Config key of a single method, by which methods call their options in messages."""
+
+
+def in_words(error: Exception, key: str) -> str:
+    """What an error says, with the options of its method under their config key, ``method.<name>`` among several."""
+    return re.sub(rf"\b{METHOD}\.(?=\w)", f"{key}.", str(error) or type(error).__name__)
 
 
 @dataclass(frozen=True)
@@ -27,9 +37,9 @@ class Problem:
     failed: bool = True
 
     @classmethod
-    def of(cls, error: Exception) -> Problem:
-        """Of an error; a file that is not there is something that was not given."""
-        return cls(str(error) or type(error).__name__, not isinstance(error, FileNotFoundError))
+    def of(cls, error: Exception, key: str = METHOD) -> Problem:
+        """Of an error, by `in_words`; a file that is not there is something that was not given."""
+        return cls(in_words(error, key), not isinstance(error, FileNotFoundError))
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class MethodSpec:
         predictions: Folder ``<style>/<chapter>/NNN.png`` that another system made, in place of ``build``.
         problem: Why there is neither.
         release: Lets go of what ``build`` keeps for the rows that it is shared by; called after the last of them.
+        key: Config key of the method, for messages.
     """
 
     build: Callable[[], Colorizer] | None = None
@@ -53,6 +64,7 @@ class MethodSpec:
     predictions: Path | None = None
     problem: Problem | None = None
     release: Callable[[], None] | None = None
+    key: str = METHOD
 
     def __post_init__(self) -> None:
         """A row comes from one of three."""

@@ -153,7 +153,7 @@ class Stages:
     def _generate(self, name: str) -> None:
         """Colour the rows of one method, which is held here alone."""
         spec, method = self.specs[name], None
-        with self.incomplete.noting(self._left(name), Exception):  # weights and libraries of all kinds
+        with self.incomplete.noting(self._left(name), Exception, key=spec.key):  # weights and libraries of all kinds
             method = spec.build() if spec.build else None
         self.incomplete.agree(f"built {name}")
         for row in self._left(name):
@@ -172,6 +172,7 @@ class Stages:
                     batch_size=self.work.batch_size,
                     progress=self.progress,
                     ranks=self.work.ranks,
+                    key=spec.key,
                 )
                 logger.info("%s (%s): %d pages coloured, %d kept", *row, report.written, report.reused)
 

@@ -197,6 +197,19 @@ def find_export(weights: str | Path) -> Path:
     return Path(weights) if Path(weights).exists() else SHIPPED.get(str(weights), Path(weights))
 
 
+def check_export(folder: Path) -> None:
+    """Refuse what is no export folder.
+
+    Raises:
+        FileNotFoundError: Saying what is one.
+    """
+    if not (folder / _INDEX).is_file():
+        raise FileNotFoundError(
+            f"weights: expected an export folder with {_INDEX}, got {folder}; training writes one to "
+            f"runs/<experiment>/<time>/export, and {', '.join(SHIPPED)} comes with the package"
+        )
+
+
 def load_export(folder: Path, dtype: torch.dtype = torch.float32, gsrp: Path | None = None) -> Export:
     """Read an export folder.
 
@@ -235,12 +248,8 @@ def read_retrieval(folder: Path) -> RetrievalSettings:
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
+    check_export(folder)
     file = folder / _INDEX
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"weights: expected an export folder with {_INDEX}, got {folder}; training writes one to "
-            "runs/<experiment>/<time>/export"
-        )
     try:
         index: dict[str, Any] = json.loads(file.read_text())
     except json.JSONDecodeError as error:

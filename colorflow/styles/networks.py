@@ -60,11 +60,22 @@ def at_height(page: Image.Image, height: int | None, render: Callable[[Image.Ima
 
     ``info`` of a result that was resized holds the size that it was rendered at.
     """
+    return as_page(render(fit_height(page, height)), page)
+
+
+def fit_height(page: Image.Image, height: int | None) -> Image.Image:
+    """The page at a height, its aspect kept; None: as it is."""
     if height is None or height == page.height:
-        return render(page)
-    size = (max(1, round(page.width * height / page.height)), height)
-    result = render(page.resize(size, Image.Resampling.BICUBIC)).resize(page.size, Image.Resampling.BICUBIC)
-    result.info[NATIVE_SIZE] = size
+        return page
+    return page.resize((max(1, round(page.width * height / page.height)), height), Image.Resampling.BICUBIC)
+
+
+def as_page(rendered: Image.Image, page: Image.Image) -> Image.Image:
+    """What was rendered of a page after `fit_height`, at the page's size."""
+    if rendered.size == page.size:
+        return rendered
+    result = rendered.resize(page.size, Image.Resampling.BICUBIC)
+    result.info[NATIVE_SIZE] = rendered.size
     return result
 
 

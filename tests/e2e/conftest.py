@@ -1,5 +1,7 @@
 """One run of train.py and what the tests of the entry points ask of it."""
 
+import fcntl
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,22 +17,26 @@ class DebugRun:
         folder: Its run folder.
         benchmark: The benchmark it made and was scored on.
         said: Standard output and error.
-        returncode: Exit status.
     """
 
     folder: Path
     benchmark: Path
     said: str
-    returncode: int
 
 
 @pytest.fixture(scope="session")
 def debug_run(tmp_path_factory: pytest.TempPathFactory) -> DebugRun:
-    """The debug experiment in a process of its own."""
-    place = tmp_path_factory.mktemp("debug")
-    done = run_script("train.py", "experiment=debug", "paths.runs=runs", cwd=place)
-    folders = list((place / "runs" / "debug").glob("*"))
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert len(folders) == 1
+    """The debug experiment in a process of its own, once for all workers of pytest."""
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "debug"
+    log = place / "said.txt"
+    with open(f"{place}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        if not log.is_file():
+            place.mkdir()
+            done = run_script("train.py", "experiment=debug", "paths.runs=runs", cwd=place)
+            assert done.returncode == 0, done.stderr[-3000:]
+            log.write_text(done.stdout + done.stderr)
+    (folder,) = (place / "runs" / "debug").glob("*")
     benchmark = next((place / "runs" / "cache").glob("toon_benchmark/*"))
-    return DebugRun(folders[0], benchmark, done.stdout + done.stderr, done.returncode)
+    return DebugRun(folder, benchmark, log.read_text())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
-from tiny_runs import call_main, run_script
+from tiny_runs import call_main
 
 import evaluate
 from colorflow.models.fusion import FusionNetwork
@@ -43,13 +45,11 @@ def asked(debug_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tables(asked, tmp_path_factory):
+def tables(asked):
     """All of them by one command; the folder of their reports, and what was said."""
-    done = run_script(
-        "evaluate.py", "-m", f"experiment={','.join(TABLES)}", *asked, cwd=tmp_path_factory.mktemp("sweep")
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return Path(asked[0].partition("=")[2]) / "tables/toon/seed_any", done.stdout + done.stderr
+    with redirect_stdout(StringIO()) as said, redirect_stderr(said):
+        assert call_main(evaluate, "-m", f"experiment={','.join(TABLES)}", *asked) is None
+    return Path(asked[0].partition("=")[2]) / "tables/toon/seed_any", said.getvalue()
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -92,19 +92,12 @@ def test_a_missing_training_is_named_and_can_be_skipped(tables, asked, tmp_path)
     assert "| 0 | - / 0.9351 |" in written
 
 
-def test_a_failing_job_does_not_stop_the_others(asked, tmp_path):
-    output = tmp_path / "out"
-    done = run_script(
-        "evaluate.py",
-        "-m",
-        "experiment=table5,table3",
-        *asked,
-        f"output={output}",
-        "trainings.runs.mu_0.export=nowhere",
-        cwd=tmp_path,
-    )
-    assert done.returncode != 0
-    assert "expected an export folder with model_index.json, got nowhere" in done.stderr
+def test_a_failing_job_does_not_stop_the_others(tables, asked, tmp_path, capfd):
+    """The others have the pages of an earlier sweep."""
+    output = shutil.copytree(tables[0], tmp_path / "out", ignore=shutil.ignore_patterns("table*"))
+    given = ["-m", "experiment=table5,table3", *asked, f"output={output}", "trainings.runs.mu_0.export=nowhere"]
+    assert call_main(evaluate, *given) == "1"
+    assert "expected an export folder with model_index.json, got nowhere" in capfd.readouterr().err
     assert (output / "table3/paper.md").is_file()
     assert not (output / "table5").exists()
 

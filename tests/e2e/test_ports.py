@@ -4,7 +4,6 @@ import json
 
 import pytest
 from tiny_benchmark import tiny_benchmark
-from tiny_ports import write_acdo, write_mcv2
 from tiny_runs import call_main
 
 import evaluate
@@ -32,9 +31,9 @@ def check_row(output, row, native):
     assert (output / "index.html").is_file()
 
 
-@pytest.fixture(scope="module")
-def mcv2(tmp_path_factory):
-    weights, denoiser = write_mcv2(tmp_path_factory.mktemp("weights"))
+@pytest.fixture
+def mcv2(mcv2_files):
+    weights, denoiser = mcv2_files
     return ["method=mcv2", f"method.weights={weights}", f"method.denoiser={denoiser}", "method.size=32"]
 
 
@@ -49,9 +48,8 @@ def test_mcv2_is_a_row(bench, mcv2, tmp_path):
     assert "fingerprint" in message
 
 
-def test_acdo_is_a_row(bench, tmp_path):
-    weights = write_acdo(tmp_path / "ColorizeArtistic_gen.pth")
-    assert run(bench, tmp_path, "method=acdo", f"method.weights={weights}", "method.render_factor=3") is None
+def test_acdo_is_a_row(bench, acdo_file, tmp_path):
+    assert run(bench, tmp_path, "method=acdo", f"method.weights={acdo_file}", "method.render_factor=3") is None
     check_row(tmp_path, "acdo", [48, 48])
 
 

@@ -79,7 +79,14 @@ def test_the_run_learns(straight):
     assert all(moved)
 
 
-@pytest.mark.parametrize("overrides", [(), (TWO_WORKERS,), (ACCUMULATE,)], ids=["plain", "workers", "accumulate"])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param((), id="plain", marks=pytest.mark.slow),  # as by the command line
+        pytest.param((TWO_WORKERS,), id="workers"),
+        pytest.param((ACCUMULATE,), id="accumulate", marks=pytest.mark.slow),  # as resumed twice
+    ],
+)
 def test_a_resumed_run_equals_a_straight_one(toon_cache, tmp_path, straight, overrides):
     run(toon_cache, tmp_path, *overrides, "trainer.max_steps=2")
     run(toon_cache, tmp_path, *overrides, f"resume={tmp_path}")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_benchmark import tiny_benchmark
-from tiny_rank_run import evaluate_tint
+from tiny_rank_run import evaluate_in_ranks, evaluate_tint, meet_and_stop, run_evaluate
 from tiny_ranks import ROOT, in_ranks, start_ranks, torchrun
 from tiny_runs import call_main
 
 import evaluate
 from colorflow.utils.ranks import Ranks
 
-SCRIPT = str(ROOT / "tests" / "tiny_rank_run.py")
 PAGES = 9
 WAIT = 240
 
@@ -36,7 +36,12 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert [name for name in expected if found[name] != expected[name]] == []
 
 
-# evaluate.py under torch's launcher.
+# evaluate.py, under torch's launcher and as tasks of srun, which nobody watches over.
+
+
+def run(world: int, work: Callable[..., None], *arguments: str) -> list[tuple[int | None, str, str]]:
+    """Exit status, standard output and standard error of every task of srun; none may hang."""
+    return [task.end(WAIT) for task in start_ranks(world, work, *arguments)]
 
 
 @pytest.fixture(scope="module")
@@ -63,21 +68,18 @@ def test_two_processes_of_torchrun_give_the_results_of_one(asked, tmp_path):
 
 def test_a_mistake_ends_all_processes_in_words(asked, tmp_path):
     given = [item for item in asked if not item.startswith("recipe")]
-    done = torchrun(2, str(ROOT / "evaluate.py"), *given, "styles=[ink]", f"output={tmp_path / 'out'}", cwd=tmp_path)
-    assert done.returncode != 0
-    assert "expected a style of gray, got 'ink'" in done.stderr
+    for code, _, said in run(2, run_evaluate, *given, "styles=[ink]", f"output={tmp_path / 'out'}"):
+        assert code == 1
+        assert "expected a style of gray, got 'ink'" in said
 
 
 def test_a_retrieval_study_is_made_once(tmp_path):
     small = [f"study.toon.{item}" for item in ("characters=4", "images=3", "min_side=16", "spec.size=[96,144]")]
     given = ["experiment=figure9", "retrieval=hog", f"output={tmp_path / 'out'}", *small]
-    done = torchrun(2, str(ROOT / "evaluate.py"), *given, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("| encoder | queries |") == 1
+    ended = run(2, run_evaluate, *given)
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert ["| encoder | queries |" in out for _, out, _ in ended] == [True, False]
     assert (tmp_path / "out" / "figure9.png").is_file()
-
-
-# Tasks of srun, which nobody watches over.
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +97,6 @@ def whole(benchmark, tmp_path_factory):
     return results(output)
 
 
-def run(world: int, benchmark: Path, output: Path, *options: str) -> list[tuple[int, str]]:
-    """Exit status and standard error of every process; none may hang."""
-    processes = start_ranks(world, [SCRIPT, str(benchmark), str(output), *options], output.parent)
-    try:
-        said = [process.communicate(timeout=WAIT)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
-
-
 def recorded(output: Path) -> set[str]:
     lines = [line for path in output.rglob("tint/gray/manifest*.jsonl") for line in path.read_text().splitlines()]
     return {f"{record['chapter']}/{record['page']}" for record in map(json.loads, lines)}
@@ -118,23 +109,24 @@ def go_on(world: int, benchmark: Path, output: Path) -> None:
 
 
 def test_tasks_of_srun_meet_work_and_end(benchmark, tmp_path, whole):
-    assert [code for code, _ in run(2, benchmark, tmp_path / "out")] == [0, 0]
+    ended = run(2, evaluate_in_ranks, str(benchmark), str(tmp_path / "out"))
+    assert [code for code, _, _ in ended] == [0, 0], ended
     assert_same(results(tmp_path / "out"), whole)
 
 
 @pytest.mark.parametrize(
     ("before", "killed", "seed", "after", "message"),
     [
-        (2, 1, 6, 4, "process 1 of 2 gave no sign of life for 10 s and has probably been killed"),
+        (2, 1, 6, 4, "process 1 of 2 gave no sign of life for 5 s and has probably been killed"),
         (2, 0, 2, 3, "process 0 of 2 cannot be reached and has probably ended or been stopped"),
     ],
 )
 def test_a_killed_process_ends_the_others_and_any_number_goes_on(
     before, killed, seed, after, message, benchmark, tmp_path, whole
 ):
-    ended = run(before, benchmark, tmp_path / "out", f"kill={seed}")
+    ended = run(before, evaluate_in_ranks, str(benchmark), str(tmp_path / "out"), f"kill={seed}")
     assert ended[killed][0] == -9
-    code, said = ended[1 - killed]
+    code, _, said = ended[1 - killed]
     assert code == 1
     assert message in said
     done = recorded(tmp_path / "out")
@@ -146,37 +138,21 @@ def test_a_killed_process_ends_the_others_and_any_number_goes_on(
         assert (tmp_path / "out/predictions/tint/gray" / f"{page}.png").stat().st_mtime_ns == time, "made twice"
 
 
-MEET_AND_STOP = """
-import os, signal, time
-from colorflow.utils.launch import find_place, join_ranks
-with join_ranks(find_place(), interval=0.1, patience=50) as ranks:
-    ranks.gather("here")
-    if ranks.first:
-        os.kill(os.getpid(), signal.SIGSTOP)
-    while {works}:
-        ranks.check()
-        time.sleep(0.1)
-    ranks.gather("never complete")
-"""
-
-
-@pytest.mark.parametrize("works", [True, False])
+@pytest.mark.parametrize("works", ["works", "waits"])
 def test_a_stopped_process_that_holds_the_store_ends_the_others(works):
     """As a node without power: its connections stay, nobody answers."""
-    stopped, other = start_ranks(2, ["-c", MEET_AND_STOP.format(works=works)], ROOT)
+    stopped, other = start_ranks(2, meet_and_stop, works)
     try:
-        _, said = other.communicate(timeout=WAIT)
+        code, _, said = other.end(WAIT)
     finally:
-        for process in (stopped, other):
-            process.kill()
-            process.communicate()
-    assert other.returncode == 1
+        stopped.kill()
+    assert code == 1
     assert "RankError: process" in said
     assert "the store gave no answer for 5 s" in said
 
 
 def test_a_full_disk_in_one_process_ends_all_and_keeps_what_is_there(benchmark, tmp_path, whole):
-    (first, said), (second, why) = run(2, benchmark, tmp_path / "out", "full=1")
+    (first, _, said), (second, _, why) = run(2, evaluate_in_ranks, str(benchmark), str(tmp_path / "out"), "full=1")
     assert (first, second) == (1, 1)
     assert "expected to write the page, got OSError" in why
     assert "process 1 of 2 failed: GenerationError" in said

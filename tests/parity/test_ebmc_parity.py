@@ -63,7 +63,7 @@ def test_encoder_and_unet(path):
 @pytest.mark.parametrize("path", npz_cases("ebmc_*"))
 def test_page_and_reference_to_page(path):
     with np.load(path) as stored:
-        page = method(path).paint(Image.fromarray(stored["image"]), Image.fromarray(stored["reference"]))
+        (page,) = method(path).paint([Image.fromarray(stored["image"])], [Image.fromarray(stored["reference"])])
         assert np.abs(np.asarray(page).astype(int) - stored["rgb"]).max() <= 1
 
 

@@ -72,8 +72,8 @@ def test_a_page_from_file_to_result(path):
         if kind == "f32" or cleaner:
             pixels = pixels.astype(np.float32) / 255
         if cleaner:
-            assert away(denoise(cleaner, pixels, 25), stored["denoised"]) <= 1
-        plane = method.prepare(pixels)
+            assert away(denoise(cleaner, [pixels], 25)[0], stored["denoised"]) <= 1
+        (plane,) = method.prepare([pixels])
         resized = resize_area(plane, network_size(plane.shape[1], plane.shape[0], method.settings.size))
         padded, pad = pad_free_side(resized)
         assert pad == tuple(stored["pad"])
@@ -81,8 +81,8 @@ def test_a_page_from_file_to_result(path):
         one_level = 1 if padded.dtype == np.uint8 else 1 / 255
         assert away(padded[..., None], stored["resized"]) <= one_level
         assert away(to_unit(padded), stored["net_gray"]) <= 1 / 255
-        colors = method.paint_pixels(plane) * 0.5 + 0.5
-        assert away(colors.permute(1, 2, 0), stored["out"]) < CLOSE
+        (colors,) = method.paint_planes([plane], [None])
+        assert away((colors * 0.5 + 0.5).permute(1, 2, 0), stored["out"]) < CLOSE
 
 
 @pytest.mark.parametrize("path", npz_cases("mcv2_gen_*_hint")[-1:])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_batches import assert_as_alone
 from tiny_benchmark import color_page
-from tiny_ports import write_acdo
 
 from colorflow.baselines.acdo import Acdo, AcdoSettings
 from colorflow.baselines.acdo.finishes import blend, gamma_levels, keep_luminance
@@ -26,13 +26,8 @@ SMALL = AcdoSettings(render_factor=3)
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    return write_acdo(tmp_path_factory.mktemp("acdo") / "ColorizeArtistic_gen.pth")
-
-
-@pytest.fixture(scope="module")
-def method(file):
-    return Acdo.from_weights(file, "cpu", SMALL)
+def method(acdo_file):
+    return Acdo.from_weights(acdo_file, "cpu", SMALL)
 
 
 @pytest.fixture
@@ -133,8 +128,8 @@ def test_a_missing_file_ends_in_a_remedy(tmp_path):
         Acdo.from_weights(tmp_path / "none.pth")
 
 
-def test_the_digest_is_that_of_the_file(file, method):
-    assert method.digests == {"unet": digest_file(file)}
+def test_the_digest_is_that_of_the_file(acdo_file, method):
+    assert method.digests == {"unet": digest_file(acdo_file)}
 
 
 @pytest.mark.parametrize("finish", ["yuv", "blend"])
@@ -155,8 +150,11 @@ def test_a_page_depends_on_itself_alone(method):
     torch.manual_seed(7)
     assert method.colorize(pages[1], other, seed=3).tobytes() != first
     assert method.colorize(pages[0], other, seed=3).tobytes() == first
-    x = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(method.network(x)[1:], method.network(x[1:]), atol=1e-3)
+
+
+def test_pages_of_any_size_go_together(method):
+    pages = [color_page(seed, size).convert("L") for seed, size in enumerate([(40, 56), (57, 33), (40, 56)])]
+    assert_as_alone(method, method.network, pages, [POOL] * 3, [[0, 1, 2]])
 
 
 def test_not_a_number_is_refused(method):

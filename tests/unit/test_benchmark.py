@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from tiny_benchmark import SIZE, tiny_benchmark, write_chapters
+from tiny_runs import call_main, run_script
 
 from colorflow.data.chapters import DataError
 from colorflow.evaluation import build_benchmark as builder
 from colorflow.evaluation.benchmark import Benchmark, BenchmarkError, read_benchmark
 from colorflow.evaluation.build_benchmark import build_benchmark
-
-ROOT = Path(__file__).resolve().parents[2]
+from data import build_benchmark as script
 
 
 def test_folder_has_the_documented_form(benchmark: Benchmark) -> None:
@@ -217,23 +214,13 @@ def test_questions_the_benchmark_cannot_answer(tmp_path: Path) -> None:
         benchmark.input(page, "sketch")
 
 
-def test_the_script_builds_and_ends_errors_in_one_line(tmp_path: Path) -> None:
+def test_the_script_builds_and_ends_errors_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_chapters(tmp_path / "source", {"a": 2, "b": 2})
-    done = _script(f"source={source}", f"output={tmp_path / 'out'}", "name=scripted")
-    assert done.returncode == 0, done.stderr
-    assert "4 pages in 2 chapters" in done.stdout
+    assert call_main(script, f"source={source}", f"output={tmp_path / 'out'}", "name=scripted") is None
+    assert "4 pages in 2 chapters" in capsys.readouterr().out
     assert read_benchmark(tmp_path / "out").name == "scripted"
-    failed = _script(f"output={tmp_path / 'out'}")
-    assert failed.returncode != 0
+    failed = run_script("data/build_benchmark.py", f"output={tmp_path / 'out'}", cwd=tmp_path)
+    assert failed.returncode == 1
     assert failed.stderr.strip().splitlines() == [
-        "error: missing source; usage: data/build_benchmark.py source=DIR output=DIR"
+        "BenchmarkError: missing source; usage: data/build_benchmark.py source=DIR output=DIR"
     ]
-
-
-def _script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "data/build_benchmark.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=_environment(), check=False)
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}

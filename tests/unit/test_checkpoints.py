@@ -99,7 +99,10 @@ def zeros(shapes_: dict[str, Any]) -> Tensors:
     return {key: torch.zeros((), dtype=torch.float16).expand(plain(shape)) for key, shape in shapes_.items()}
 
 
-@pytest.mark.parametrize(("family", "channels", "count"), [("sd", 5, 626), ("sd", 9, 626), ("pixart", 9, 226)])
+@pytest.mark.parametrize(
+    ("family", "channels", "count"),
+    [("sd", 5, 626), pytest.param("sd", 9, 626, marks=pytest.mark.slow), ("pixart", 9, 226)],
+)
 def test_full_size_folder_is_read(tmp_path: Path, family: str, channels: int, count: int) -> None:
     """Every key of the released lists is accounted for, through real files."""
     config = released_keys(f"colorguider_{family}_cond{channels}_config", "colorflow_meta.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ ALL = MetricSettings(tuple(metrics.HIGHER_IS_BETTER), random_weights=True, batch
 ROWS = ("results.json", "table.md", "table.csv", "pages.csv", "differences.csv", "index.html")
 
 
-@pytest.fixture
-def benchmark(tmp_path: Path) -> Benchmark:
-    return tiny_benchmark(tmp_path, {"a": 4, "b": 3, "c": 2})
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
+    return tiny_benchmark(tmp_path_factory.mktemp("nine"), {"a": 4, "b": 3, "c": 2})
 
 
 def _evaluate(world: int, benchmark: Benchmark, output: Path, **options: Any) -> list[Any]:
@@ -47,10 +48,19 @@ def _files(output: Path) -> dict[str, bytes]:
     return {name: (output / name).read_bytes() for name in ROWS}
 
 
+@pytest.fixture(scope="module")
+def counted(benchmark: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """What one process makes, and how many pages its networks see."""
+    output = tmp_path_factory.mktemp("alone") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        seen = _count_pages(patch)
+        _evaluate(1, benchmark, output)
+    return output, seen()
+
+
 @pytest.fixture
-def alone(benchmark: Benchmark, tmp_path: Path) -> Path:
-    _evaluate(1, benchmark, tmp_path / "alone")
-    return tmp_path / "alone"
+def alone(counted: tuple[Path, int]) -> Path:
+    return counted[0]
 
 
 @pytest.mark.parametrize(("world", "batch_size"), [(2, 1), (3, 2), (11, 1)])
@@ -86,11 +96,14 @@ def _count_pages(monkeypatch: pytest.MonkeyPatch, die_after: int | None = None) 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 3), (3, 2)])
 def test_a_stopped_scoring_goes_on_with_any_number_and_asks_nothing_twice(
-    before: int, after: int, benchmark: Benchmark, tmp_path: Path, alone: Path, monkeypatch: pytest.MonkeyPatch
+    before: int,
+    after: int,
+    benchmark: Benchmark,
+    tmp_path: Path,
+    counted: tuple[Path, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with monkeypatch.context() as patch:
-        total = _count_pages(patch)
-        _evaluate(1, benchmark, tmp_path / "count")
+    alone, total = counted
     with monkeypatch.context() as patch:
         done = _count_pages(patch, die_after=20)
         if before == 1:
@@ -100,7 +113,7 @@ def test_a_stopped_scoring_goes_on_with_any_number_and_asks_nothing_twice(
             assert all(isinstance(error, RuntimeError) for error in _evaluate(before, benchmark, tmp_path / "out"))
     again = _count_pages(monkeypatch)
     _evaluate(after, benchmark, tmp_path / "out")
-    assert done() + again() == total()
+    assert done() + again() == total
     assert _files(tmp_path / "out") == _files(alone)
 
 
@@ -123,9 +136,10 @@ def test_what_a_network_folder_does_not_show_is_measured_again(
 
 
 def test_a_damaged_benchmark_ends_all(benchmark: Benchmark, tmp_path: Path) -> None:
-    page = benchmark.root / benchmark.target_key(benchmark.pages[0])
-    shutil.copy(benchmark.root / benchmark.target_key(benchmark.pages[1]), page)
-    first, second = _evaluate(2, benchmark, tmp_path / "out")
+    damaged = replace(benchmark, root=shutil.copytree(benchmark.root, tmp_path / "damaged"))
+    keys = [benchmark.target_key(page) for page in benchmark.pages]
+    shutil.copy(damaged.root / keys[1], damaged.root / keys[0])
+    first, second = _evaluate(2, damaged, tmp_path / "out")
     assert isinstance(first, BenchmarkError)
     assert isinstance(second, RankError)
     assert "process 0 of 2 failed: BenchmarkError" in str(second)

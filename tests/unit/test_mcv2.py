@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_batches import assert_as_alone
 from tiny_benchmark import color_page
-from tiny_ports import write_mcv2
 
 from colorflow.baselines.mcv2 import McV2, McV2Settings
 from colorflow.baselines.mcv2.denoiser import LONGEST, denoise
@@ -19,13 +19,8 @@ SMALL = McV2Settings(size=32)
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return write_mcv2(tmp_path_factory.mktemp("mcv2"))
-
-
-@pytest.fixture(scope="module")
-def method(files):
-    return McV2.from_weights(*files, device="cpu", settings=SMALL)
+def method(mcv2_files):
+    return McV2.from_weights(*mcv2_files, device="cpu", settings=SMALL)
 
 
 def gray_page(seed, size):
@@ -48,13 +43,16 @@ def test_a_page_depends_on_itself_alone(method):
     torch.manual_seed(7)
     assert method.colorize(pages[1], other, seed=3).tobytes() != first
     assert method.colorize(pages[0], other, seed=3).tobytes() == first
-    x = torch.rand(2, 5, 32, 40, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        assert torch.allclose(method.generator(x)[1:], method.generator(x[1:]), atol=1e-5)
 
 
-def test_without_denoiser_the_page_is_coloured_as_it_is(files, method):
-    plain = McV2.from_weights(files[0], None, device="cpu", settings=SMALL)
+def test_pages_of_one_size_go_together(method):
+    pages = [gray_page(seed, size) for seed, size in enumerate([(40, 56), (56, 40), (40, 56)])]
+    assert_as_alone(method, method.generator, pages, [POOL] * 3, [[0, 2], [1]])
+    assert_as_alone(method, method.denoiser, pages, [POOL] * 3, [[0, 2], [1]])
+
+
+def test_without_denoiser_the_page_is_coloured_as_it_is(mcv2_files, method):
+    plain = McV2.from_weights(mcv2_files[0], None, device="cpu", settings=SMALL)
     assert plain.denoiser is None
     assert list(plain.digests) == ["generator"]
     page = gray_page(1, (40, 56))
@@ -73,12 +71,13 @@ def test_hints_colour_and_transparent_ones_do_not(method):
         method.paint(page, Image.new("RGBA", (20, 20)))
 
 
-def test_digests_are_those_of_the_files(files, method):
-    assert method.digests == {"generator": digest_file(files[0]), "denoiser": digest_file(files[1])}
+def test_digests_are_those_of_the_files(mcv2_files, method):
+    generator, denoiser = mcv2_files
+    assert method.digests == {"generator": digest_file(generator), "denoiser": digest_file(denoiser)}
 
 
-def test_files_must_be_there_and_be_the_right_ones(files, tmp_path):
-    generator, denoiser = files
+def test_files_must_be_there_and_be_the_right_ones(mcv2_files, tmp_path):
+    generator, denoiser = mcv2_files
     with pytest.raises(CheckpointError, match=r"method\.weights: expected MC-v2's generator.*found none"):
         McV2.from_weights(tmp_path / "none.zip", denoiser, "cpu")
     with pytest.raises(CheckpointError, match=r"method\.denoiser: expected .*denoiser.*set method\.denoiser=PATH"):
@@ -109,9 +108,9 @@ def test_options_are_checked(options, message):
 
 def test_large_pages_are_reduced_for_the_denoiser_and_stay_so(method):
     pixels = np.full((24, LONGEST + 100, 3), 0.5, dtype=np.float32)
-    assert denoise(method.denoiser, pixels, 25).shape == (22, LONGEST, 3)
+    assert denoise(method.denoiser, [pixels], 25).shape == (1, 22, LONGEST, 3)
     odd = np.full((33, 17, 3), 0.5, dtype=np.float32)
-    assert denoise(method.denoiser, odd, 25).shape == odd.shape
+    assert denoise(method.denoiser, [odd, odd], 25).shape == (2, *odd.shape)
 
 
 def test_sizes_and_padding():

@@ -239,7 +239,7 @@ def test_a_page_of_full_size_fits_at_once(networks: memory.Networks) -> None:
         assert peaks.peak < RESIDENT
 
 
-@pytest.mark.parametrize(("guidance", "row_tile"), [(1.0, None), (7.5, 64)])
+@pytest.mark.parametrize(("guidance", "row_tile"), [(1.0, None), pytest.param(7.5, 64, marks=pytest.mark.slow)])
 def test_a_page_of_full_size_fits_in_turns(networks: memory.Networks, guidance: float, row_tile: int | None) -> None:
     peaks = memory.measure(networks, memory.Setting(turns=True, guidance=guidance, row_tile=row_tile))
     assert peaks.peak < TURNS

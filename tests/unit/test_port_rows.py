@@ -3,16 +3,15 @@
 import shutil
 
 import pytest
-from tiny_ports import write_mcv2
 
 from colorflow.baselines.mcv2 import McV2
 from colorflow.evaluation.port_rows import acdo_rows, mcv2_rows
 from colorflow.utils.tensors import CheckpointError
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return [str(path) for path in write_mcv2(tmp_path_factory.mktemp("mcv2"))]
+@pytest.fixture
+def files(mcv2_files):
+    return [str(path) for path in mcv2_files]
 
 
 def test_a_row_hangs_on_weights_and_options_and_not_on_places(files, tmp_path):

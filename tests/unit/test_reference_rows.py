@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageOps
 from tiny_baselines import retriever, small_ebmc, small_networks, small_screens, write_ebmc, write_screens
+from tiny_batches import assert_as_alone, passes_of
 from tiny_benchmark import color_page, colored_pool
 
 from colorflow.baselines.ebmc import EbmcColorizer, load_ebmc
@@ -77,6 +78,46 @@ def test_ebmc_keeps_lightness_where_the_gamut_lets_it(ebmc_file):
     inside = ((levels > 0) & (levels < 255)).all(axis=2)
     assert inside.mean() > 0.5
     assert np.abs(to_lab(result)[..., 0] - to_lab(page)[..., 0])[inside].max() < 1
+
+
+@pytest.fixture
+def chapter():
+    """Pages, of which the first and the last go together, and pools that hold other colours."""
+    pages = [gray(seed, size) for seed, size in enumerate([(300, 56), (40, 56), (300, 56)])]
+    pool = colored_pool(2)
+    return pages, [pool, pool, reference_pool(pool.ids, [ImageOps.invert(page) for page in pool.pages])]
+
+
+def test_pages_go_together(ebmc_file, screens, chapter, monkeypatch):
+    """Lines of random weights jump by levels where a page differs by rounding: here pages are their own lines."""
+    monkeypatch.setattr("colorflow.baselines.screenvae.draw_lines", lambda network, page: page)
+    (first, *_), (pool, _, inverted) = chapter
+    squared, sized = ebmc(ebmc_file), screenvae(screens)
+    assert_as_alone(squared, squared.networks.colorUNet, *chapter, [[0, 1, 2]])
+    assert_as_alone(sized, sized.networks.colors, *chapter, [[0, 2], [1]])
+    for method in (squared, sized):
+        one, other = method.colorize_batch([first, first], [pool, inverted], seeds=[1, 1])
+        assert one.tobytes() != other.tobytes(), "each has its own reference"
+
+
+def test_each_page_of_a_batch_has_its_own_noise(screens):
+    method = screenvae(screens)
+    for name, weight in method.networks.colors.named_parameters():
+        if name.endswith("noise.weight"):
+            weight.mul_(1000)  # so that it shows
+    page, pool = gray(size=(300, 56)), colored_pool(1)
+    _, (output,) = passes_of(
+        method.networks.colors, lambda: method.colorize_batch([page] * 3, [pool] * 3, seeds=[1, 2, 1])
+    )
+    differs, equal = ((output[0] - output[number]).abs().max() for number in (1, 2))
+    assert differs > 100 * equal
+
+
+def test_lines_of_pages_together_are_those_of_each(screens):
+    network = screenvae(screens).networks.lines
+    pages = 255 * torch.rand(3, 1, 48, 32, generator=torch.Generator().manual_seed(0))
+    alone = torch.cat([network(page[None]) for page in pages])
+    torch.testing.assert_close(network(pages), alone, rtol=0, atol=5e-3 * alone.std().item())
 
 
 def test_the_seed_is_no_part_of_ebmc_and_a_part_of_screenvae(ebmc_file, screens):
@@ -275,8 +316,9 @@ def test_each_panel_is_coloured_by_itself_from_its_own_reference(ebmc_file):
     result = paneled.colorize(page, pool, seed=0)
     assert (result.size, result.info[NATIVE_SIZE]) == (page.size, (32, 32))
     for box, part, reference in zip(boxes, parts, pool.pages, strict=True):
-        assert result.crop(box).tobytes() == paneled.paint(part, reference).tobytes()
+        assert result.crop(box).tobytes() == paneled.paint([part], [reference])[0].tobytes()
     assert result.crop((46, 60, 54, 70)).tobytes() == page.crop((46, 60, 54, 70)).tobytes(), "no panel: as it was"
     assert whole.colorize(page, pool, seed=0).tobytes() != result.tobytes()
+    assert_as_alone(paneled, paneled.networks.colorUNet, [page, parts[0]], [pool, pool], [[0, 1], [2]])
     plain = Image.new("RGB", (60, 90), "gray")
     assert paneled.colorize(plain, pool, seed=0).tobytes() == whole.colorize(plain, pool, seed=0).tobytes()

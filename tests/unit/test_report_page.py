@@ -79,7 +79,7 @@ def test_a_name_cannot_end_the_script_that_holds_the_data() -> None:
     pages = [page | {"chapter": "</script><b>"} for page in scored_pages()]
     data = page_data(tiny_results(pages=pages), [])
     parts = dict.fromkeys(("name", "caption", "table", "gaps", "beside", "strips", "protocol", "zoom"), "")
-    source = fill_page("report.html", parts, styles=(), scripts=(), data=data)
+    source = fill_page("report.html", "a page", parts, styles=(), scripts=(), data=data)
     assert source.count("</script>") == 2
     embedded = source.partition('id="data">')[2].partition("</script>")[0]
     assert json.loads(embedded) == data

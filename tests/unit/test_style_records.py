@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 from tiny_benchmark import write_chapters as write_pages
 from tiny_comics import SIZE, BlockEncoder, write_chapters
-from tiny_runs import run_script, tiny_config
+from tiny_runs import call_main, tiny_config
 from tiny_styles import seeded, write_released
 
 from colorflow import config
-from colorflow.config import CONFIGS
 from colorflow.data.dataset import ShardDataset
 from colorflow.data.page_transform import PageTransform
 from colorflow.data.shard_index import INDEX, read_index
@@ -30,7 +29,8 @@ from colorflow.schema import ColorizationSample
 from colorflow.styles import GrayStyle, Interpolated, Mixed, ProceduralStyle, RecordedStyle, screenstyle
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import CheckpointError
-from data.build_benchmark import build_styles
+from data import build_benchmark as benchmark_script
+from data import build_shards as shards_script
 
 PRINT = ProceduralStyle(scan=None)
 
@@ -151,10 +151,12 @@ def fit(cfg):
     [
         (["style=mixed"], "mixed"),
         (["style=procedural", "style.second.bitonal=0.5"], "procedural"),
-        (["style.without_weights=procedural"], "procedural"),
+        pytest.param(["style.without_weights=procedural"], "procedural", marks=pytest.mark.slow),
         ([], "gray"),
         (["style=screenstyle", "style.weights={tmp}", "style.height=64"], "screenstyle"),
-        (["style=paper", "style.weights={tmp}", "style.height=null"], "screenstyle"),
+        pytest.param(
+            ["style=paper", "style.weights={tmp}", "style.height=null"], "screenstyle", marks=pytest.mark.slow
+        ),
         (["style=shading", "style.weights={tmp}", "style.height=64"], "shading"),
     ],
 )
@@ -180,20 +182,14 @@ def test_a_run_from_shards_records_how_their_renditions_were_made(built, tmp_pat
     assert record["recorded"]["procedural"]["class"] == "ProceduralStyle"
 
 
-def run_data_script(name, *overrides):
-    """Run a script of data/ as a user does; what it says last."""
-    done = run_script(f"data/{name}.py", *overrides, cwd=CONFIGS.parent)
-    return done.returncode, (done.stderr or done.stdout).strip().splitlines()[-1]
-
-
 def test_the_scripts_take_a_style_by_name(tmp_path):
     """Benchmarks blend half and half, as the released demo; shards keep the rendition alone."""
     source = write_chapters(tmp_path / "in", chapters=2, pages=3)
     given = (f"source={source}", f"output={tmp_path}/benchmark", "styles=[procedural,mixed]")
-    assert run_data_script("build_benchmark", *given)[0] == 0
+    assert call_main(benchmark_script, *given) is None
     assert read_benchmark(tmp_path / "benchmark").styles == ("gray", "procedural", "mixed")
     shards = (f"source={source}", f"output={tmp_path}/shards", "page_size=[32,48]", "val_chapters=1")
-    assert run_data_script("build_shards", *shards, "style=procedural")[0] == 0
+    assert call_main(shards_script, *shards, "style=procedural") is None
     settings = json.loads((tmp_path / "benchmark" / "benchmark.json").read_text())["style_settings"]["procedural"]
     assert settings["weight"] == [0.5, 0.5]
     assert settings["second"]["scan"]["share"] == 0.5
@@ -203,7 +199,7 @@ def test_the_scripts_take_a_style_by_name(tmp_path):
 def test_a_benchmark_has_screenstyle_with_weights_and_print_in_its_place_without(tmp_path, caplog):
     def named(*overrides):
         given = ["source=unused", "output=unused", *overrides]
-        return [style.name for style in build_styles(config.compose_config("build_benchmark", given))]
+        return [style.name for style in benchmark_script.build_styles(config.compose_config("build_benchmark", given))]
 
     released = f"style.weights={write_released(tmp_path)}"
     assert named(released) == ["screenstyle"]
@@ -223,12 +219,13 @@ def test_two_styles_of_one_name_are_refused_before_a_page_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "more"),
-    [("build_benchmark", "style.screenstyle.without_weights=error"), ("build_shards", "style=screenstyle")],
+    ("script", "more"),
+    [(benchmark_script, "style.screenstyle.without_weights=error"), (shards_script, "style=screenstyle")],
 )
-def test_the_scripts_say_which_weights_are_missing(tmp_path, name, more):
+def test_the_scripts_say_which_weights_are_missing(tmp_path, script, more):
     source = write_chapters(tmp_path / "in", chapters=2, pages=3)
-    code, said = run_data_script(name, f"source={source}", f"output={tmp_path}/out", more)
-    assert code == 1
-    assert said.startswith("error: style.weights: expected a folder with ScreenStyle/")
+    message = call_main(script, f"source={source}", f"output={tmp_path}/out", more)
+    assert message is not None
+    assert "rror: style.weights: expected a folder with ScreenStyle/" in message
+    assert "\n" not in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]

@@ -53,12 +53,12 @@ def test_the_sheet_has_a_row_a_page_and_more_columns_with_weights(tmp_path):
 
 def test_the_command_writes_both_pictures(tmp_path):
     draw_page(1, (80, 120)).save(tmp_path / "page.png")
-    command = [sys.executable, "-m", "colorflow.styles"]
-    for kind in ("strip", "sheet"):
-        given = [kind, f"page={tmp_path}/page.png", f"out={tmp_path}/{kind}.png", "height=96"]
-        done = subprocess.run([*command, *given], capture_output=True, text=True, cwd=ROOT, check=False)
-        assert done.returncode == 0, done.stderr
-        assert Image.open(tmp_path / f"{kind}.png").height > 96
+    given = [f"page={tmp_path}/page.png", "height=96"]
+    assert main(["sheet", f"out={tmp_path}/sheet.png", *given]) == 0
+    command = [sys.executable, "-m", "colorflow.styles", "strip", f"out={tmp_path}/strip.png", *given]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(Image.open(tmp_path / f"{kind}.png").height > 96 for kind in ("strip", "sheet"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,15 +101,25 @@ class Acdo:
         Returns:
             RGB of the page's size; ``info`` holds the size that it was coloured at.
         """
-        source = page.convert("RGB")
+        return self.colorize_batch([page], [references], seeds=[seed])[0]
+
+    def colorize_batch(
+        self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
+    ) -> list[Image.Image]:
+        """The `BatchColorizer` protocol, likewise: squares of all pages in one pass."""
+        sources = [page.convert("RGB") for page in pages]
         side = STRIDE * self.settings.render_factor
         where = next(self.network.parameters())
         with torch.no_grad(), full_precision():
-            colors = self.network(prepare(source, side).to(where))
-        prediction = Image.fromarray(to_levels(colors)[0]).resize(source.size, Image.Resampling.BILINEAR)
+            colors = self.network(torch.cat([prepare(source, side) for source in sources]).to(where))
+        return [self._finish(*each) for each in zip(sources, to_levels(colors), strict=True)]
+
+    def _finish(self, source: Image.Image, levels: np.ndarray) -> Image.Image:
+        """The page of a prediction, ``(side, side, 3)`` uint8 RGB."""
+        prediction = Image.fromarray(levels).resize(source.size, Image.Resampling.BILINEAR)
         finish = FINISHES[self.settings.finish]
         result = Image.fromarray(finish(np.asarray(source), np.asarray(prediction)))
-        result.info[NATIVE_SIZE] = (side, side)
+        result.info[NATIVE_SIZE] = levels.shape[1::-1]
         return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from colorflow.baselines.ebmc.encoder import ColorEncoder
-from colorflow.baselines.ebmc.panels import find_panels
+from colorflow.baselines.ebmc.panels import Panel, find_panels
 from colorflow.baselines.ebmc.unet import ColorUNet
 from colorflow.baselines.lab import to_lab, to_page
 from colorflow.baselines.nearest import check_pool, nearest_page
@@ -46,20 +47,22 @@ class EbmcNetworks(nn.Module):
         self.colorEncoder = ColorEncoder(width, hidden)
         self.colorUNet = ColorUNet(width, 8 * width)
 
-    def forward(self, luminance: Tensor, reference: Tensor, size: int = SIZE) -> Tensor:
-        """Return the chroma of pages.
+    def forward(self, luminances: Sequence[Tensor], references: Sequence[Tensor], size: int = SIZE) -> list[Tensor]:
+        """Return the chroma of pages, which go through the networks together.
 
         Args:
-            luminance: ``(B, 1, H, W)`` float32, L - 50.
-            reference: ``(B, 3, h, w)`` float RGB in [0, 1].
-            size: Side that both are squashed to.
+            luminances: ``(1, 1, H, W)`` float32 each, L - 50.
+            references: One a page, ``(1, 3, h, w)`` float RGB in [0, 1] each.
+            size: Side that all are squashed to.
 
         Returns:
-            ``(B, 2, H, W)`` float, a and b.
+            ``(1, 2, H, W)`` float each, a and b.
         """
-        code = self.colorEncoder(_squash(reference, (size, size)))
-        chroma = self.colorUNet(_squash(luminance / _RANGE, (size, size)), code)
-        return _squash(chroma * _CHROMA, luminance.shape[-2:])
+        code = self.colorEncoder(torch.cat([_squash(reference, (size, size)) for reference in references]))
+        light = torch.cat([_squash(luminance / _RANGE, (size, size)) for luminance in luminances])
+        chroma = self.colorUNet(light, code) * _CHROMA
+        pairs = zip(chroma.split(1), luminances, strict=True)
+        return [_squash(part, luminance.shape[-2:]) for part, luminance in pairs]
 
 
 def load_ebmc(file: str | Path | None, networks: EbmcNetworks) -> EbmcNetworks:
@@ -117,29 +120,54 @@ class EbmcColorizer:
         Raises:
             NoReferenceError: For an empty pool.
         """
-        check_pool(self.name, references)
-        panels = find_panels(page) if self.panels else []
-        if not panels:
-            return self.paint(page, nearest_page(page, references, self.retriever))
-        result = page.convert("RGB")  # what is in no panel stays as it is
-        for panel in panels:
-            part = page.crop(panel.box)
-            colored = self.paint(part, nearest_page(page, references, self.retriever, part))
-            result.paste(colored, panel.box, panel.mask)
-        result.info[NATIVE_SIZE] = (self.size, self.size)
-        return result
+        return self.colorize_batch([page], [references], seeds=[seed])[0]
+
+    def colorize_batch(
+        self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
+    ) -> list[Image.Image]:
+        """The `BatchColorizer` protocol, likewise; with panels, as many of them at a time as there are pages."""
+        for pool in references:
+            check_pool(self.name, pool)
+        panels = [find_panels(page) if self.panels else [] for page in pages]
+        parts, nearest = [], []
+        for page, pool, cut in zip(pages, references, panels, strict=True):
+            for part in [page.crop(panel.box) for panel in cut] or [page]:
+                parts.append(part)
+                nearest.append(nearest_page(page, pool, self.retriever, part))
+        several = [slice(start, start + len(pages)) for start in range(0, len(parts), len(pages))]
+        colored = (image for some in several for image in self.paint(parts[some], nearest[some]))
+        return [self._assemble(page, cut, colored) for page, cut in zip(pages, panels, strict=True)]
 
     @torch.no_grad()
     @full_precision()
-    def paint(self, page: Image.Image, reference: Image.Image) -> Image.Image:
-        """Colour a page by a given reference."""
-        light = (to_lab(page)[..., 0] - _MIDDLE).astype(np.float32)
+    def paint(self, pages: Sequence[Image.Image], references: Sequence[Image.Image]) -> list[Image.Image]:
+        """Colour pages by given references, one a page, in one pass."""
         device = next(self.networks.parameters()).device
-        pixels = torch.from_numpy(np.array(reference.convert("RGB"))).permute(2, 0, 1)[None].to(device)
-        chroma = self.networks(torch.from_numpy(light)[None, None].to(device), pixels.float() / 255, self.size)
+        lights = [(to_lab(page)[..., 0] - _MIDDLE).astype(np.float32) for page in pages]
+        luminances = [torch.from_numpy(light)[None, None].to(device) for light in lights]
+        chromas = self.networks(luminances, [_pixels(reference).to(device) for reference in references], self.size)
+        return [self._finish(*each) for each in zip(lights, chromas, strict=True)]
+
+    def _finish(self, light: np.ndarray, chroma: Tensor) -> Image.Image:
+        """A page of ``(H, W)`` L - 50 and ``(1, 2, H, W)`` a and b."""
         result = to_page(light + np.float32(_MIDDLE), chroma[0].permute(1, 2, 0).cpu().numpy(), truncate=True)
         result.info[NATIVE_SIZE] = (self.size, self.size)
         return result
+
+    def _assemble(self, page: Image.Image, panels: Sequence[Panel], colored: Iterator[Image.Image]) -> Image.Image:
+        """A page of its panels, each the next coloured picture; of the next one alone where it has none."""
+        if not panels:
+            return next(colored)
+        result = page.convert("RGB")  # what is in no panel stays as it is
+        for panel in panels:
+            result.paste(next(colored), panel.box, panel.mask)
+        result.info[NATIVE_SIZE] = (self.size, self.size)
+        return result
+
+
+def _pixels(picture: Image.Image) -> Tensor:
+    """``(1, 3, H, W)`` float RGB in [0, 1]."""
+    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float() / 255
 
 
 def _squash(x: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -54,25 +56,25 @@ class Denoiser(nn.Module):
 
 
 @torch.no_grad()
-def denoise(network: Denoiser, pixels: np.ndarray, sigma: float) -> np.ndarray:
-    """Denoise a page of any size.
+def denoise(network: Denoiser, pages: Sequence[np.ndarray], sigma: float) -> np.ndarray:
+    """Denoise pages of one size, any.
 
     Args:
         network: In eval mode.
-        pixels: ``(H, W, 3)`` float32 RGB in [0, 1].
+        pages: B of ``(H, W, 3)`` float32 RGB in [0, 1].
         sigma: As for `Denoiser`.
 
     Returns:
-        ``(h, w, 3)`` uint8 **BGR**, cut off below the point, as released; smaller where a side was over `LONGEST`.
+        ``(B, h, w, 3)`` uint8 **BGR**, cut off below the point, as released; smaller where a side was over `LONGEST`.
     """
-    height, width = pixels.shape[:2]
+    height, width = pages[0].shape[:2]
     if max(height, width) > LONGEST:
         factor = max(height, width) / LONGEST
         height, width = int(height / factor), int(width / factor)
-        pixels = resize_area(pixels, (width, height))
+        pages = [resize_area(pixels, (width, height)) for pixels in pages]
     device = next(network.parameters()).device
-    page = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].to(device)
-    page = F.pad(page, (0, width % 2, 0, height % 2), mode="replicate")
-    clean = network(page, sigma)[0, :, :height, :width]
-    levels = (clean * 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    batch = torch.from_numpy(np.stack(pages)).permute(0, 3, 1, 2).to(device)
+    batch = F.pad(batch, (0, width % 2, 0, height % 2), mode="replicate")
+    clean = network(batch, sigma)[..., :height, :width]
+    levels = (clean * 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return np.ascontiguousarray(levels[..., ::-1])

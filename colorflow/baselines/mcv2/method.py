@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import Tensor
 from colorflow.baselines.mcv2.denoiser import Denoiser, denoise
 from colorflow.baselines.mcv2.generator import Generator
 from colorflow.baselines.mcv2.resize import MULTIPLE, network_size, pad_free_side, resize_area
+from colorflow.baselines.together import together
 from colorflow.baselines.weights import Published, find_device, load_network
 from colorflow.schema import NATIVE_SIZE, ReferencePool
 from colorflow.utils.hashing import digest_file
@@ -104,6 +107,12 @@ class McV2:
         """Colour a page, as `paint` without hints."""
         return self.paint(page)
 
+    def colorize_batch(
+        self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
+    ) -> list[Image.Image]:
+        """The `BatchColorizer` protocol, likewise; pages of one size at the networks go through them together."""
+        return self._paint(pages, [None] * len(pages))
+
     def paint(self, page: Image.Image, hint: Image.Image | None = None) -> Image.Image:
         """Colour a page.
 
@@ -120,44 +129,61 @@ class McV2:
         """
         if hint is not None and hint.size != page.size:
             raise ValueError(f"hint: expected the page's size {page.size}, got {hint.size}; resize it to the page")
-        pixels = np.asarray(page.convert("RGB"), dtype=np.float32) / 255
-        with full_precision():
-            colors = self.paint_pixels(self.prepare(pixels), hint)
-        native = to_image(colors, truncate=True)  # as matplotlib does, which writes the official results
-        result = native.resize(page.size, Image.Resampling.BICUBIC)
-        result.info[NATIVE_SIZE] = native.size
-        return result
+        return self._paint([page], [hint])[0]
 
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+    @full_precision()
+    def _paint(self, pages: Sequence[Image.Image], hints: Sequence[Image.Image | None]) -> list[Image.Image]:
+        planes = self.prepare([np.asarray(page.convert("RGB"), dtype=np.float32) / 255 for page in pages])
+        return [_finish(*each) for each in zip(self.paint_planes(planes, hints), pages, strict=True)]
+
+    def prepare(self, pages: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Denoise, where there is a denoiser, and take the channel that the generator is shown.
 
         Args:
-            pixels: ``(H, W, 3)`` float32 RGB in [0, 1], or uint8 where there is no denoiser.
+            pages: ``(H, W, 3)`` float32 RGB in [0, 1] each, or uint8 where there is no denoiser.
 
         Returns:
-            ``(h, w)`` uint8: blue of the denoised page; without a denoiser red of the page, in its type.
+            ``(h, w)`` uint8 each: blue of the denoised page; without a denoiser red of the page, in its type.
         """
         if self.denoiser is not None:
-            pixels = denoise(self.denoiser, pixels, self.settings.sigma)  # BGR
-        return pixels[..., 0]
+            clean = partial(denoise, self.denoiser, sigma=self.settings.sigma)
+            pages = together(pages, np.shape, clean)  # BGR
+        return [pixels[..., 0] for pixels in pages]
 
-    @torch.no_grad()
-    def paint_pixels(self, plane: np.ndarray, hint: Image.Image | None = None) -> Tensor:
+    def paint_planes(self, planes: Sequence[np.ndarray], hints: Sequence[Image.Image | None]) -> list[Tensor]:
         """Colour what `prepare` gave.
 
         Args:
-            plane: ``(H, W)`` uint8, or float32 in [0, 1].
-            hint: As for `paint`.
+            planes: ``(H, W)`` uint8 each, or float32 in [0, 1].
+            hints: One a plane, as for `paint`.
 
         Returns:
-            ``(3, h, w)`` float32 in [-1, 1], at the size of the network.
+            ``(3, h, w)`` float32 in [-1, 1] each, at the size of the network.
         """
-        width, height = network_size(plane.shape[1], plane.shape[0], self.settings.size)
-        padded, _ = pad_free_side(resize_area(plane, (width, height)))
+        sizes = [network_size(plane.shape[1], plane.shape[0], self.settings.size) for plane in planes]
+        inputs = [_network_input(*each) for each in zip(planes, hints, sizes, strict=True)]
+        colors = together(inputs, lambda x: x.shape, self._generate)
+        return [color[:, :height, :width] for color, (width, height) in zip(colors, sizes, strict=True)]
+
+    @torch.no_grad()
+    def _generate(self, inputs: Sequence[Tensor]) -> Tensor:
         device = next(self.generator.parameters()).device
-        gray = to_unit(padded)
-        x = torch.cat([gray, _hint_planes(hint, (width, height), gray)], 1)
-        return self.generator(x.to(device))[0, :, :height, :width]
+        return self.generator(torch.cat(list(inputs)).to(device))
+
+
+def _finish(colors: Tensor, page: Image.Image) -> Image.Image:
+    """The result at the page's size."""
+    native = to_image(colors, truncate=True)  # as matplotlib does, which writes the official results
+    result = native.resize(page.size, Image.Resampling.BICUBIC)
+    result.info[NATIVE_SIZE] = native.size
+    return result
+
+
+def _network_input(plane: np.ndarray, hint: Image.Image | None, size: tuple[int, int]) -> Tensor:
+    """``(1, 5, h, w)`` of a plane, brought to a size (width, height) and padded."""
+    padded, _ = pad_free_side(resize_area(plane, size))
+    gray = to_unit(padded)
+    return torch.cat([gray, _hint_planes(hint, size, gray)], 1)
 
 
 def to_unit(plane: np.ndarray) -> Tensor:

@@ -157,9 +157,11 @@ def _page(key: Mapping[str, Any], options: StudyOptions) -> str:
         "criteria": [asdict(criterion) for criterion in CRITERIA],
         "questions": [{"id": name, "codes": sorted(one["codes"])} for name, one in key["questions"].items()],
     }
+    title = escape(options.title)
     return fill_page(
         "study.html",
-        {"title": escape(options.title), "zoom": read_asset("zoom.html")},
+        title,
+        {"title": title, "zoom": read_asset("zoom.html")},
         styles=("base.css", "zoom.css", "study.css"),
         scripts=("theme.js", "dom.js", "zoom.js", "study.js"),
         data=data,
