@@ -23,6 +23,9 @@ from colorflow.utils.hashing import digest_image, digest_json
 from colorflow.utils.images import to_rgb
 from colorflow.utils.seeding import generator
 
+PAGES_AT_ONCE = 64
+"""Pages whose patches are cut and embedded in one call of an encoder: enough to fill its batches, not its memory."""
+
 _TINY = torch.finfo(torch.float64).tiny  # an embedding of zeros is similar to nothing: cosine 0
 
 
@@ -73,6 +76,12 @@ class Retriever(Protocol):
     def select(self, query: Image.Image, pool: IndexedPool, *, seed: int) -> tuple[RetrievedPatch, ...]:
         """Choose a patch for each of the twelve slots of a W x H query; none without references."""
         ...
+
+    def select_each(
+        self, queries: Sequence[Image.Image], pools: Sequence[IndexedPool], *, seeds: Sequence[int]
+    ) -> list[tuple[RetrievedPatch, ...]]:
+        """Choose for several queries at once, each with a pool and a seed of its own."""
+        return [self.select(query, pool, seed=seed) for query, pool, seed in zip(queries, pools, seeds, strict=True)]
 
 
 def reference_pool(ids: Sequence[str], pages: Sequence[Image.Image]) -> ReferencePool:
@@ -137,7 +146,7 @@ def cosine_similarity(query_embeds: Tensor, reference_embeds: Tensor) -> Tensor:
     return similarities.float().clamp(-1, 1)
 
 
-class SimilarityRetriever:
+class SimilarityRetriever(Retriever):
     """The paper's retriever: the three most similar patches for each query patch, by cosine.
 
     Args:
@@ -175,14 +184,21 @@ class SimilarityRetriever:
         Raises:
             ValueError: For a query of another size than the pool's pages, or a pool without embeddings.
         """
-        if not pool.pages:
-            return ()
-        _check_size(query, pool)
-        if pool.embeddings is None:
-            raise ValueError(
-                "SimilarityRetriever: expected a pool with embeddings; make it with this retriever's index"
-            )
-        indices, similarities = top_k(self.encoder(query_patches(query)), pool.embeddings)
+        return self.select_each([query], [pool], seeds=[seed])[0]
+
+    def select_each(
+        self, queries: Sequence[Image.Image], pools: Sequence[IndexedPool], *, seeds: Sequence[int]
+    ) -> list[tuple[RetrievedPatch, ...]]:
+        """Return what `select` does for each query, with all of them embedded in one call of the encoder."""
+        asked = [query for query, pool in zip(queries, pools, strict=True) if _can_answer(pool, query)]
+        patches = [patch for query in asked for patch in query_patches(query)]
+        embeddings = iter(self.encoder(patches).split(len(QUADRANTS)) if patches else ())
+        return [self._nearest(pool, next(embeddings)) if pool.pages else () for pool in pools]
+
+    def _nearest(self, pool: IndexedPool, embeddings: Tensor) -> tuple[RetrievedPatch, ...]:
+        """The best patches of each slot for the embedded patches of a query, ``(4, D)``."""
+        assert pool.embeddings is not None
+        indices, similarities = top_k(embeddings, pool.embeddings)
         return tuple(
             _retrieved(pool, index, quadrant, rank, similarities[quadrant, rank].item())
             for quadrant, row in enumerate(indices.tolist())
@@ -197,9 +213,10 @@ class SimilarityRetriever:
         """Embed the views of fitted pages, ``(5N, D)``; only those of pages not seen before are encoded."""
         keys = [(digest_image(page), page.size) for page in pages]
         fresh = {key: page for key, page in zip(keys, pages, strict=True) if key not in self._embeddings}
-        if fresh:
-            embeddings = self.encoder([patch for page in fresh.values() for patch in reference_patches(page)])
-            self._embeddings.update(zip(fresh, embeddings.split(PATCHES_PER_PAGE), strict=True))
+        for start in range(0, len(fresh), PAGES_AT_ONCE):
+            some = list(fresh)[start : start + PAGES_AT_ONCE]
+            embeddings = self.encoder([patch for key in some for patch in reference_patches(fresh[key])])
+            self._embeddings.update(zip(some, embeddings.split(PATCHES_PER_PAGE), strict=True))
         result = torch.cat([self._embeddings[key] for key in keys])
         for key in keys:
             self._embeddings.move_to_end(key)
@@ -208,7 +225,7 @@ class SimilarityRetriever:
         return result
 
 
-class RandomRetriever:
+class RandomRetriever(Retriever):
     """Ablation: random patches of the pool in all twelve slots, similarity NaN."""
 
     name = "random"
@@ -237,7 +254,7 @@ class RandomRetriever:
         )
 
 
-class NoReferences:
+class NoReferences(Retriever):
     """Ablation: the query alone on a white canvas."""
 
     name = "none"
@@ -255,6 +272,16 @@ def _retrieved(pool: IndexedPool, index: int, quadrant: int, rank: int, similari
     """Name the patch at a row of the embeddings."""
     page, patch = divmod(index, PATCHES_PER_PAGE)
     return RetrievedPatch(pool.ids[page], patch, quadrant, rank, similarity)
+
+
+def _can_answer(pool: IndexedPool, query: Image.Image) -> bool:
+    """Whether a pool has pages; they must then be embedded and of the query's size."""
+    if not pool.pages:
+        return False
+    _check_size(query, pool)
+    if pool.embeddings is None:
+        raise ValueError("SimilarityRetriever: expected a pool with embeddings; make it with this retriever's index")
+    return True
 
 
 def _check_size(query: Image.Image, pool: IndexedPool) -> None:

@@ -1,33 +1,35 @@
 """Make webdataset shards of chapter folders: ``python data/build_shards.py source=DIR output=DIR``.
 
 For every page its pool and its twelve reference patches are recorded (paper, section 4.1), whole
-chapters are held out as ``val-*.tar``, and pages that cannot be used are listed in ``skipped.json``.
-``--help`` shows every option. The output appears when it is complete; an interrupted build leaves
-``<output>.partial`` with the retrieval done so far, which the same command uses.
+chapters are held out as ``val-*.tar``, and what cannot be used or would not teach is left out, counted in
+``report.json`` and listed in ``skipped.json``. ``--help`` shows every option. Under torchrun, srun or submitit all
+processes share the work, and the shards are the same. The output appears when it is complete; a build that was stopped
+leaves ``<output>.partial``, and the same command goes on after the last finished chapter (docs/scaling.md).
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
-import sys
 from pathlib import Path
 
 import hydra
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
-from colorflow.config import build
+from colorflow.config import build, one_line_errors
 from colorflow.data.chapters import DataError
-from colorflow.data.shards import ShardFormat, build_shards, partial_folder
-from colorflow.data.sources import ChapterSource
+from colorflow.data.recording import Recorder
+from colorflow.data.shard_build import ShardBuild, build_shards
+from colorflow.data.shards import ShardFormat
 from colorflow.pipelines.rap import build_retriever
+from colorflow.utils.launch import find_place, join_ranks
+from colorflow.utils.ranks import Ranks
 
 _log = logging.getLogger("build_shards")
 
 
-def run(cfg: DictConfig) -> None:
-    """Record, split and write, as the config says.
+def run(cfg: DictConfig, ranks: Ranks | None = None) -> None:
+    """Build what the config says, as one of some processes; alone by default.
 
     Raises:
         DataError: For data or folders that cannot be used.
@@ -36,45 +38,39 @@ def run(cfg: DictConfig) -> None:
     if missing:
         raise DataError(f"missing {', '.join(missing)}; usage: python data/build_shards.py source=DIR output=DIR")
     output = Path(to_absolute_path(str(cfg.output)))
-    source_dir = Path(to_absolute_path(str(cfg.source)))
-    if not source_dir.is_dir():
+    index = build_shards(make_build(cfg), output, ranks)
+    size = sum(shard.bytes for shards in index.splits.values() for shard in shards) / 1e6
+    if ranks is None or ranks.first:
+        _log.info("%s: %.1f MB; report.json and report.png tell what is in it", output, size)
+
+
+def make_build(cfg: DictConfig) -> ShardBuild:
+    """Build the retriever, the styles and the rules of the config.
+
+    Raises:
+        DataError: For a source that is no folder.
+    """
+    source = Path(to_absolute_path(str(cfg.source)))
+    if not source.is_dir():
         raise DataError(f"source={cfg.source}: expected a folder of chapter folders, found none")
     style = build(cfg.style)
     styles = () if style.name == "gray" else (style,)
-    folder = partial_folder(output)
-    if any(folder.iterdir()):
-        _log.warning("%s is left of an interrupted build; what was retrieved for it is used", folder)
-    retriever = build_retriever(build(cfg.retrieval))
+    retriever = build_retriever(build(cfg.retrieval), cache=False)  # each chapter is embedded once
     form = ShardFormat(
         tuple(cfg.page_size), retriever.name, cfg.quality, cfg.subsampling, cfg.samples_per_shard, styles
     )
-    records = folder / "records"
-    splits = ChapterSource(
-        source_dir,
-        form.page_size,
-        retriever,
-        records,
-        list(cfg.val_chapters) if OmegaConf.is_list(cfg.val_chapters) else cfg.val_chapters,
-        pool_size=cfg.pool_size,
-        seed=cfg.seed,
-        allow_no_references=cfg.allow_no_references,
-        max_skip_fraction=cfg.max_skip_fraction,
-    ).splits()
-    shutil.copyfile(records / "skipped.json", folder / "skipped.json")
-    sets = {"train": splits.train} | ({"val": splits.val} if splits.val else {})
-    index = build_shards(sets, output, form)
-    for name, shards in index.splits.items():
-        count, size = sum(shard.samples for shard in shards), sum(shard.bytes for shard in shards) / 1e6
-        _log.info("%s: %d samples in %d shards, %.1f MB, in %s", name, count, len(shards), size, output)
+    recorder = Recorder(
+        retriever, form.page_size, None, cfg.pool_size, cfg.seed, cfg.allow_no_references, build(cfg.leave_out)
+    )
+    held_out = list(cfg.val_chapters) if OmegaConf.is_list(cfg.val_chapters) else cfg.val_chapters
+    return ShardBuild(source, recorder, form, held_out, cfg.max_skip_fraction)
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="build_shards")
 def main(cfg: DictConfig) -> None:
     """Run, and end what the user can mend in one line."""
-    try:
-        run(cfg)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    with one_line_errors(), join_ranks(find_place()) as ranks:
+        run(cfg, ranks)
 
 
 if __name__ == "__main__":

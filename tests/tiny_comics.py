@@ -2,10 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+
+from colorflow.data.page_filter import PageFilter
+from colorflow.data.recording import Recorder
+from colorflow.data.shard_build import ShardBuild
+from colorflow.data.shards import ShardFormat
+from colorflow.retrieval import Retriever, SimilarityRetriever
 
 SIZE = (32, 48)
 """Page size (W, H) that the data tests run at."""
@@ -39,3 +46,20 @@ class BlockEncoder:
         self.seen += len(images)
         rows = [np.asarray(image.convert("L").resize((4, 4)), dtype=np.float32).ravel() for image in images]
         return torch.from_numpy(np.stack(rows))
+
+
+def tiny_build(
+    source: Path,
+    val_chapters: Sequence[str] | int = 0,
+    encoder: BlockEncoder | None = None,
+    retriever: Retriever | None = None,
+    page_filter: bool = False,
+    max_skip_fraction: float = 0.05,
+    **form: Any,
+) -> ShardBuild:
+    """What to build of some chapters: three samples a shard by default."""
+    retriever = retriever or SimilarityRetriever(encoder or BlockEncoder(), cached_pools=0, cached_pages=0)
+    options = ShardFormat(SIZE, retriever.name, **{"samples_per_shard": 3} | form)
+    rules = PageFilter(colorless=True, near_duplicates=10) if page_filter else PageFilter()
+    recorder = Recorder(retriever, SIZE, None, page_filter=rules)
+    return ShardBuild(source, recorder, options, val_chapters, max_skip_fraction)

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from torch.utils.flop_counter import FlopCounterMode
 
 from colorflow.schema import Batch
+from colorflow.tasks.dry_run import GPUS
 from colorflow.tasks.icp_task import ICPTask
 
 
@@ -19,24 +21,42 @@ class StepWatch(Callback):
     ``watch/loss_tA_B``: mean loss of the samples with timesteps in [A, B), on all devices; not where there are none.
     ``watch/samples_per_second``: on all devices, validation and grids not counted. ``watch/loader_wait``: share of
     that time that this device waited for a batch. ``watch/peak_gb``: largest allocation so far, on a GPU.
+    ``watch/mfu``: share of the devices' dense bf16 peak that the arithmetic of those samples is, counted over the first
+    batch's forward and backward pass as `torch.utils.flop_counter` counts; not where the peak is unknown or blocks
+    are compiled, which it does not see into.
 
     Args:
         bins: Into how many equal parts the timesteps are divided.
+        peak_tflops: TFLOP/s of one device; None takes that of a known GPU (`GPUS`).
     """
 
-    def __init__(self, bins: int = 5) -> None:
-        self.bins = bins
+    def __init__(self, bins: int = 5, peak_tflops: float | None = None) -> None:
+        self.bins, self.peak_tflops = bins, peak_tflops
         self._samples, self._waited = 0, 0.0
+        self._counter: FlopCounterMode | None = None
+        self._flops: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin."""
         self._step = trainer.global_step
         self._sums = torch.zeros(2, self.bins, device=pl_module.device)
+        if self.peak_tflops is None:
+            self.peak_tflops = _known_peak(pl_module.device)
         self._start()
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """The batch is there."""
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        """The batch is there; the arithmetic of the first one is counted."""
         self._waited += time.perf_counter() - self._free
+        if self.peak_tflops is not None and self._flops is None and not _has_compiled(pl_module):
+            self._counter = FlopCounterMode(display=False)
+            self._counter.__enter__()
+            self._counted = len(batch)
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the count."""
+        if self._counter is not None:
+            self._counter.__exit__(None, None, None)
+            self._flops, self._counter = self._counter.get_total_flops() / self._counted, None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -72,6 +92,8 @@ class StepWatch(Callback):
         values = {"samples_per_second": self._samples / seconds, "loader_wait": self._waited / seconds}
         if task.device.type == "cuda":
             values["peak_gb"] = torch.cuda.max_memory_allocated(task.device) / 1e9
+        if self._flops is not None and self.peak_tflops is not None:
+            values["mfu"] = values["samples_per_second"] * self._flops / (self.peak_tflops * 1e12 * trainer.world_size)
         sums, counts = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
         steps = task.model.noise_scheduler.config.num_train_timesteps if isinstance(task, ICPTask) else 0
         for place, (total, count) in enumerate(zip(sums, counts, strict=True)):
@@ -80,3 +102,13 @@ class StepWatch(Callback):
                 values[f"loss_t{low:03d}_{high:03d}"] = total / count
         task.log_dict({f"watch/{name}": value for name, value in values.items()}, batch_size=1)
         self._start()
+
+
+def _known_peak(device: torch.device) -> float | None:
+    """TFLOP/s of dense bf16 of a GPU whose name tells."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return next((peak for gpu, (peak, _) in GPUS.items() if gpu in name), None)
+
+
+def _has_compiled(module: torch.nn.Module) -> bool:
+    return any(part._compiled_call_impl is not None for part in module.modules())

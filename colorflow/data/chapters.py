@@ -34,7 +34,8 @@ class Skip:
 
     Attributes:
         path: Where it is.
-        kind: ``unreadable``, ``duplicate name``, ``alone`` (the only page of its chapter) or ``empty chapter``.
+        kind: ``unreadable``, ``duplicate name``, ``alone`` (the only page of its chapter), ``empty chapter``, or of
+            a `PageFilter`: ``no colour``, ``near duplicate``.
         reason: One line.
     """
 
@@ -99,11 +100,9 @@ def read_chapters(root: str | Path, names: Sequence[str] | None = None) -> tuple
             names that are not there.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise DataError(f"{root}: expected a folder of chapter folders, found none; set data.root (or source) to one")
     chapters: list[Chapter] = []
     skips: list[Skip] = []
-    folders = sorted((path for path in _visible(root) if path.is_dir()), key=lambda path: natural_key(path.name))
+    folders = chapter_folders(root)
     if names is not None:
         _check_names(names, [folder.name for folder in folders], "chapters")
         folders = [folder for folder in folders if folder.name in set(names)]
@@ -115,9 +114,20 @@ def read_chapters(root: str | Path, names: Sequence[str] | None = None) -> tuple
         else:
             skips.append(Skip(str(folder), "empty chapter", "no pictures in it"))
     if not chapters:
-        raise DataError(_nothing_found(root))
+        raise nothing_found(root)
     total = sum(len(chapter.pages) for chapter in chapters) + sum(skip.kind == "duplicate name" for skip in skips)
     return chapters, SkipReport(total, tuple(skips))
+
+
+def chapter_folders(root: Path) -> list[Path]:
+    """List the folders of a folder of chapters, in natural order.
+
+    Raises:
+        DataError: For a folder that is missing.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: expected a folder of chapter folders, found none; set data.root (or source) to one")
+    return sorted((path for path in _visible(root) if path.is_dir()), key=lambda path: natural_key(path.name))
 
 
 def split_chapters(names: Sequence[str], held_out: HeldOut, seed: int = 0) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -191,10 +201,13 @@ def _visible(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
-def _nothing_found(root: Path) -> str:
+def nothing_found(root: Path) -> DataError:
+    """Return the error for a folder without a chapter that has pages."""
     if any(path.suffix.lower() in IMAGE_SUFFIXES for path in _visible(root)):
-        return f"{root}: expected chapter folders, found pictures only; move each chapter's pages into its own folder"
-    return f"{root}: expected <chapter>/<page>.png (or jpg, webp), found no pictures; is this the right folder?"
+        what = "chapter folders, found pictures only; move each chapter's pages into its own folder"
+    else:
+        what = "<chapter>/<page>.png (or jpg, webp), found no pictures; is this the right folder?"
+    return DataError(f"{root}: expected {what}")
 
 
 def _some(names: Sequence[str], limit: int = 12) -> str:

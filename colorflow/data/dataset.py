@@ -78,19 +78,26 @@ class ChapterDataset:
     Pages are fitted to the page size as they are loaded, so that page and references share one cache.
     """
 
-    def __init__(self, chapters: Sequence[RecordedChapter], page_size: Size, cache_mb: int = 256) -> None:
+    def __init__(
+        self,
+        chapters: Sequence[RecordedChapter],
+        page_size: Size,
+        cache_mb: int = 256,
+        load: PageCache | None = None,
+    ) -> None:
         """Take the recorded pages of some chapters, in order.
 
         Args:
             chapters: Recorded chapters.
             page_size: Page size (W, H) they were recorded at.
             cache_mb: Megabytes of decoded pages each worker may keep.
+            load: Decoded pages that are there already, in place of a cache of its own.
         """
         self.chapters = tuple(chapter.name for chapter in chapters)
         self.recorded: tuple[RecordedPage, ...] = tuple(page for chapter in chapters for page in chapter.pages)
         self.fingerprint = digest_json([[chapter.name, chapter.key] for chapter in chapters])
         self._files = {recorded.page.id: recorded.page.path for recorded in self.recorded}
-        self._load = PageCache(page_size, cache_mb)
+        self._load = load or PageCache(page_size, cache_mb)
 
     def __len__(self) -> int:
         """Number of pages."""

@@ -15,7 +15,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from colorflow.canvas import PATCHES_PER_PAGE, Size, fit_page
 from colorflow.data.chapters import DataError, Skip, SkipReport
-from colorflow.retrieval import IndexedPool, Retriever, reference_pool
+from colorflow.data.page_filter import KEEP_ALL, PageFilter
+from colorflow.retrieval import PAGES_AT_ONCE, IndexedPool, Retriever, reference_pool
 from colorflow.schema import Chapter, Page, RetrievedPatch
 from colorflow.utils.files import write_json_atomic
 from colorflow.utils.hashing import digest_file, digest_json
@@ -80,7 +81,7 @@ class Recorder:
     Attributes:
         retriever: Chooses the patches; its name is part of every cache key.
         page_size: Page size (W, H) that pages are fitted to before patches are cut.
-        cache_dir: Folder of the records.
+        cache_dir: Folder of the records; None keeps none.
         pool_size: Other pages a page's references are looked for in (paper: at least 20).
         seed: Seed of the pools and of random retrieval.
         allow_no_references: Whether the only page of a chapter is used, without references.
@@ -88,10 +89,11 @@ class Recorder:
 
     retriever: Retriever
     page_size: Size
-    cache_dir: Path
+    cache_dir: Path | None
     pool_size: int = 20
     seed: int = 0
     allow_no_references: bool = False
+    page_filter: PageFilter = KEEP_ALL
 
     def __post_init__(self) -> None:
         """Check the pool size.
@@ -102,39 +104,49 @@ class Recorder:
         if self.pool_size < 1:
             raise ValueError(f"Recorder: expected pool_size of at least 1, got {self.pool_size}; the paper has 20")
 
-    def record(self, chapter: Chapter) -> RecordedChapter:
+    def record(self, chapter: Chapter, load: Callable[[Path], Image.Image] | None = None) -> RecordedChapter:
         """Return the chapter's record, from the cache where a valid one is there.
+
+        Args:
+            chapter: The chapter.
+            load: Gives a page fitted to the page size, for callers that keep them; by default each is decoded here.
 
         Raises:
             OSError: For a page or cache file that may not be read or written.
         """
         digests = {page.name: digest_file(page.path) for page in chapter.pages}
         key = self._key(chapter, digests)
+        load = load or (lambda path: fit_page(load_image(path), self.page_size))
+        if self.cache_dir is None:
+            return self._compute(chapter, key, digests, load)
         path = self.cache_dir / f"{re.sub(r'[^A-Za-z0-9_-]+', '_', chapter.name)[:60]}-{key[:16]}.json"
         cached = _read(path, key, chapter)
         if cached is not None:
             return cached
-        fresh = self._compute(chapter, key, digests)
+        fresh = self._compute(chapter, key, digests, load)
         _write(fresh, path)
         return fresh
 
     def _key(self, chapter: Chapter, digests: dict[str, str]) -> str:
-        return digest_json(
-            {
-                "format": FORMAT,
-                "chapter": chapter.name,
-                "pages": digests,
-                "retriever": self.retriever.name,
-                "page_size": list(self.page_size),
-                "pool_size": self.pool_size,
-                "seed": self.seed,
-                "allow_no_references": self.allow_no_references,
-            }
-        )
+        return digest_json({"chapter": chapter.name, "pages": digests, **self.settings()})
 
-    def _compute(self, chapter: Chapter, key: str, digests: dict[str, str]) -> RecordedChapter:
+    def settings(self) -> dict[str, Any]:
+        """What records depend on beside the pages, as JSON values."""
+        return {
+            "format": FORMAT,
+            "retriever": self.retriever.name,
+            "page_size": list(self.page_size),
+            "pool_size": self.pool_size,
+            "seed": self.seed,
+            "allow_no_references": self.allow_no_references,
+            **({} if self.page_filter == KEEP_ALL else {"page_filter": asdict(self.page_filter)}),
+        }
+
+    def _compute(
+        self, chapter: Chapter, key: str, digests: dict[str, str], load: Callable[[Path], Image.Image]
+    ) -> RecordedChapter:
         """Decode and embed the chapter's pages once, then choose the patches of each."""
-        pages, images, skips = _load(chapter, self.page_size)
+        pages, images, skips = self.page_filter(*_load(chapter, load))
         if len(pages) == 1 and not self.allow_no_references:
             reason = "no other usable page in its chapter to take references from (allow_no_references=true uses it)"
             skips.append(Skip(str(pages[0].path), "alone", reason))
@@ -143,12 +155,16 @@ class Recorder:
             alone = tuple(RecordedPage(page, digests[page.name], (), ()) for page in pages)
             return RecordedChapter(chapter.name, key, alone, tuple(skips))
         indexed = self.retriever.index(reference_pool([page.id for page in pages], images), self.page_size)
-        recorded = []
-        for place, (page, image) in enumerate(zip(pages, images, strict=True)):
-            pool = _take(indexed, self._draw(page, place, len(pages)))
-            seed = stable_seed(self.seed, "retrieval", page.id)
-            patches = self.retriever.select(_gray(image), pool, seed=seed)
-            recorded.append(RecordedPage(page, digests[page.name], pool.ids, tuple(patches)))
+        recorded: list[RecordedPage] = []
+        for start in range(0, len(pages), PAGES_AT_ONCE):
+            places = range(start, min(start + PAGES_AT_ONCE, len(pages)))
+            pools = [_take(indexed, self._draw(pages[place], place, len(pages))) for place in places]
+            seeds = [stable_seed(self.seed, "retrieval", pages[place].id) for place in places]
+            chosen = self.retriever.select_each([_gray(images[place]) for place in places], pools, seeds=seeds)
+            recorded += [
+                RecordedPage(pages[place], digests[pages[place].name], pool.ids, patches)
+                for place, pool, patches in zip(places, pools, chosen, strict=True)
+            ]
         return RecordedChapter(chapter.name, key, tuple(recorded), tuple(skips))
 
     def _draw(self, page: Page, place: int, count: int) -> list[int]:
@@ -178,6 +194,7 @@ def record_chapters(
     Raises:
         DataError: If too many pages are damaged, or none is usable.
     """
+    assert recorder.cache_dir is not None, "the list of what is left out lies beside the records"
     recorded: list[RecordedChapter] = []
     report = found
     try:
@@ -196,12 +213,12 @@ def record_chapters(
     return recorded, report
 
 
-def _load(chapter: Chapter, size: Size) -> tuple[list[Page], list[Image.Image], list[Skip]]:
-    """Decode and fit the pages of a chapter; those that cannot be read become skips."""
+def _load(chapter: Chapter, load: Callable[[Path], Image.Image]) -> tuple[list[Page], list[Image.Image], list[Skip]]:
+    """Load the pages of a chapter; those that cannot be read become skips."""
     pages, images, skips = [], [], []
     for page in chapter.pages:
         try:
-            images.append(fit_page(load_image(page.path), size))
+            images.append(load(page.path))
             pages.append(page)
         except ImageError as error:
             skips.append(Skip(str(page.path), "unreadable", error.reason))

@@ -17,7 +17,6 @@ from colorflow.evaluation.benchmark import Benchmark, read_benchmark
 from colorflow.evaluation.beside_paper import beside_grids
 from colorflow.evaluation.grids import print_grid
 from colorflow.evaluation.incomplete import Incomplete, Key, OnIncomplete
-from colorflow.evaluation.output_lock import locked
 from colorflow.evaluation.paper import TABLES
 from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.report import write_report
@@ -29,6 +28,7 @@ from colorflow.evaluation.suite import MetricSettings, Suite, build_suite
 from colorflow.evaluation.tables import print_table
 from colorflow.metrics import SsimWindow
 from colorflow.utils.log import get_logger
+from colorflow.utils.output_lock import locked
 
 Stage = Literal["all", "generate", "score", "report"]
 

@@ -1,4 +1,4 @@
-"""Which process of which launch this is: read from the environment of torchrun or srun, in one place."""
+"""Which process of which launch this is: read from the environment of torchrun, srun or submitit, in one place."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Place:
 
 
 def find_place(environ: Mapping[str, str] = os.environ) -> Place | None:
-    """Read what torchrun or srun say; None for a process that was started alone.
+    """Read what torchrun, srun or submitit's local executor say; None for a process that was started alone.
 
     Within an allocation of SLURM a script that srun did not start is alone too: ``SLURM_NTASKS`` is there, the
     other tasks are not.
@@ -57,6 +57,10 @@ def find_place(environ: Mapping[str, str] = os.environ) -> Place | None:
     if int(environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
         rank, world = int(environ["SLURM_PROCID"]), int(environ["SLURM_STEP_NUM_TASKS"])
         return Place(rank, world, int(environ["SLURM_LOCALID"]), _first_node(environ), _port(environ))
+    if int(environ.get("SUBMITIT_LOCAL_NTASKS", 1)) > 1:
+        rank, world = int(environ["SUBMITIT_LOCAL_GLOBALID"]), int(environ["SUBMITIT_LOCAL_NTASKS"])
+        port = 12000 + int(environ["SUBMITIT_LOCAL_JOB_ID"]) % 20000
+        return Place(rank, world, int(environ["SUBMITIT_LOCAL_LOCALID"]), "127.0.0.1", port)
     return None
 
 

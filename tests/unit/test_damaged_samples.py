@@ -6,27 +6,28 @@ from itertools import islice
 from types import SimpleNamespace
 
 import pytest
-from tiny_comics import SIZE, BlockEncoder, write_chapters
+from tiny_comics import SIZE, tiny_build, write_chapters
 
 from colorflow.data.chapters import DataError
 from colorflow.data.datamodule import ComicDataModule
+from colorflow.data.shard_build import build_shards
 from colorflow.data.shard_index import read_index
-from colorflow.data.shards import ShardFormat, build_shards
-from colorflow.data.sources import ChapterSource, ShardSource
+from colorflow.data.sources import ShardSource
 from colorflow.data.transforms import CanvasTransform
-from colorflow.retrieval import SimilarityRetriever
 from colorflow.styles.gray import GrayStyle
 
-SAMPLES = 11
+PAGES = [f"{chapter}/{page}" for chapter, pages in (("ch2", 4), ("ch1", 4), ("ch0", 3)) for page in range(1, pages + 1)]
+"""In the order of the shards."""
+SAMPLES = len(PAGES)
+SHORT = "ch0/4.png"
 
 
 @pytest.fixture
 def shards(tmp_path):
     """Eleven samples in shards of 4, 4 and 3."""
-    root = write_chapters(tmp_path / "in", chapters=1, pages=SAMPLES)
-    splits = ChapterSource(root, SIZE, SimilarityRetriever(BlockEncoder()), tmp_path / "cache", 0).splits()
-    form = ShardFormat(SIZE, "similarity-blocks", samples_per_shard=4)
-    build_shards({"train": splits.train}, tmp_path / "out", form)
+    root = write_chapters(tmp_path / "in")
+    (root / SHORT).unlink()
+    build_shards(tiny_build(root, samples_per_shard=4), tmp_path / "out")
     return tmp_path / "out"
 
 
@@ -61,7 +62,7 @@ def test_an_epoch_over_uneven_shards_holds_every_sample_once_however_many_ranks(
     """Also with more ranks than shards."""
     ranks = [batches(shards, SAMPLES, rank, world, batch=world) for rank in range(world)]
     counts = Counter(page for items in ranks for page in pages(items))
-    assert counts == {f"ch0/{number + 1}": world for number in range(SAMPLES)}
+    assert counts == dict.fromkeys(PAGES, world)
 
 
 def test_another_sample_takes_the_place_of_a_damaged_one_and_it_is_said_once(shards, caplog):
@@ -72,8 +73,8 @@ def test_another_sample_takes_the_place_of_a_damaged_one_and_it_is_said_once(sha
     before, after = pages(whole), pages(found)
     changed = [place for place, pair in enumerate(zip(before, after, strict=True)) if len(set(pair)) > 1]
     assert changed
-    assert {before[place] for place in changed} == {"ch0/6"}
-    assert {after[place] for place in changed} == {"ch0/7"}
+    assert {before[place] for place in changed} == {PAGES[5]}
+    assert {after[place] for place in changed} == {PAGES[6]}
     assert [item.seeds for item in found] == [item.seeds for item in whole]
     (said,) = [record.message for record in caplog.records if "another sample takes its place" in record.message]
     assert "train-000001.tar, sample 1" in said
@@ -110,6 +111,6 @@ def test_a_shard_that_is_cut_short_while_it_is_read_costs_its_last_samples(shard
     with shard.path.open("r+b") as file:
         file.truncate(shard.offsets[2])
     found = batches(shards, 6, source=source, max_unreadable=0.2)
-    assert "ch0/11" in pages(whole)
-    assert "ch0/11" not in pages(found)
+    assert PAGES[10] in pages(whole)
+    assert PAGES[10] not in pages(found)
     assert "cut short after it was indexed" in caplog.text

@@ -8,6 +8,7 @@ from tiny_models import sd15_on_meta, tiny_base, tiny_model
 from tiny_runs import batch_of, loader, trainer
 from torch.utils.flop_counter import FlopCounterMode
 
+from colorflow.callbacks.step_watch import StepWatch
 from colorflow.diffusion.objective import DiffusionObjective
 from colorflow.schema import ColorizationBatch
 from colorflow.tasks.dry_run import Projection, StepCosts, cost_rows, memory_estimate
@@ -35,6 +36,18 @@ def test_a_step_is_counted_by_the_sample():
     assert one.flops == counter.get_total_flops() > 0
     assert three.flops == 3 * one.flops
     assert (one.samples, three.samples) == (1, 3)
+
+
+@pytest.mark.parametrize("peak", [None, 0.5])
+def test_a_training_logs_the_share_of_a_known_peak_that_its_arithmetic_is(peak):
+    task, run = new_task(), trainer(max_steps=2, log_every_n_steps=1, callbacks=[StepWatch(peak_tflops=peak)])
+    run.fit(task, loader(batch_of(1, 2), batch_of(3)))
+    logged = run.callback_metrics
+    assert ("watch/mfu" in logged) is (peak is not None)  # nobody knows a CPU's
+    if peak is not None:
+        _, costs = costs_of(1)
+        expected = logged["watch/samples_per_second"] * costs.flops / 0.5e12
+        assert logged["watch/mfu"] == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_peak_grows_with_the_batch_and_holds_the_gradients():

@@ -11,15 +11,15 @@ import pytest
 from tiny_benchmark import Tint, evaluate_tiny, tiny_benchmark
 from tiny_ranks import ROOT, in_ranks
 
-from colorflow.evaluation.output_lock import LOCK, OutputLockError, locked
 from colorflow.evaluation.specs import MethodSpec
 from colorflow.evaluation.stages import Work
+from colorflow.utils.output_lock import LOCK, OutputLockError, locked
 from colorflow.utils.ranks import RankError
 
 HOLD = """
 import sys
 from pathlib import Path
-from colorflow.evaluation.output_lock import locked
+from colorflow.utils.output_lock import locked
 with locked(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()
@@ -40,7 +40,7 @@ def test_a_second_evaluation_is_refused_and_changes_nothing(tmp_path: Path) -> N
             return super().colorize(*asked, **options)
 
     results = evaluate_tiny(benchmark, output, {"tint": MethodSpec(build=Slow)})
-    assert "another evaluation writes there (since 2" in str(refused[0])
+    assert "another launch writes there (since 2" in str(refused[0])
     assert f"process {os.getpid()} of " in str(refused[0])
     assert "wait for its end, or choose another output" in str(refused[0])
     assert not (output / LOCK).exists()

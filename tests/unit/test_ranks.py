@@ -164,6 +164,13 @@ def test_the_place_that_torchrun_tells() -> None:
     assert find_place({"RANK": "0"}) is None
 
 
+def test_the_place_that_submitit_tells_on_one_machine() -> None:
+    told = {"NTASKS": "2", "GLOBALID": "1", "LOCALID": "1", "JOB_ID": "20123", "NODEID": "0"}
+    local = {f"SUBMITIT_LOCAL_{name}": value for name, value in told.items()}
+    assert find_place(local) == Place(1, 2, 1, "127.0.0.1", 12123)
+    assert find_place(local | {"SUBMITIT_LOCAL_NTASKS": "1"}) is None
+
+
 SRUN = {
     "SLURM_JOB_ID": "1234567",
     "SLURM_STEP_ID": "2",

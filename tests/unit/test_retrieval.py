@@ -16,6 +16,7 @@ from torch import Tensor
 from colorflow.canvas import reference_patches, stitch
 from colorflow.models.image_encoder import HogEncoder
 from colorflow.retrieval import (
+    PAGES_AT_ONCE,
     IndexedPool,
     NoReferences,
     RandomRetriever,
@@ -323,3 +324,25 @@ def test_names_tell_what_is_compared() -> None:
     names = {SimilarityRetriever(HogEncoder(32)).name, SimilarityRetriever(HogEncoder(64)).name}
     names |= {RandomRetriever().name, NoReferences().name}
     assert len(names) == 4
+
+
+def test_queries_chosen_for_together_get_what_each_gets_alone_in_one_call_of_the_encoder() -> None:
+    encoder = MeanColor()
+    colors = ("red", "green", "blue", "white")
+    for retriever in (SimilarityRetriever(encoder), RandomRetriever(), NoReferences()):
+        pools = [retriever.index(flat_pool(*colors[:count]), SIZE) for count in (4, 0, 2)]
+        queries = [drawing(seed).resize(SIZE) for seed in range(3)]
+        alone = [retriever.select(*pair, seed=seed) for seed, pair in enumerate(zip(queries, pools, strict=True))]
+        encoder.seen.clear()
+        together = retriever.select_each(queries, pools, seeds=range(3))
+        assert repr(together) == repr(alone)  # NaN is not itself
+        assert encoder.seen == ([8] if isinstance(retriever, SimilarityRetriever) else [])
+
+
+def test_many_pages_are_embedded_in_calls_of_bounded_size() -> None:
+    encoder = MeanColor()
+    pages = [Image.new("RGB", SIZE, (number, 0, 255 - number)) for number in range(PAGES_AT_ONCE + 3)]
+    pool = reference_pool([str(number) for number in range(len(pages))], pages)
+    indexed = SimilarityRetriever(encoder, cached_pools=0, cached_pages=0).index(pool, SIZE)
+    assert encoder.seen == [5 * PAGES_AT_ONCE, 15]
+    assert torch.equal(indexed.embeddings[::5], torch.tensor([page.getpixel((0, 0)) for page in pages]).float())

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny_benchmark import write_chapters as write_pages
-from tiny_comics import SIZE, BlockEncoder, write_chapters
+from tiny_comics import SIZE, BlockEncoder, tiny_build, write_chapters
 from tiny_runs import call_main, tiny_config
 from tiny_styles import seeded, write_released
 
 from colorflow import config
 from colorflow.data.dataset import ShardDataset
 from colorflow.data.page_transform import PageTransform
+from colorflow.data.shard_build import build_shards
 from colorflow.data.shard_index import INDEX, read_index
-from colorflow.data.shards import ShardFormat, build_shards
 from colorflow.data.sources import ChapterSource
 from colorflow.data.toon import ToonSpec
 from colorflow.data.transforms import CanvasTransform
@@ -41,8 +41,8 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("styled")
     root = write_chapters(folder / "in", chapters=2, pages=3)
     samples = ChapterSource(root, SIZE, SimilarityRetriever(BlockEncoder()), folder / "cache", 0).splits().train
-    form = ShardFormat(SIZE, "similarity-blocks", samples_per_shard=4, styles=(PRINT,))
-    return build_shards({"train": samples}, folder / "out", form), samples
+    pages = {samples[number].page_id: samples[number] for number in range(len(samples))}
+    return build_shards(tiny_build(root, styles=(PRINT,)), folder / "out"), pages
 
 
 def test_shards_hold_renditions_without_loss_and_say_how_they_were_made(built):
@@ -50,7 +50,8 @@ def test_shards_hold_renditions_without_loss_and_say_how_they_were_made(built):
     stored = ShardDataset(index, "train")
     assert stored.styles == {"procedural": json.loads(json.dumps(PRINT.describe()))}
     for number in range(len(stored)):
-        sample, original = stored[number], samples[number]
+        sample = stored[number]
+        original = samples[sample.page_id]
         expected = PRINT(original.page, generator("rendition", original.page_id, "procedural"))
         assert sample.renditions.keys() == {"procedural"}
         assert np.array_equal(sample.renditions["procedural"], expected)

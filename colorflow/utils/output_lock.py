@@ -1,4 +1,4 @@
-"""One evaluation at a time in an output folder: two would write the same files."""
+"""One launch at a time in an output folder: two would write the same files."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pathlib import Path
 
 from colorflow.utils.log import get_logger
 
-LOCK = ".evaluation.lock"
+LOCK = ".output.lock"
 
 logger = get_logger(__name__)
 
 
 class OutputLockError(RuntimeError):
-    """An output that another evaluation writes into; the message says which one."""
+    """An output that another launch writes into; the message says which one."""
 
 
 @contextmanager
 def locked(output: Path, holds: bool = True) -> Iterator[None]:
-    """Keep other evaluations out of a folder; the kernel lets go of it when the process ends, however it ends.
+    """Keep other launches out of a folder; the kernel lets go of it when the process ends, however it ends.
 
     Args:
         output: The folder; made where there is none.
         holds: Whether this process is the one that holds it for all; False does nothing.
 
     Raises:
-        OutputLockError: While another evaluation writes there.
+        OutputLockError: While another launch writes there.
     """
     if not holds:
         yield
@@ -55,11 +55,11 @@ def _lock(path: Path) -> int:
             holder = os.read(file, 1000).decode(errors="replace")
             os.close(file)
             raise OutputLockError(
-                f"{path.parent}: another evaluation writes there ({holder or 'just begun'}); wait for its end, or "
+                f"{path.parent}: another launch writes there ({holder or 'just begun'}); wait for its end, or "
                 "choose another output"
             ) from error
         except OSError as error:
-            logger.warning("%s: this file system has no locks (%s); start no second evaluation there", path, error)
+            logger.warning("%s: this file system has no locks (%s); start nothing else there", path, error)
         if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
             break
         os.close(file)
