@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from colorflow.utils.files import write_text_atomic
 from colorflow.utils.hashing import digest_bytes
+from colorflow.utils.remote import is_remote
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 _GIVEN_FOLDERS = ("data.root", "benchmark.root")
@@ -93,7 +94,7 @@ def check_folders(cfg: DictConfig) -> None:
     """
     for key in _GIVEN_FOLDERS:
         folder = OmegaConf.select(cfg, key)
-        if folder is not None and not Path(folder).is_dir():
+        if folder is not None and not is_remote(folder) and not Path(folder).is_dir():
             raise ConfigError(f"{key}: expected a folder, found none at {folder}; set {key}=DIR")
 
 

@@ -1,7 +1,8 @@
 """The index of a shard folder: where each sample starts, so that any sample can be read at once.
 
 ``index.json`` holds what random access needs (byte offset of each sample) and what trust needs (size and
-digest of each shard, page size, retriever). A folder of such tars without it is scanned once.
+digest of each shard, page size, retriever). A folder of such tars without it is scanned once. The folder may be one
+behind a URL, of which a sample is then read by its byte range.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from colorflow.canvas import Size
 from colorflow.data.chapters import DataError
 from colorflow.schema import QUADRANTS, RetrievedPatch
 from colorflow.utils.files import write_text_atomic
-from colorflow.utils.hashing import digest_file
+from colorflow.utils.hashing import digest_file, digest_stream
 from colorflow.utils.log import get_logger
+from colorflow.utils.remote import RemoteError, RemotePath, read_range
 
 FORMAT = "colorflow-shards-1"
 INDEX = "index.json"
@@ -37,7 +39,7 @@ class Shard:
     """One tar of an index.
 
     Attributes:
-        path: The file.
+        path: The file, here or behind a URL.
         samples: Number of samples.
         bytes: Size of the file.
         sha256: Digest of the file.
@@ -45,7 +47,7 @@ class Shard:
         offsets: Where each sample starts, and where the last one ends.
     """
 
-    path: Path
+    path: Path | RemotePath
     samples: int
     bytes: int
     sha256: str
@@ -65,7 +67,7 @@ class ShardIndex:
         styles: Description of each style whose rendition the samples hold, by name.
     """
 
-    root: Path
+    root: Path | RemotePath
     page_size: Size
     retriever: str
     splits: Mapping[str, tuple[Shard, ...]]
@@ -103,16 +105,26 @@ def save_index(index: ShardIndex, extra: dict[str, Any]) -> None:
     }
     head = {"format": FORMAT, "page_size": index.page_size, "retriever": index.retriever, "styles": dict(index.styles)}
     content = {**head, **extra, "splits": splits}
+    assert isinstance(index.root, Path), "an index is written on a disk"
     write_text_atomic(json.dumps(content, ensure_ascii=False) + "\n", index.root / INDEX)
 
 
-def read_index(root: Path) -> ShardIndex:
+def read_index(root: Path | RemotePath) -> ShardIndex:
     """Read a shard folder's index, or scan the tars once where there is none (and keep the result).
+
+    Behind a URL there must be one, and the shards are believed to be as it says: what is not is found when it is read.
 
     Raises:
         DataError: For a missing folder, an index of another format, and shards that are missing or not of the
             size that the index gives.
     """
+    if isinstance(root, RemotePath):
+        try:
+            return _parse_index((root / INDEX).read_bytes(), root)
+        except RemoteError as error:
+            raise DataError(
+                f"{error}; expected a folder of shards with {INDEX}, as data/build_shards.py makes"
+            ) from error
     if not root.is_dir():
         raise DataError(f"{root}: expected a folder of shards, found none; make one with data/build_shards.py")
     path = root / INDEX
@@ -123,18 +135,21 @@ def read_index(root: Path) -> ShardIndex:
         except OSError as error:
             _log.warning("%s cannot be written (%s); the shards will be scanned again next time", path, error)
         return index
-    try:
-        content = json.loads(path.read_bytes())
-        index = _index_from_json(content, root)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: expected an index of format {FORMAT}, got {type(error).__name__}: {error}; remove the file and "
-            "the shards will be scanned"
-        ) from error
+    index = _parse_index(path.read_bytes(), root)
     for shards in index.splits.values():
         for shard in shards:
             _check_file(shard)
     return index
+
+
+def _parse_index(data: bytes, root: Path | RemotePath) -> ShardIndex:
+    try:
+        return _index_from_json(json.loads(data), root)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{root / INDEX}: expected an index of format {FORMAT}, got {type(error).__name__}: {error}; remove the "
+            "file and the shards will be scanned (on a disk)"
+        ) from error
 
 
 def verify_shards(index: ShardIndex) -> None:
@@ -144,7 +159,9 @@ def verify_shards(index: ShardIndex) -> None:
         DataError: For the first shard that differs.
     """
     for shard in (shard for shards in index.splits.values() for shard in shards):
-        if digest_file(shard.path) != shard.sha256:
+        with shard.path.open("rb") as file:
+            same = digest_stream(file) == shard.sha256
+        if not same:
             raise DataError(f"{shard.path}: the file has changed since it was indexed; restore it or build it again")
 
 
@@ -191,9 +208,10 @@ def read_members(shard: Shard, place: int) -> dict[str, bytes]:
         DataError: For a file that is cut short, damaged, or not the one that was indexed.
     """
     start, stop = shard.offsets[place], shard.offsets[place + 1]
-    with open(shard.path, "rb") as file:
-        file.seek(start)
-        data = file.read(stop - start)
+    try:
+        data = read_range(shard.path, start, stop)
+    except RemoteError as error:
+        raise DataError(f"sample {place}: {error}") from error
     if len(data) != stop - start:
         raise DataError(f"{shard.path}: cut short after it was indexed; restore it or build it again")
     try:
@@ -274,6 +292,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _check_file(shard: Shard) -> None:
+    assert isinstance(shard.path, Path)
     size = shard.path.stat().st_size if shard.path.is_file() else None
     if size != shard.bytes:
         raise DataError(
@@ -286,7 +305,7 @@ def _without_path(shard: Shard) -> dict[str, Any]:
     return {name: value for name, value in asdict(shard).items() if name != "path"}
 
 
-def _index_from_json(content: dict[str, Any], root: Path) -> ShardIndex:
+def _index_from_json(content: dict[str, Any], root: Path | RemotePath) -> ShardIndex:
     if content["format"] != FORMAT:
         raise ValueError(f"format {content['format']!r}")
     splits = {}

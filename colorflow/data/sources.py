@@ -14,6 +14,7 @@ from colorflow.data.recording import Recorder, record_chapters
 from colorflow.data.shard_index import read_index, verify_shards
 from colorflow.retrieval import Retriever
 from colorflow.utils.log import get_logger
+from colorflow.utils.remote import find
 
 _log = get_logger(__name__)
 
@@ -124,13 +125,14 @@ class ShardSource:
         """Describe the source; nothing is read yet.
 
         Args:
-            root: Folder made by ``data/build_shards.py``, or of shards of the same format.
+            root: Folder made by ``data/build_shards.py``, or of shards of the same format; a path, or a URL of any
+                kind that fsspec reads by byte ranges (``https://``, ``s3://`` with s3fs installed).
             page_size: Page size (W, H), which must be the one the shards were built for.
             train_split: Name of the training shards.
             val_split: Name of the validation shards; None for none.
             verify: Whether to compare every shard with its digest first (reads everything).
         """
-        self.root = Path(root)
+        self.root = find(root)
         self.page_size = size_pair(page_size)
         self.train_split = train_split
         self.val_split = val_split

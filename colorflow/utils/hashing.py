@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image
 
@@ -18,7 +18,12 @@ def digest_bytes(data: bytes) -> str:
 def digest_file(path: str | os.PathLike[str]) -> str:
     """Digest of a file's bytes, read in pieces."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_stream(file)
+
+
+def digest_stream(file: IO[bytes]) -> str:
+    """Digest of the bytes that an open file still holds, read in pieces."""
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def digest_image(image: Image.Image) -> str:
