@@ -26,5 +26,5 @@ def zero1(parameters: Iterable[nn.Parameter], optimizer_class: type[Optimizer], 
         The divided optimizer, or on a single device the optimizer itself: there is nothing to divide.
     """
     if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
-        return optimizer_class(parameters, **settings)  # type: ignore[arg-type]
+        return optimizer_class(parameters, **settings)
     return ZeroRedundancyOptimizer(parameters, optimizer_class=optimizer_class, **settings)
