@@ -21,3 +21,7 @@ class ProgressBar(RichProgressBar):
         if trainer.global_step % every == 0 or not trainer.training:
             self._shown = super().get_metrics(trainer, pl_module)
         return self._shown
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Steps are counted, not epochs, whose last number would be -2."""
+        return "Training  "

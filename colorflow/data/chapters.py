@@ -177,7 +177,7 @@ def _check_names(wanted: Sequence[str], names: Sequence[str], key: str) -> None:
     """Fail on chapters that are not there."""
     missing = [name for name in wanted if name not in set(names)]
     if missing:
-        raise DataError(f"{key}: no such chapters {missing}; there are {_some(names)}")
+        raise DataError(f"{key}: no such chapters {missing}; there are {some_names(names)}")
 
 
 def read_pages(folder: Path) -> tuple[tuple[Page, ...], list[Skip]]:
@@ -210,6 +210,7 @@ def nothing_found(root: Path) -> DataError:
     return DataError(f"{root}: expected {what}")
 
 
-def _some(names: Sequence[str], limit: int = 12) -> str:
+def some_names(names: Sequence[str], limit: int = 12) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

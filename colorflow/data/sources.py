@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from colorflow.canvas import Size
-from colorflow.data.chapters import DataError, HeldOut, read_chapters, split_chapters
+from colorflow.data.chapters import DataError, HeldOut, read_chapters, some_names, split_chapters
 from colorflow.data.dataset import ChapterDataset, SampleDataset, ShardDataset
 from colorflow.data.recording import Recorder, record_chapters
 from colorflow.data.shard_index import read_index, verify_shards
@@ -107,7 +107,8 @@ class ChapterSource:
                 f"left out: {report.counts()}; choose other val_chapters"
             )
         _warn_copies(sets[0], sets[1])
-        _log.info("%s: %d training and %d validation pages", self.root, len(sets[0]), len(sets[1]))
+        counts = f"{len(sets[0])} training and {len(sets[1])} validation pages"
+        _log.info("%s: %s; val_chapters holds out %s", self.root, counts, some_names(val) if val else "none")
         return Splits(sets[0], sets[1] if val else None)
 
 

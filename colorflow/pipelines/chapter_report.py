@@ -91,11 +91,12 @@ def draw_sheet(pages: Sequence[Page], folder: ChapterFolder, pool: Mapping[str, 
         image = _reduced(load_image(page.path))
         names = [used["reference"] for used in records[page.name].get("references", ())]
         used = [pool[name] for name in dict.fromkeys(names) if name in pool]
+        count = "1 page" if len(used) == 1 else f"{len(used)} pages"
         kind = "in colour already" if records[page.name]["kind"] == "passed_through" else ""
         rows.append(
             [
                 StripCell("input", "Input", image, page.id),
-                StripCell("references", "References used", mosaic(used, image.size), f"{len(used)} pages"),
+                StripCell("references", "References used", mosaic(used, image.size), count),
                 StripCell("result", "Result", _reduced(load_image(folder.result(page))), kind),
             ]
         )

@@ -22,8 +22,11 @@ from colorflow.retrieval import reference_pool
 from colorflow.schema import Chapter, Page, ReferencePool, RetrievedPatch
 from colorflow.utils.color import is_colored
 from colorflow.utils.images import load_image
+from colorflow.utils.log import get_logger
 from colorflow.utils.progress import track
 from colorflow.utils.seeding import stable_seed
+
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,10 @@ class ChapterRun:
         self.report.check()
         if not all(colored or self._is_done(page, records) for page, colored in inputs.items()):
             self._check_pipeline()
+            if not self.pool:
+                logger.warning(
+                    "%s: no references, so the model guesses every colour; set references=DIR", self.job.chapter.name
+                )
         for page in track(list(inputs), self.job.chapter.name, self.options.progress):
             painted = None
             try:

@@ -168,6 +168,15 @@ def test_the_sheet_does_not_take_a_page_without_references_for_one_in_colour(fol
     assert [row[-1].note for row in drawn] == ["", "", "in colour already"]
 
 
+def test_a_chapter_without_any_colour_is_told(folders, caplog):
+    pages, references, output = folders
+    colorize_chapters(Painter().load, find_jobs(pages, references), output, QUIET)
+    assert "no references" not in caplog.text
+    colorize_chapters(Unaided().load, find_jobs(pages, None), output / "unaided", QUIET)
+    assert caplog.text.count("no references") == 2
+    assert "references=DIR" in caplog.text
+
+
 def test_a_damaged_reference_is_left_out(folders):
     pages, references, output = folders
     (references / "ep2" / "p1.png").write_bytes(b"no picture")
