@@ -25,11 +25,14 @@ def train(cfg: DictConfig, following: Sequence[DictConfig] = ()) -> Path:
     """Train, then what follows, then evaluate; returns the run folder."""
     run_dir = Path(cfg.paths.run_dir)
     for run in (cfg, *following):
-        log.info("training %s in %s", run.experiment_name, run.paths.run_dir)
+        log.info("training %s in %s; metrics.csv there tells how far it is", run.experiment_name, run.paths.run_dir)
         fit(run)
     if cfg.benchmark and is_rank_zero():
         evaluate.run(cfg, run_dir / "evaluation")
     log.info("run folder: %s", run_dir)
+    export = run_dir / "export"
+    if (export / "model_index.json").is_file():
+        log.info("to colour pages: python colorize.py weights=%s pages=DIR references=DIR output=DIR", export)
     return run_dir
 
 
