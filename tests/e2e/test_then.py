@@ -40,6 +40,7 @@ def test_the_export_has_all_stages_and_the_table_tells_them_apart(quickstart):
     names = {path.name for path in export.iterdir()}
     assert names == {"model_index.json", "guider", "lora", "scheduler", "base", "gsrp"}
     assert ColorFlowPipeline.from_pretrained(export).gsrp is not None
+    assert f"python colorize.py weights={export} pages=DIR" in (folder / "log.txt").read_text()
     found = json.loads((folder / "evaluation" / "results.json").read_text())
     rows = {row["method"]: row["metrics"] for row in found["rows"]}
     assert list(rows) == ["gray_copy", "colorflow_icp", "colorflow", "colorflow_wrong_references"]
