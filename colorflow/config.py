@@ -92,10 +92,17 @@ def check_folders(cfg: DictConfig) -> None:
     Raises:
         ConfigError: Naming the key.
     """
+    source = str(OmegaConf.select(cfg, "data.datamodule.source._target_"))
     for key in _GIVEN_FOLDERS:
         folder = OmegaConf.select(cfg, key)
-        if folder is not None and not is_remote(folder) and not Path(folder).is_dir():
+        if folder is None or Path(folder).is_dir():
+            continue
+        if not is_remote(folder):
             raise ConfigError(f"{key}: expected a folder, found none at {folder}; set {key}=DIR")
+        if key != "data.root" or not source.endswith(".ShardSource"):
+            raise ConfigError(
+                f"{key}: expected a folder, got {folder}; of URLs only those of shards are read, by data=shards"
+            )
 
 
 def compose_config(name: str, overrides: list[str]) -> DictConfig:

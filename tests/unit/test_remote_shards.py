@@ -1,10 +1,12 @@
 """Shards behind a URL: the samples of the disk, also in workers of a loader; what a network does wrong."""
 
 import pytest
+from omegaconf import OmegaConf
 from tiny_comics import SIZE, tiny_build, write_chapters
 from tiny_server import serving
 from torch.utils.data import DataLoader
 
+from colorflow.config import ConfigError, check_folders
 from colorflow.data.chapters import DataError
 from colorflow.data.shard_build import build_shards
 from colorflow.data.sources import ShardSource
@@ -88,3 +90,12 @@ def test_every_byte_can_be_compared_first(server, shards):
             ShardSource(server.url, SIZE, verify=True).splits()
     finally:
         tar.write_bytes(data)
+
+
+@pytest.mark.parametrize(("key", "shards"), [("data.root", False), ("benchmark.root", True)])
+def test_a_url_of_anything_but_shards_is_refused_before_a_model_is_built(key, shards):
+    target = f"colorflow.data.sources.{'ShardSource' if shards else 'ChapterSource'}"
+    cfg = OmegaConf.create({"data": {"root": "https://host/a", "datamodule": {"source": {"_target_": target}}}})
+    OmegaConf.update(cfg, key, "https://host/pages")
+    with pytest.raises(ConfigError, match=f"{key}: expected a folder, got https://host/pages; .* data=shards"):
+        check_folders(cfg)
