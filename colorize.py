@@ -9,7 +9,7 @@ import hydra
 from omegaconf import DictConfig
 
 from colorflow import config
-from colorflow.pipelines.chapters import ColorizeReport, colorize_chapters, find_jobs
+from colorflow.colorize.chapters import ColorizeReport, colorize_chapters, find_jobs
 from colorflow.utils.hashing import digest_json
 from colorflow.utils.log import get_logger, quiet_libraries
 

@@ -9,12 +9,12 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from colorflow import config
-from colorflow.evaluation.methods import predictions_rows
+from colorflow.distributed.launch import find_place, join_ranks
+from colorflow.evaluation.rows.methods import predictions_rows
+from colorflow.evaluation.rows.specs import METHOD, EvaluationError, MethodSpec, Problem
 from colorflow.evaluation.run import ALONE, evaluate
-from colorflow.evaluation.specs import METHOD, EvaluationError, MethodSpec, Problem
+from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.evaluation.stages import Work
-from colorflow.evaluation.suite import MetricSettings
-from colorflow.utils.launch import find_place, join_ranks
 from colorflow.utils.log import get_logger, quiet_libraries
 
 config.register_resolvers()

@@ -16,8 +16,8 @@ from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
 from colorflow import config
-from colorflow.evaluation.benchmark import BenchmarkError
-from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.evaluation.bench.benchmark import BenchmarkError
+from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.schema import Style
 from colorflow.styles import GrayStyle
 

@@ -19,11 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 from colorflow.config import build, one_line_errors
 from colorflow.data.chapters import DataError
 from colorflow.data.recording import Recorder
-from colorflow.data.shard_build import ShardBuild, build_shards
-from colorflow.data.shards import ShardFormat
-from colorflow.pipelines.rap import build_retriever
-from colorflow.utils.launch import find_place, join_ranks
-from colorflow.utils.ranks import Ranks
+from colorflow.data.shards.build import ShardBuild, build_shards
+from colorflow.data.shards.sample import ShardFormat
+from colorflow.distributed.launch import find_place, join_ranks
+from colorflow.distributed.ranks import Ranks
+from colorflow.retrieval.settings import build_retriever
 
 _log = logging.getLogger("build_shards")
 

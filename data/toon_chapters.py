@@ -14,7 +14,7 @@ from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
 from colorflow import config
-from colorflow.data.toon import ToonSpec, write_chapters
+from colorflow.toon import ToonSpec, write_chapters
 
 _log = logging.getLogger("toon_chapters")
 

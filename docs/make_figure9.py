@@ -9,7 +9,7 @@ from PIL import Image
 
 from colorflow.evaluation.retrieval_study import RetrievalStudy
 from colorflow.evaluation.retrieval_study.study import FIGURE
-from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.utils.images import save_png
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from PIL import Image
 
 from colorflow.canvas import query_box, stitch
-from colorflow.data.toon import ToonSpec, draw_chapter
-from colorflow.models.image_encoder import HogEncoder
-from colorflow.retrieval import SimilarityRetriever, reference_pool
+from colorflow.retrieval.encoders import HogEncoder
+from colorflow.retrieval.retriever import SimilarityRetriever, reference_pool
 from colorflow.styles.sheets import draw_sheet
+from colorflow.toon import ToonSpec, draw_chapter
 from colorflow.utils.images import save_png
 
 SIZE = (256, 384)

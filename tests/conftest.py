@@ -15,14 +15,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(scope="session")
 def toon_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generated chapters, their retrieval records and benchmark: shared by all runs of ``tiny_runs``."""
+    """Generated chapters, their retrieval records and benchmark: shared by all runs of ``tiny.runs``."""
     return tmp_path_factory.mktemp("toon_cache")
 
 
 @pytest.fixture(scope="session")
 def mcv2_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Weights of MC-v2, generator and denoiser; not to be changed."""
-    from tiny_ports import write_mcv2
+    from tiny.ports import write_mcv2
 
     return write_mcv2(tmp_path_factory.mktemp("mcv2"))
 
@@ -30,7 +30,7 @@ def mcv2_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def acdo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of ACDO; not to be changed."""
-    from tiny_ports import write_acdo
+    from tiny.ports import write_acdo
 
     return write_acdo(tmp_path_factory.mktemp("acdo") / "ColorizeArtistic_gen.pth")
 

@@ -13,7 +13,7 @@ from skimage.filters import gaussian
 
 from colorflow.baselines.lab import Floats, lightness, to_lab, to_page
 from colorflow.baselines.nearest import check_pool
-from colorflow.retrieval import SimilarityRetriever
+from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.schema import ReferencePool
 
 _LEVELS = 101

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from colorflow.canvas import PATCHES_PER_PAGE
-from colorflow.retrieval import SimilarityRetriever, top_k
+from colorflow.retrieval.retriever import SimilarityRetriever, top_k
 from colorflow.schema import ReferencePool
 
 

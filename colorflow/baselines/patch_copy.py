@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from colorflow.baselines.lab import Floats, lightness, to_lab, to_page
 from colorflow.baselines.nearest import check_pool
-from colorflow.retrieval import IndexedPool, SimilarityRetriever
+from colorflow.retrieval.retriever import IndexedPool, SimilarityRetriever
 from colorflow.schema import ReferencePool, RetrievedPatch
 
 _TILE, _STRIDE = 8, 4

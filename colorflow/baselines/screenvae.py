@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from colorflow.baselines.nearest import check_pool, nearest_page
 from colorflow.baselines.together import together
 from colorflow.baselines.weights import Published
-from colorflow.retrieval import SimilarityRetriever
+from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.schema import ReferencePool
 from colorflow.styles.lines.network import LineNetwork, draw_lines, opencv_gray
 from colorflow.styles.networks import (

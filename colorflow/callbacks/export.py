@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from colorflow.callbacks.ema import averaged_weights
 from colorflow.pipelines.export import save_export, save_gsrp
-from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.tasks.gsrp_task import GSRPTask
 from colorflow.tasks.icp_task import ICPTask
 

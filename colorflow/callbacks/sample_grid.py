@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from colorflow.data.datamodule import ComicDataModule
-from colorflow.models.gsrp import upsample
+from colorflow.models.gsrp.model import upsample
 from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.schema import Batch, ColorizationBatch, PageBatch
 from colorflow.tasks.gsrp_task import GSRPTask

@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from colorflow.canvas import Size, fit_page, reference_patches
 from colorflow.data.chapters import DataError
 from colorflow.data.recording import RecordedChapter, RecordedPage, patches_from_json
-from colorflow.data.shard_index import ShardIndex, locate, read_members, reference_member, rendition_member
+from colorflow.data.shards.index import ShardIndex, locate, read_members, reference_member, rendition_member
 from colorflow.data.transforms import Transform
 from colorflow.schema import Batch, ColorizationSample, RetrievedPatch
 from colorflow.utils.hashing import digest_json

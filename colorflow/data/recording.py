@@ -26,7 +26,7 @@ from tqdm import tqdm
 from colorflow.canvas import PATCHES_PER_PAGE, Size, fit_page
 from colorflow.data.chapters import DataError, Skip, SkipReport
 from colorflow.data.page_filter import KEEP_ALL, PageFilter
-from colorflow.retrieval import PAGES_AT_ONCE, IndexedPool, Retriever, reference_pool
+from colorflow.retrieval.retriever import PAGES_AT_ONCE, IndexedPool, Retriever, reference_pool
 from colorflow.schema import Chapter, Page, RetrievedPatch
 from colorflow.utils.files import write_json_atomic
 from colorflow.utils.hashing import digest_file, digest_json

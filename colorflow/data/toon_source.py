@@ -7,8 +7,8 @@ from pathlib import Path
 
 from colorflow.data.dataset import ChapterDataset
 from colorflow.data.sources import ChapterSource, Splits
-from colorflow.data.toon import ToonSpec, name_set, write_chapters
-from colorflow.retrieval import Retriever
+from colorflow.retrieval.retriever import Retriever
+from colorflow.toon import ToonSpec, name_set, write_chapters
 
 
 class ToonSource(ChapterSource):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from colorflow.data.toon import ToonSpec, draw_chapter
+from colorflow.toon import ToonSpec, draw_chapter
 from colorflow.utils.images import save_png
 
 CHAPTERS = (1003, 1004)

@@ -151,7 +151,7 @@ def _table(retrieved: Sequence[RetrievedPatch]) -> str:
 
 
 def _name(patch: RetrievedPatch) -> str:
-    """Which page and which part of it; ids end in the page's name (`colorflow.pipelines.chapter_run`)."""
+    """Which page and which part of it; ids end in the page's name (`colorflow.colorize.chapter_run`)."""
     return f"{patch.reference.rpartition('/')[2]}, {_VIEWS[patch.patch]}"
 
 

@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from colorflow.colorize.chapter_folder import ChapterFolder
+from colorflow.colorize.chapter_report import ColorizeReport
+from colorflow.colorize.chapter_run import ChapterJob, ChapterRun, ColorizeOptions
+from colorflow.colorize.page_painting import Painted
 from colorflow.demo.limits import Limits
 from colorflow.demo.uploads import CHAPTER, Uploads, read_uploads
 from colorflow.demo.versions import Session, Version
-from colorflow.pipelines.chapter_folder import ChapterFolder
-from colorflow.pipelines.chapter_report import ColorizeReport
-from colorflow.pipelines.chapter_run import ChapterJob, ChapterRun, ColorizeOptions
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.output import LookUp
-from colorflow.pipelines.page_painting import Painted
 from colorflow.schema import Chapter, Page
 
 Watch = Callable[[int, int, Page, int, int], None]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from colorflow.colorize.chapter_folder import ChapterFolder
+from colorflow.colorize.chapter_report import ColorizeReport
 from colorflow.demo.uploads import CHAPTER, Uploads
-from colorflow.pipelines.chapter_folder import ChapterFolder
-from colorflow.pipelines.chapter_report import ColorizeReport
 from colorflow.pipelines.output import LookUp
 from colorflow.schema import Page
 from colorflow.utils.files import atomic_path

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from typing import Literal
 
-from colorflow.evaluation.specs import METHOD, EvaluationError, Problem
+from colorflow.distributed.ranks import Ranks
+from colorflow.evaluation.rows.specs import METHOD, EvaluationError, Problem
 from colorflow.utils.log import get_logger
-from colorflow.utils.ranks import Ranks
 
 Key = tuple[str, str]
 """Row name and style."""

@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from colorflow.baselines import GrayCopy, PredictionsFolder
-from colorflow.evaluation.benchmark import Benchmark, read_benchmark
-from colorflow.evaluation.beside_paper import beside_grids
-from colorflow.evaluation.grids import print_grid
+from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
 from colorflow.evaluation.incomplete import Incomplete, Key, OnIncomplete
-from colorflow.evaluation.paper import TABLES
-from colorflow.evaluation.protocol import MetricSize, Protocol, describe_run
-from colorflow.evaluation.report import write_report
+from colorflow.evaluation.report.beside_paper import beside_grids
+from colorflow.evaluation.report.grids import print_grid
+from colorflow.evaluation.report.paper import TABLES
+from colorflow.evaluation.report.report import write_report
+from colorflow.evaluation.report.tables import print_table
 from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, build_results, read_results, write_results
-from colorflow.evaluation.score import RowScores
-from colorflow.evaluation.specs import EvaluationError, MethodSpec
+from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec
+from colorflow.evaluation.score.protocol import MetricSize, Protocol, describe_run
+from colorflow.evaluation.score.score import RowScores
+from colorflow.evaluation.score.suite import MetricSettings, Suite, build_suite
 from colorflow.evaluation.stages import Stages, Work
-from colorflow.evaluation.suite import MetricSettings, Suite, build_suite
-from colorflow.evaluation.tables import print_table
 from colorflow.metrics import SsimWindow
 from colorflow.utils.log import get_logger
 from colorflow.utils.output_lock import locked

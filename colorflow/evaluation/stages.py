@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from colorflow.baselines import PredictionsError, PredictionsFolder
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
-from colorflow.evaluation.generate import MethodError, generate
-from colorflow.evaluation.generation_folder import check_settings, page_settings
+from colorflow.distributed.ranks import Ranks
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.generate.generate import MethodError, generate
+from colorflow.evaluation.generate.generation_folder import check_settings, page_settings
 from colorflow.evaluation.incomplete import Incomplete, Key
-from colorflow.evaluation.protocol import Protocol
-from colorflow.evaluation.score import RowScores, check_pages, measure, score
-from colorflow.evaluation.specs import EvaluationError, MethodSpec
-from colorflow.evaluation.suite import Suite
+from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec
+from colorflow.evaluation.score.protocol import Protocol
+from colorflow.evaluation.score.score import RowScores, check_pages, measure, score
+from colorflow.evaluation.score.suite import Suite
 from colorflow.utils.log import get_logger
-from colorflow.utils.ranks import Ranks
 
 logger = get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """CIE Lab and CIEDE2000 of whole pages, several times faster than scikit-image and equal to it.
 
-Tests hold both to scikit-image; ``benchmarks/metrics.py`` prints the times of both. Colour planes come
+Tests hold both to scikit-image; ``perf/metrics.py`` prints the times of both. Colour planes come
 first and stay contiguous, and pages are worked on in strips that fit the processor's cache.
 """
 

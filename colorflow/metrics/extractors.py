@@ -151,7 +151,7 @@ class _Inception(nn.Sequential):
     """The layers of torch-fidelity's Inception up to the pooled features, without its resize.
 
     Batch norms are folded into their convolutions and planes come last: the same features to 1e-6 of their
-    size, about 1.5 times as fast on a CPU (``benchmarks/metrics.py``).
+    size, about 1.5 times as fast on a CPU (``perf/metrics.py``).
     """
 
     def __init__(self, network: nn.Module) -> None:

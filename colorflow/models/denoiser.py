@@ -22,10 +22,10 @@ from diffusers import (
 from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
 
-from colorflow.models.guider import ColorizationGuider
-from colorflow.models.pixart_guider import PixArtGuider
-from colorflow.models.pixart_trunk import transformer_with_control
-from colorflow.models.unet_trunk import unet_with_residuals
+from colorflow.models.pixart.guider import PixArtGuider
+from colorflow.models.pixart.trunk import transformer_with_control
+from colorflow.models.sd.guider import ColorizationGuider
+from colorflow.models.sd.trunk import unet_with_residuals
 from colorflow.utils.tensors import to_device
 
 

@@ -9,10 +9,10 @@ import torch
 
 from colorflow.models.base import PROMPT, Base, BaseModel, load_base, random_base
 from colorflow.models.compile import compile_blocks
-from colorflow.models.fusion import NormMode, UpsampleMode
-from colorflow.models.gsrp import GSRPModel
+from colorflow.models.gsrp.fusion import NormMode, UpsampleMode
+from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.icp_model import ICPModel, LoraSettings
-from colorflow.models.pixart_base import PixArtBase, random_pixart_base
+from colorflow.models.pixart.base import PixArtBase, random_pixart_base
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Network = Literal["unet", "transformer"]
@@ -95,7 +95,7 @@ def build_gsrp_model(
 
     Args:
         base: Base; only its VAE is used.
-        norm_mode: See `colorflow.models.fusion.FusionNetwork`.
+        norm_mode: See `colorflow.models.gsrp.fusion.FusionNetwork`.
         upsample_mode: See the same.
     """
     return GSRPModel.from_vae(base.vae, norm_mode, upsample_mode)

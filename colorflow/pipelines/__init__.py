@@ -5,8 +5,8 @@ from colorflow.pipelines.attention_picture import draw_attention
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import ICPPipeline, PixArtICPPipeline, Sampling
 from colorflow.pipelines.output import ColorFlowOutput
-from colorflow.pipelines.rap import RetrievalSettings, build_retriever
 from colorflow.pipelines.recipes import LEAN, RELEASED, Recipe
+from colorflow.retrieval.settings import RetrievalSettings, build_retriever
 
 __all__ = [
     "LEAN",

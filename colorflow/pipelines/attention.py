@@ -14,7 +14,7 @@ from colorflow.canvas import Size, canvas_size, fit_box, query_box
 from colorflow.models.attention_record import default_layer, record_attention, self_attention_layers
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.output import ColorFlowOutput
-from colorflow.retrieval import IndexedPool
+from colorflow.retrieval.retriever import IndexedPool
 from colorflow.schema import ReferencePool
 
 Region = tuple[float, float, float, float]

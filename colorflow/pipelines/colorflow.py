@@ -14,16 +14,16 @@ from torch import Tensor
 
 from colorflow.canvas import fit_page, matching_size, query_box, query_mask, stitch
 from colorflow.models.conditioning import Region
-from colorflow.models.gsrp import GSRPModel
+from colorflow.models.gsrp.model import GSRPModel
 from colorflow.pipelines.export import Export, find_export, load_export, save_loaded
 from colorflow.pipelines.gsrp import posterior_shape, super_resolve, super_resolve_released
 from colorflow.pipelines.icp import ICPPipeline, Sampling, StageCallback, StepCallback
 from colorflow.pipelines.luminance import with_luminance
 from colorflow.pipelines.offload import Turns, offload_stages
 from colorflow.pipelines.output import ColorFlowOutput, LookUp
-from colorflow.pipelines.rap import RetrievalSettings, build_retriever
 from colorflow.pipelines.recipes import LEAN, Recipe, prepare_networks
-from colorflow.retrieval import IndexedPool, Retriever, reference_pool
+from colorflow.retrieval.retriever import IndexedPool, Retriever, reference_pool
+from colorflow.retrieval.settings import RetrievalSettings, build_retriever
 from colorflow.schema import ReferencePool, RetrievedPatch
 from colorflow.utils.images import to_image, to_rgb, to_tensor
 from colorflow.utils.seeding import generator

@@ -21,11 +21,11 @@ from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
 from colorflow import __version__
 from colorflow.models.base import Base, load_base, load_strict, save_base
 from colorflow.models.families import KINDS
-from colorflow.models.fusion import FusionNetwork
-from colorflow.models.gsrp import GSRPModel
+from colorflow.models.gsrp.fusion import FusionNetwork
+from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import has_lora, load_lora, save_lora
-from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.utils.files import write_json_atomic
 from colorflow.utils.tensors import check_whole
 

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from colorflow.canvas import fit_box
-from colorflow.models.gsrp import GSRPModel
+from colorflow.models.gsrp.model import GSRPModel
 from colorflow.utils.images import to_image, to_tensor
 
 

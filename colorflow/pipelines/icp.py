@@ -20,9 +20,9 @@ from colorflow.models.conditioning import (
     latent_size,
 )
 from colorflow.models.denoiser import Denoiser, PixArtDenoiser, SDDenoiser
-from colorflow.models.guider import ColorizationGuider
 from colorflow.models.icp_model import ICPModel
-from colorflow.models.pixart_guider import PixArtGuider
+from colorflow.models.pixart.guider import PixArtGuider
+from colorflow.models.sd.guider import ColorizationGuider
 
 StepCallback = Callable[[Any, int, int, dict[str, Tensor]], "dict[str, Tensor] | None"]
 """diffusers' ``callback_on_step_end``: (pipeline, step index, timestep, {"latents": ...}); may return other latents."""

@@ -14,9 +14,9 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
-from colorflow.models.gsrp import GSRPModel
+from colorflow.models.gsrp.model import GSRPModel
 from colorflow.pipelines.icp import ICPPipeline
-from colorflow.retrieval import Retriever
+from colorflow.retrieval.retriever import Retriever
 
 Move = Callable[[nn.Module, torch.device], object]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from colorflow.models.compile import compile_blocks
-from colorflow.models.gsrp import GSRPModel
+from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.lora import fuse_lora
 from colorflow.pipelines.icp import ICPPipeline, Sampling
 

@@ -11,9 +11,9 @@ from torch.nn.functional import interpolate, l1_loss
 from colorflow.diffusion.noise import SampleNoise, draw_noise
 from colorflow.diffusion.objective import DiffusionObjective, regression_target
 from colorflow.models.base import BaseModel
-from colorflow.models.guider import ColorizationGuider
 from colorflow.models.icp_model import ICPModel
-from colorflow.models.unet_trunk import unet_with_residuals
+from colorflow.models.sd.guider import ColorizationGuider
+from colorflow.models.sd.trunk import unet_with_residuals
 from colorflow.schema import ColorizationBatch, LatentBatch
 from colorflow.tasks.icp_task import ICPTask
 from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tiny_runs import run_script
+from tiny.runs import run_script
 
 
 @dataclass(frozen=True)

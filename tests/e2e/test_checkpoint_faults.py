@@ -10,8 +10,8 @@ from unittest import mock
 
 import pytest
 import torch
-from tiny_faults import LEAN, Fault, assert_same_run, fit, last, losses, send
-from tiny_runs import tiny_config
+from tiny.faults import LEAN, Fault, assert_same_run, fit, last, losses, send
+from tiny.runs import tiny_config
 
 from colorflow.callbacks import checkpoint
 from colorflow.callbacks.preemption import Preempted

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_runs import QUIET, SMALLER, TINY, call_main, column, run_script
+from tiny.runs import QUIET, SMALLER, TINY, call_main, column, run_script
 
 STEPS = 3
 RUN = (

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from browser import chromium, opened
 from PIL import Image
-from tiny_benchmark import color_page
-from tiny_models import PAGE_SIZE, tiny_model
+from tiny.benchmark import color_page
+from tiny.models import PAGE_SIZE, tiny_model
 
 from colorflow.demo.limits import Limits
 from colorflow.demo.studio import Studio
 from colorflow.pipelines.colorflow import load_pipeline
 from colorflow.pipelines.export import save_export
-from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.retrieval.settings import RetrievalSettings
 
 pytest.importorskip("gradio", reason="needs Gradio: pip install -r requirements-demo.txt")
 

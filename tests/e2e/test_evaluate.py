@@ -5,7 +5,7 @@ import math
 import shutil
 
 import pytest
-from tiny_runs import call_main
+from tiny.runs import call_main
 
 import evaluate
 from colorflow.config import load_config
@@ -114,7 +114,7 @@ def test_a_missing_picture_is_named(debug_run, again, tmp_path):
 
 
 def test_unknown_references_are_named(asked, tmp_path):
-    row = "{_target_:colorflow.evaluation.methods.Row,name:colorflow,references:mine}"
+    row = "{_target_:colorflow.evaluation.rows.methods.Row,name:colorflow,references:mine}"
     overrides = [item for item in asked if not item.startswith("method.rows")]
     message = call_main(evaluate, *overrides, f"method.rows=[{row}]", f"output={tmp_path}")
     assert message is not None

@@ -7,9 +7,9 @@ import sys
 import time
 
 import pytest
-from tiny_faults import LEAN, Fault, assert_same_run, fit, losses, samples
-from tiny_ranks import ROOT, torchrun
-from tiny_runs import QUIET, TINY, column, tiny_config
+from tiny.faults import LEAN, Fault, assert_same_run, fit, losses, samples
+from tiny.ranks import ROOT, torchrun
+from tiny.runs import QUIET, TINY, column, tiny_config
 
 from colorflow.callbacks.preemption import STATUS
 
@@ -121,7 +121,7 @@ def test_submitit_requeues_a_stopped_job_and_it_goes_on(toon_cache, tmp_path, st
 @pytest.mark.slow
 def test_under_torchrun_the_same_command_goes_on(toon_cache, tmp_path):
     """Four processes; one of them gets SIGTERM in the middle of a step."""
-    script = str(ROOT / "tests" / "tiny_faults.py")
+    script = str(ROOT / "tests" / "tiny" / "faults.py")
     four = ("trainer.devices=4", "trainer.strategy=ddp", "data.datamodule.global_batch_size=4", "trainer.max_steps=6")
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     for folder in (straight, stopped):

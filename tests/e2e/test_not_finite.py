@@ -3,9 +3,9 @@
 import json
 import re
 
-import tiny_wandb
-from tiny_faults import LEAN, Fault, last, with_callback
-from tiny_runs import QUIET, TINY, call_main
+from tiny import wandb as tiny_wandb
+from tiny.faults import LEAN, Fault, last, with_callback
+from tiny.runs import QUIET, TINY, call_main
 
 import train
 

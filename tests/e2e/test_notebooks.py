@@ -8,11 +8,11 @@ import nbformat
 import numpy as np
 import pytest
 from nbclient.exceptions import CellExecutionError
-from tiny_models import PAGE_SIZE, tiny_model
-from tiny_recipes import fusion
+from tiny.models import PAGE_SIZE, tiny_model
+from tiny.recipes import fusion
 
 from colorflow.pipelines.export import save_export
-from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.retrieval.settings import RetrievalSettings
 from docs.make_notebook_pictures import NOTEBOOKS, TAG, execute, pictures
 
 CHECKS = {

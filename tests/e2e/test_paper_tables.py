@@ -9,10 +9,10 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from tiny_runs import call_main
+from tiny.runs import call_main
 
 import evaluate
-from colorflow.models.fusion import FusionNetwork
+from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.pipelines.export import load_export, save_gsrp
 
 TABLES = {

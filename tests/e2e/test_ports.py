@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from tiny_benchmark import tiny_benchmark
-from tiny_runs import call_main
+from tiny.benchmark import tiny_benchmark
+from tiny.runs import call_main
 
 import evaluate
 

@@ -5,8 +5,8 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from tiny_faults import LEAN, Fault, Struck, assert_same_run, fit, last, losses, samples, send
-from tiny_runs import tiny_config
+from tiny.faults import LEAN, Fault, Struck, assert_same_run, fit, last, losses, samples, send
+from tiny.runs import tiny_config
 
 from colorflow.callbacks import preemption
 from colorflow.callbacks.preemption import STATUS, Preempted

@@ -3,8 +3,8 @@
 import signal
 
 import pytest
-from tiny_faults import LEAN, Fault, assert_same_run, fit, fork_ranks, last, losses, samples, send
-from tiny_runs import tiny_config
+from tiny.faults import LEAN, Fault, assert_same_run, fit, fork_ranks, last, losses, samples, send
+from tiny.runs import tiny_config
 
 from colorflow.callbacks.preemption import STATUS
 

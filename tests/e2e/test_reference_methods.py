@@ -5,9 +5,9 @@ import shlex
 import sys
 
 import pytest
-from tiny_baselines import small_networks, write_ebmc, write_screens
-from tiny_benchmark import tiny_benchmark
-from tiny_runs import call_main
+from tiny.baselines import small_networks, write_ebmc, write_screens
+from tiny.benchmark import tiny_benchmark
+from tiny.runs import call_main
 
 import evaluate
 

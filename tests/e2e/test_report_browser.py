@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 from browser import chromium, opened
-from tiny_benchmark import Tint, TwoTone, write_chapters
+from tiny.benchmark import Tint, TwoTone, write_chapters
 
-from colorflow.data.toon import ToonSpec
-from colorflow.data.toon import write_chapters as write_toon
-from colorflow.evaluation import paper
-from colorflow.evaluation.build_benchmark import build_benchmark
-from colorflow.evaluation.comparisons import paired_differences
+from colorflow.evaluation.bench.build import build_benchmark
+from colorflow.evaluation.report import paper
+from colorflow.evaluation.report.comparisons import paired_differences
+from colorflow.evaluation.report.tables import COLUMNS
+from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
-from colorflow.evaluation.specs import MethodSpec
-from colorflow.evaluation.tables import COLUMNS
+from colorflow.toon import ToonSpec
+from colorflow.toon import write_chapters as write_toon
 
 CHAPTERS = {"a": 3, "b": 2, "c": 4}
 

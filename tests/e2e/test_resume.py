@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from tiny_faults import assert_equal
-from tiny_runs import QUIET, SMALLER, TINY, call_main, column, tiny_config
+from tiny.faults import assert_equal
+from tiny.runs import QUIET, SMALLER, TINY, call_main, column, tiny_config
 
 import train
 from colorflow.data.chapters import DataError

@@ -8,8 +8,8 @@ import sys
 import time
 
 import pytest
-from tiny_comics import write_chapters
-from tiny_ranks import ROOT, torchrun
+from tiny.comics import write_chapters
+from tiny.ranks import ROOT, torchrun
 
 SCRIPT = str(ROOT / "data" / "build_shards.py")
 CHAPTERS, PAGES = 24, 6

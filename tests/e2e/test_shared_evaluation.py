@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_benchmark import tiny_benchmark
-from tiny_rank_run import evaluate_in_ranks, evaluate_tint, meet_and_stop, run_evaluate
-from tiny_ranks import ROOT, in_ranks, start_ranks, torchrun
-from tiny_runs import call_main
+from tiny.benchmark import tiny_benchmark
+from tiny.rank_run import evaluate_in_ranks, evaluate_tint, meet_and_stop, run_evaluate
+from tiny.ranks import ROOT, in_ranks, start_ranks, torchrun
+from tiny.runs import call_main
 
 import evaluate
-from colorflow.utils.ranks import Ranks
+from colorflow.distributed.ranks import Ranks
 
 PAGES = 9
 WAIT = 240

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from browser import chromium, opened
-from tiny_benchmark import Tint, tiny_benchmark
+from tiny.benchmark import Tint, tiny_benchmark
 
+from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
-from colorflow.evaluation.specs import MethodSpec
 from colorflow.evaluation.user_study import StudyOptions, build_study, read_votes, tally_votes
 from colorflow.evaluation.user_study.votes import read_key
 

@@ -9,14 +9,14 @@ import sys
 
 import pytest
 from PIL import Image
-from tiny_baselines import small_networks, write_ebmc
-from tiny_benchmark import TwoTone, tinted_folder, write_chapters
-from tiny_ports import write_acdo, write_full_ebmc, write_full_screens, write_mcv2
-from tiny_runs import call_main
+from tiny.baselines import small_networks, write_ebmc
+from tiny.benchmark import TwoTone, tinted_folder, write_chapters
+from tiny.ports import write_acdo, write_full_ebmc, write_full_screens, write_mcv2
+from tiny.runs import call_main
 
 import evaluate
 from colorflow.config import compose_config, to_dict
-from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.utils.hashing import digest_file
 
 STYLES = ("screenstyle", "gray")

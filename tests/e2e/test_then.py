@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tiny_runs import QUIET, TINY, call_main, column
+from tiny.runs import QUIET, TINY, call_main, column
 
 import train
 from colorflow.config import load_config

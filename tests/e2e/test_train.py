@@ -4,11 +4,11 @@ import json
 import math
 
 import numpy as np
-import tiny_wandb
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_runs import SMALLER, call_main, column, tiny_config
+from tiny import wandb as tiny_wandb
+from tiny.runs import SMALLER, call_main, column, tiny_config
 
 import train
 from colorflow.config import load_config

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from tiny_faults import LEAN, Fault, assert_equal, assert_same_run, fit, fork_ranks, last, losses, send
-from tiny_runs import tiny_config
+from tiny.faults import LEAN, Fault, assert_equal, assert_same_run, fit, fork_ranks, last, losses, send
+from tiny.runs import tiny_config
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
 from colorflow.callbacks.preemption import STATUS

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import released_keys, shapes
+from tiny.models import released_keys, shapes
 from torch.nn import functional as F
 
 from colorflow.baselines.acdo import Acdo, AcdoSettings

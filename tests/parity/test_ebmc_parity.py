@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import released_keys, shapes
+from tiny.models import released_keys, shapes
 from torch import nn
 
 from colorflow.baselines.ebmc import EbmcColorizer, EbmcNetworks, unet
-from colorflow.models.image_encoder import HogEncoder
-from colorflow.retrieval import SimilarityRetriever
+from colorflow.retrieval.encoders import HogEncoder
+from colorflow.retrieval.retriever import SimilarityRetriever
 from parity.filling import baseline_state, override
 from parity.fixtures import npz_cases, npz_index
 

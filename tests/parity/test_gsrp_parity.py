@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from colorflow.canvas import query_box
-from colorflow.models.fusion import FusionNetwork, NormMode, tap_widths
-from colorflow.models.gsrp import GSRPModel, decode_with_skips, encoder_features, posterior_of, upsample
+from colorflow.models.gsrp.fusion import FusionNetwork, NormMode, tap_widths
+from colorflow.models.gsrp.model import GSRPModel, decode_with_skips, encoder_features, posterior_of, upsample
 from colorflow.utils.images import to_tensor
 from parity.fixtures import cases, load, with_prefix
 from parity.test_icp_parity import assert_levels, assert_near, numbered

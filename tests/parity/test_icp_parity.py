@@ -18,10 +18,10 @@ from torch import Tensor
 
 from colorflow.canvas import query_mask
 from colorflow.models.base import BaseModel
-from colorflow.models.guider import ColorizationGuider
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import add_lora, load_lora_state_dict, lora_state_dict
-from colorflow.models.unet_trunk import unet_with_residuals
+from colorflow.models.sd.guider import ColorizationGuider
+from colorflow.models.sd.trunk import unet_with_residuals
 from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.utils.images import to_image, to_tensor
 from parity.fixtures import cases, load, with_prefix

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_models import released_keys, shapes
+from tiny.models import released_keys, shapes
 
 from colorflow.styles.lines.network import LineNetwork, draw_lines, opencv_gray
 from parity.filling import baseline_state, override, released_state

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_models import released_keys, shapes
+from tiny.models import released_keys, shapes
 from torch import nn
 
 from colorflow.baselines.mcv2 import McV2, McV2Settings

@@ -15,18 +15,18 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from PIL import Image
 from skimage import color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from tiny_networks import pages, published_head_state
+from tiny.networks import pages, published_head_state
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torchmetrics.functional.image.lpips import _LPIPS
 
 from colorflow import metrics
-from colorflow.data.toon import ToonSpec, draw_chapter
 from colorflow.metrics import extractors
 from colorflow.metrics.aesthetic_head import AestheticHead, AestheticScorer, fill_head
 from colorflow.metrics.color import ciede2000_map, lab
 from colorflow.metrics.networks import to_pictures
+from colorflow.toon import ToonSpec, draw_chapter
 
 
 def _random() -> tuple[Tensor, Tensor]:

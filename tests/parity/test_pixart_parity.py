@@ -18,9 +18,9 @@ from torch import Tensor
 
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import add_lora, load_lora_state_dict, lora_state_dict
-from colorflow.models.pixart_base import PixArtBase
-from colorflow.models.pixart_guider import RELEASED_ALIAS, PixArtGuider
-from colorflow.models.pixart_trunk import transformer_with_control
+from colorflow.models.pixart.base import PixArtBase
+from colorflow.models.pixart.guider import RELEASED_ALIAS, PixArtGuider
+from colorflow.models.pixart.trunk import transformer_with_control
 from colorflow.pipelines.icp import ICPPipeline, PixArtICPPipeline, Sampling
 from colorflow.utils.images import to_tensor
 from parity.fixtures import cases, load, with_prefix

@@ -20,8 +20,8 @@ from colorflow.canvas import (
     reference_patches,
     stitch,
 )
-from colorflow.models.image_encoder import ClipVisionEncoder, _clip_preprocess
-from colorflow.retrieval import SimilarityRetriever, cosine_similarity, reference_pool, top_k
+from colorflow.retrieval.encoders import ClipVisionEncoder, _clip_preprocess
+from colorflow.retrieval.retriever import SimilarityRetriever, cosine_similarity, reference_pool, top_k
 from colorflow.schema import RANKS
 from parity.fixtures import cases, load, pillow_levels, with_prefix
 

@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from colorflow.models.image_encoder import ClipVisionEncoder
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.pipelines.recipes import RELEASED, Recipe, prepare_networks
-from colorflow.retrieval import SimilarityRetriever
+from colorflow.retrieval.encoders import ClipVisionEncoder
+from colorflow.retrieval.retriever import SimilarityRetriever
 from parity.fixtures import cases, load, pillow_levels, with_prefix
 from parity.test_gsrp_parity import build as build_gsrp
 from parity.test_icp_parity import Config, Tensors, assert_levels, build_pipeline, numbered

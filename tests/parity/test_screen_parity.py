@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_models import released_keys, shapes
+from tiny.models import released_keys, shapes
 from torch import Tensor, nn
 
 from colorflow.baselines.screenvae import ScreenToColor

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_batches import assert_as_alone
-from tiny_benchmark import color_page
+from tiny.batches import assert_as_alone
+from tiny.benchmark import color_page
 
 from colorflow.baselines.acdo import Acdo, AcdoSettings
 from colorflow.baselines.acdo.finishes import blend, gamma_levels, keep_luminance

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_comics import BlockEncoder, draw_page
-from tiny_models import (
+from tiny.comics import BlockEncoder, draw_page
+from tiny.models import (
     PAGE_SIZE,
     SD_UNET,
     pixart_on_meta,
@@ -44,7 +44,7 @@ from colorflow.pipelines.attention import (
 from colorflow.pipelines.attention_picture import draw_attention
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import Sampling
-from colorflow.retrieval import SimilarityRetriever
+from colorflow.retrieval.retriever import SimilarityRetriever
 
 MODELS: dict[str, Callable[[], ICPModel]] = {
     "toon": tiny_model,

@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tiny_models import SCHEDULER, UNET, VAE, tiny_base
+from tiny.models import SCHEDULER, UNET, VAE, tiny_base
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from colorflow.models.base import BaseModel, load_base, random_base, save_base

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_comics import draw_page
-from tiny_models import PAGE_SIZE
-from tiny_recipes import GUIDED, PAGE, REFERENCES, STEPS, gap, make, pixels
+from tiny.comics import draw_page
+from tiny.models import PAGE_SIZE
+from tiny.recipes import GUIDED, PAGE, REFERENCES, STEPS, gap, make, pixels
 from torch import Tensor
 
 from colorflow.canvas import query_box

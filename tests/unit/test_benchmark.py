@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import SIZE, tiny_benchmark, write_chapters
-from tiny_runs import call_main, run_script
+from tiny.benchmark import SIZE, tiny_benchmark, write_chapters
+from tiny.runs import call_main, run_script
 
 from colorflow.data.chapters import DataError
-from colorflow.evaluation import build_benchmark as builder
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkError, read_benchmark
-from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.evaluation.bench import build as builder
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError, read_benchmark
+from colorflow.evaluation.bench.build import build_benchmark
 from data import build_benchmark as script
 
 

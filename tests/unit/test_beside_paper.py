@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tiny_benchmark import page_scores
+from tiny.benchmark import page_scores
 
-from colorflow.evaluation.beside_paper import Change, beside_grids, beside_paper, changes
-from colorflow.evaluation.grids import Grid, html_grid, latex_grid, markdown_grid, print_grid
-from colorflow.evaluation.paper import FULL_MODEL, PAPER_METRICS, TABLES, paper_table
+from colorflow.evaluation.report.beside_paper import Change, beside_grids, beside_paper, changes
+from colorflow.evaluation.report.grids import Grid, html_grid, latex_grid, markdown_grid, print_grid
+from colorflow.evaluation.report.paper import FULL_MODEL, PAPER_METRICS, TABLES, paper_table
 from colorflow.evaluation.results import Bootstrap, build_results
 from colorflow.evaluation.run import EvaluationError, ReportSettings
 

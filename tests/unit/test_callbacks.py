@@ -10,8 +10,8 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from tiny_models import PAGE_SIZE, tiny_base, tiny_model
-from tiny_runs import QUIET, SMALLER, batch_of, loader, tiny_config, trainer
+from tiny.models import PAGE_SIZE, tiny_base, tiny_model
+from tiny.runs import QUIET, SMALLER, batch_of, loader, tiny_config, trainer
 
 from colorflow import config
 from colorflow.callbacks import sample_grid
@@ -24,7 +24,7 @@ from colorflow.callbacks.run_record import RunRecord
 from colorflow.diffusion.objective import DiffusionObjective
 from colorflow.pipelines.export import load_export
 from colorflow.pipelines.icp import ICPPipeline
-from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.tasks.icp_task import ICPTask
 
 pytestmark = pytest.mark.filterwarnings(

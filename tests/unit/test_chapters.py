@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_comics import draw_page, write_chapters
+from tiny.comics import draw_page, write_chapters
 
 from colorflow.data.chapters import DataError, Skip, SkipReport, read_chapters, split_chapters
 

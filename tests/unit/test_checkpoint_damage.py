@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_checkpoints import (
+from tiny.checkpoints import (
     BIN,
     CLASS,
     GSRP,

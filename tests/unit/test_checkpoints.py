@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_checkpoints import (
+from tiny.checkpoints import (
     BIN,
     CLASS,
     GSRP,
@@ -26,7 +26,7 @@ from tiny_checkpoints import (
     tiny,
     write_released,
 )
-from tiny_models import (
+from tiny.models import (
     PIXART_TARGETS,
     SD_UNET,
     inputs,
@@ -48,7 +48,7 @@ from colorflow.models.base import save_base
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import TARGET_MODULES
 from colorflow.pipelines.export import load_export, save_export
-from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.retrieval.settings import RetrievalSettings
 
 
 def plain(shape: list[int]) -> tuple[int, ...]:

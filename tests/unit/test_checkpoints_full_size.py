@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from tiny_checkpoints import BIN, GSRP, LORA_FILE, SAFE
-from tiny_models import pixart_on_meta, sd15_on_meta
+from tiny.checkpoints import BIN, GSRP, LORA_FILE, SAFE
+from tiny.models import pixart_on_meta, sd15_on_meta
 from torch import Tensor, nn
 
 from colorflow.checkpoints.layouts import LAYOUTS
-from colorflow.models.fusion import FusionNetwork
+from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.icp_model import ICPModel
 from colorflow.pipelines.export import save_export
-from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.retrieval.settings import RetrievalSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS: dict[str, Callable[[int], ICPModel]] = {"sd": sd15_on_meta, "pixart": pixart_on_meta}

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage.color import deltaE_ciede2000
-from tiny_baselines import retriever
-from tiny_benchmark import color_page, colored_pool
+from tiny.baselines import retriever
+from tiny.benchmark import color_page, colored_pool
 
 from colorflow.baselines import ColorTransfer, PatchCopy
 from colorflow.baselines.color_transfer import color_table, quadrant_places
 from colorflow.baselines.lab import lightness, to_lab
 from colorflow.baselines.nearest import NoReferenceError
 from colorflow.canvas import query_patches
-from colorflow.evaluation.reference_rows import color_transfer_rows, patch_copy_rows
-from colorflow.pipelines.rap import RetrievalSettings
-from colorflow.retrieval import reference_pool
+from colorflow.evaluation.rows.reference_rows import color_transfer_rows, patch_copy_rows
+from colorflow.retrieval.retriever import reference_pool
+from colorflow.retrieval.settings import RetrievalSettings
 
 METHODS = [ColorTransfer(retriever()), PatchCopy(retriever())]
 

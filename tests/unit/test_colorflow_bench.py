@@ -7,14 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_benchmark import TwoTone, tiny_benchmark, write_chapters
+from tiny.benchmark import TwoTone, tiny_benchmark, write_chapters
 
 from colorflow import config
 from colorflow.config import compose_config
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkError, read_benchmark
-from colorflow.evaluation.build_benchmark import build_benchmark
-from colorflow.evaluation.paper import SHAPE, paper_rows
-from colorflow.evaluation.protocol import Protocol, describe_run
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError, read_benchmark
+from colorflow.evaluation.bench.build import build_benchmark
+from colorflow.evaluation.report.paper import SHAPE, paper_rows
+from colorflow.evaluation.score.protocol import Protocol, describe_run
 
 
 @pytest.fixture(scope="module")

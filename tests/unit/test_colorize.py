@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from tiny_benchmark import color_page
-from tiny_painter import QUIET, Painter
+from tiny.benchmark import color_page
+from tiny.painter import QUIET, Painter
 
 import colorize
+from colorflow.colorize import chapter_report
+from colorflow.colorize.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
+from colorflow.colorize.provenance import SOURCE_TYPE, is_marked
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
-from colorflow.data.toon import ToonSpec, draw_page
-from colorflow.pipelines import chapter_report
-from colorflow.pipelines.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.pipelines.output import ColorFlowOutput
-from colorflow.pipelines.provenance import SOURCE_TYPE, is_marked
 from colorflow.schema import ReferencePool
+from colorflow.toon import ToonSpec, draw_page
 from colorflow.utils.color import is_colored
 
 

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_benchmark import color_page, write_chapters
-from tiny_comics import BlockEncoder
-from tiny_models import PAGE_SIZE, tiny_pipeline
-from tiny_painter import gray_chapters
+from tiny.benchmark import color_page, write_chapters
+from tiny.comics import BlockEncoder
+from tiny.models import PAGE_SIZE, tiny_pipeline
+from tiny.painter import gray_chapters
 
 import colorize
+from colorflow.colorize.chapters import ChapterJob, ColorizeOptions, colorize_chapters, find_jobs
+from colorflow.colorize.provenance import is_marked
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
 from colorflow.pipelines.attention import AttentionSettings
-from colorflow.pipelines.chapters import ChapterJob, ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import Sampling
-from colorflow.pipelines.provenance import is_marked
-from colorflow.retrieval import SimilarityRetriever
+from colorflow.retrieval.retriever import SimilarityRetriever
 
 REGION = (0.1, 0.1, 0.5, 0.5)
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_benchmark import color_page, write_chapters
-from tiny_painter import QUIET, Painter, gray_chapters
+from tiny.benchmark import color_page, write_chapters
+from tiny.painter import QUIET, Painter, gray_chapters
 
 import colorize
 from colorflow.canvas import Size, canvas_size
+from colorflow.colorize.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
+from colorflow.colorize.chapters import TooManyFailuresError as TooMany
+from colorflow.colorize.page_painting import at_own_size, cut_strip
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
-from colorflow.pipelines.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.pipelines.chapters import TooManyFailuresError as TooMany
-from colorflow.pipelines.page_painting import at_own_size, cut_strip
 from colorflow.utils.failures import allowed_failures
 
 

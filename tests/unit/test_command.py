@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_benchmark import Tint, color_page, colored_pool, evaluate_tiny, tiny_benchmark
+from tiny.benchmark import Tint, color_page, colored_pool, evaluate_tiny, tiny_benchmark
 
 from colorflow.baselines.command import CommandColorizer, CommandError, Program
-from colorflow.evaluation.build_benchmark import build_benchmark
-from colorflow.evaluation.command_rows import command_rows
-from colorflow.evaluation.generate import GenerationError, generate
-from colorflow.evaluation.specs import MethodSpec
+from colorflow.evaluation.bench.build import build_benchmark
+from colorflow.evaluation.generate.generate import GenerationError, generate
+from colorflow.evaluation.rows.command_rows import command_rows
+from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.schema import BatchColorizer, PoolColorizer
 
 TOOL = """

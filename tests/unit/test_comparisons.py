@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 import pytest
-from tiny_benchmark import page_scores, tiny_results
+from tiny.benchmark import page_scores, tiny_results
 
-from colorflow.evaluation.comparisons import Difference, csv_differences, page_metrics, paired_differences
+from colorflow.evaluation.report.comparisons import Difference, csv_differences, page_metrics, paired_differences
 
 
 def _find(differences: list[Difference], method: str, rival: str, metric: str, style: str = "gray") -> Difference:

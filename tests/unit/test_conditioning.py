@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from diffusers import AutoencoderKL
-from tiny_models import PAGE_SIZE, VAE, noise, tiny_base
+from tiny.models import PAGE_SIZE, VAE, noise, tiny_base
 from torch import Tensor
 
 from colorflow.canvas import query_box, query_mask

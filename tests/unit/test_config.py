@@ -10,14 +10,14 @@ import pytest
 import torch
 from hydra.utils import get_object
 from omegaconf import OmegaConf
-from tiny_runs import SMALLER, TINY_PIXART, call_main, run_script, tiny_config
+from tiny.runs import SMALLER, TINY_PIXART, call_main, run_script, tiny_config
 
 import evaluate
 import train
 from colorflow import config
 from colorflow.config import CONFIGS, ConfigError, compose_config, to_dict
-from colorflow.evaluation.paper import TABLES
-from colorflow.evaluation.same_training import compare
+from colorflow.evaluation.report.paper import TABLES
+from colorflow.evaluation.rows.same_training import compare
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 EVALUATIONS = [

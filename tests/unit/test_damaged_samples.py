@@ -6,12 +6,12 @@ from itertools import islice
 from types import SimpleNamespace
 
 import pytest
-from tiny_comics import SIZE, tiny_build, write_chapters
+from tiny.comics import SIZE, tiny_build, write_chapters
 
 from colorflow.data.chapters import DataError
 from colorflow.data.datamodule import ComicDataModule
-from colorflow.data.shard_build import build_shards
-from colorflow.data.shard_index import read_index
+from colorflow.data.shards.build import build_shards
+from colorflow.data.shards.index import read_index
 from colorflow.data.sources import ShardSource
 from colorflow.data.transforms import CanvasTransform
 from colorflow.styles.gray import GrayStyle

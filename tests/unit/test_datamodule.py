@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from tiny_comics import SIZE, BlockEncoder, write_chapters
+from tiny.comics import SIZE, BlockEncoder, write_chapters
 
 from colorflow.data.chapters import DataError
 from colorflow.data.datamodule import ComicDataModule
 from colorflow.data.sources import ChapterSource
 from colorflow.data.transforms import CanvasTransform
-from colorflow.retrieval import SimilarityRetriever
+from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.styles.gray import GrayStyle
 
 

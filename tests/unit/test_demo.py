@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import color_page
-from tiny_models import PAGE_SIZE, tiny_model
+from tiny.benchmark import color_page
+from tiny.models import PAGE_SIZE, tiny_model
 
+from colorflow.colorize.chapters import ColorizeOptions, colorize_chapters, find_jobs
+from colorflow.colorize.provenance import is_marked
 from colorflow.demo import command, fragments
 from colorflow.demo.examples import write_example
 from colorflow.demo.limits import Limits
 from colorflow.demo.studio import Studio
 from colorflow.demo.uploads import UploadError, read_upload, read_uploads
 from colorflow.demo.versions import KEPT, Session
-from colorflow.pipelines.chapters import ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
 from colorflow.pipelines.export import save_export
-from colorflow.pipelines.provenance import is_marked
-from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.pipelines.recipes import LEAN, RELEASED
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.utils.color import is_colored
 from colorflow.utils.images import load_image
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from scipy.stats import chisquare
-from tiny_models import SCHEDULER, noise
+from tiny.models import SCHEDULER, noise
 from torch import Tensor
 
 from colorflow.diffusion.noise import draw_noise

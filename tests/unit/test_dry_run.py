@@ -4,8 +4,8 @@ import functools
 
 import pytest
 import torch
-from tiny_models import sd15_on_meta, tiny_base, tiny_model
-from tiny_runs import batch_of, loader, trainer
+from tiny.models import sd15_on_meta, tiny_base, tiny_model
+from tiny.runs import batch_of, loader, trainer
 from torch.utils.flop_counter import FlopCounterMode
 
 from colorflow.callbacks.step_watch import StepWatch

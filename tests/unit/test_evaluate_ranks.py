@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_benchmark import Tint, TintTogether, tiny_benchmark
-from tiny_ranks import in_ranks
+from tiny.benchmark import Tint, TintTogether, tiny_benchmark
+from tiny.ranks import in_ranks
 
 from colorflow import metrics
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
+from colorflow.distributed.ranks import RankError, Ranks
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
-from colorflow.evaluation.specs import MethodSpec
+from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.evaluation.stages import Work
-from colorflow.evaluation.suite import MetricSettings
 from colorflow.metrics import PageNetwork
 from colorflow.utils.files import read_jsonl
-from colorflow.utils.ranks import RankError, Ranks
 
 ALL = MetricSettings(tuple(metrics.HIGHER_IS_BETTER), random_weights=True, batch_size=3)
 ROWS = ("results.json", "table.md", "table.csv", "pages.csv", "differences.csv", "index.html")

@@ -14,8 +14,8 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
-from tiny_comics import draw_page
-from tiny_models import PAGE_SIZE, inputs, tiny_base, tiny_model, tiny_pipeline
+from tiny.comics import draw_page
+from tiny.models import PAGE_SIZE, inputs, tiny_base, tiny_model, tiny_pipeline
 from torch import Tensor
 
 from colorflow.models.base import save_base
@@ -24,8 +24,8 @@ from colorflow.pipelines import export
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import load_export, save_export
 from colorflow.pipelines.icp import Sampling
-from colorflow.pipelines.rap import RetrievalSettings, build_retriever
 from colorflow.pipelines.recipes import Recipe
+from colorflow.retrieval.settings import RetrievalSettings, build_retriever
 
 HOG = RetrievalSettings(kind="hog")
 INDEX = "model_index.json"

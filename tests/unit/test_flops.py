@@ -13,18 +13,18 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from PIL import Image
-from tiny_models import sd15_on_meta
+from tiny.models import sd15_on_meta
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from colorflow.models.fusion import FusionNetwork
-from colorflow.models.gsrp import GSRPModel
+from colorflow.models.gsrp.fusion import FusionNetwork
+from colorflow.models.gsrp.model import GSRPModel
 from colorflow.pipelines import colorflow as colorflow_module
 from colorflow.pipelines import gsrp as gsrp_module
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import ICPPipeline
 from colorflow.pipelines.recipes import LEAN, RELEASED, Recipe, prepare_networks
-from colorflow.retrieval import SimilarityRetriever, reference_pool
+from colorflow.retrieval.retriever import SimilarityRetriever, reference_pool
 
 PAGE_SIZE = (512, 800)
 PAGE = (768, 1200)

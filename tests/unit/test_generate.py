@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import SIZE, Tint, TintTogether
-from tiny_recipes import STEPS, make
+from tiny.benchmark import SIZE, Tint, TintTogether
+from tiny.recipes import STEPS, make
 
 from colorflow.baselines import GrayCopy
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkError, read_benchmark
-from colorflow.evaluation.generate import GenerationError, generate
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError, read_benchmark
+from colorflow.evaluation.generate.generate import GenerationError, generate
 from colorflow.pipelines.icp import Sampling
 from colorflow.pipelines.recipes import Recipe
 from colorflow.schema import BatchColorizer, PageRecord

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_benchmark import Tint, TintTogether, tiny_benchmark
-from tiny_ranks import in_ranks
+from tiny.benchmark import Tint, TintTogether, tiny_benchmark
+from tiny.ranks import in_ranks
 
-from colorflow.evaluation import generation_folder
-from colorflow.evaluation.benchmark import Benchmark
-from colorflow.evaluation.generate import GenerationReport, MethodError, generate
+from colorflow.distributed.ranks import Ranks
+from colorflow.evaluation.bench.benchmark import Benchmark
+from colorflow.evaluation.generate import generation_folder
+from colorflow.evaluation.generate.generate import GenerationReport, MethodError, generate
 from colorflow.schema import Colorizer
 from colorflow.utils.files import read_jsonl
-from colorflow.utils.ranks import Ranks
 
 PAGES = {"a": 4, "b": 3, "c": 2}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from diffusers import AutoencoderKL
-from tiny_models import VAE, noise, randomize, released_keys, sd15_config, shapes
+from tiny.models import VAE, noise, randomize, released_keys, sd15_config, shapes
 from torch import Tensor
 
 from colorflow.config import compose_config, to_dict
-from colorflow.models.fusion import FusionNetwork, PageNorm, tap_widths
-from colorflow.models.gsrp import GSRPModel, decode_with_skips, encoder_features, posterior_of, upsample
+from colorflow.models.gsrp.fusion import FusionNetwork, PageNorm, tap_widths
+from colorflow.models.gsrp.model import GSRPModel, decode_with_skips, encoder_features, posterior_of, upsample
 
 TOON_VAE = VAE | {
     "down_block_types": ["DownEncoderBlock2D"] * 3,

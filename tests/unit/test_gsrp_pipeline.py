@@ -12,25 +12,25 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny_comics import BlockEncoder, draw_page
-from tiny_models import PAGE_SIZE, VAE, randomize, tiny_model, tiny_pipeline
-from tiny_runs import loader, tiny_config, trainer
+from tiny.comics import BlockEncoder, draw_page
+from tiny.models import PAGE_SIZE, VAE, randomize, tiny_model, tiny_pipeline
+from tiny.runs import loader, tiny_config, trainer
 
 from colorflow import config
 from colorflow.callbacks.ema import EMA
 from colorflow.callbacks.export import Export
 from colorflow.data.page_transform import PageTransform
-from colorflow.evaluation.methods import Row, colorflow_rows
-from colorflow.models.fusion import FusionNetwork
-from colorflow.models.gsrp import GSRPModel
+from colorflow.evaluation.rows.methods import Row, colorflow_rows
+from colorflow.models.gsrp.fusion import FusionNetwork
+from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.icp_model import ICPModel
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import load_export, save_export, save_gsrp
 from colorflow.pipelines.gsrp import super_resolve
 from colorflow.pipelines.icp import Sampling
-from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.pipelines.recipes import Recipe
-from colorflow.retrieval import SimilarityRetriever, reference_pool
+from colorflow.retrieval.retriever import SimilarityRetriever, reference_pool
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.schema import ColorizationSample
 from colorflow.styles.gray import GrayStyle
 from colorflow.tasks.degradation import Downsample

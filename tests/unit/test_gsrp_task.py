@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from tiny_comics import SIZE, draw_page
-from tiny_models import VAE, noise
-from tiny_runs import loader, trainer
+from tiny.comics import SIZE, draw_page
+from tiny.models import VAE, noise
+from tiny.runs import loader, trainer
 
 from colorflow.data.chapters import DataError
 from colorflow.data.page_transform import PageTransform
 from colorflow.data.transforms import collate
 from colorflow.metrics.functional import psnr, ssim
-from colorflow.models.gsrp import GSRPModel, upsample
+from colorflow.models.gsrp.model import GSRPModel, upsample
 from colorflow.schema import ColorizationSample, PageBatch
 from colorflow.styles.gray import GrayStyle
 from colorflow.tasks import perceptual

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from tiny_models import (
+from tiny.models import (
     SD_UNET,
     UNET,
     inputs,
@@ -21,9 +21,9 @@ from tiny_models import (
 )
 from torch import Tensor, nn
 
-from colorflow.models.guider import ColorizationGuider
 from colorflow.models.lora import add_lora
-from colorflow.models.unet_trunk import tap_widths, unet_with_residuals
+from colorflow.models.sd.guider import ColorizationGuider
+from colorflow.models.sd.trunk import tap_widths, unet_with_residuals
 
 TAPS = ("brushnet_down_blocks.", "brushnet_mid_block.", "brushnet_up_blocks.")
 

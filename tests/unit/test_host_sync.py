@@ -20,8 +20,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from test_gsrp_task import batch_of as pages_of
 from test_gsrp_task import task as gsrp_task
-from tiny_models import tiny_base, tiny_model, tiny_pixart_model
-from tiny_runs import batch_of, loader, trainer
+from tiny.models import tiny_base, tiny_model, tiny_pixart_model
+from tiny.runs import batch_of, loader, trainer
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.resnet import ResnetBlock2D
-from tiny_models import LORA, UNET, inputs, noise, randomize, sd15_on_meta, tiny_base, tiny_model
+from tiny.models import LORA, UNET, inputs, noise, randomize, sd15_on_meta, tiny_base, tiny_model
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from colorflow.models.conditioning import encode_condition, encode_latents
 from colorflow.models.families import build_icp_model
 from colorflow.models.icp_model import ICPModel, LoraSettings
-from colorflow.models.unet_trunk import unet_with_residuals
+from colorflow.models.sd.trunk import unet_with_residuals
 
 TWO_LEVELS = UNET | {
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],

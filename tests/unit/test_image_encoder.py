@@ -11,8 +11,8 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
-from colorflow.models.image_encoder import ClipVisionEncoder, HogEncoder, MissingWeightsError, OpenClipEncoder
-from colorflow.retrieval import cosine_similarity
+from colorflow.retrieval.encoders import ClipVisionEncoder, HogEncoder, MissingWeightsError, OpenClipEncoder
+from colorflow.retrieval.retriever import cosine_similarity
 
 SIDE = 32
 
@@ -205,7 +205,7 @@ def test_open_clip_tag_names_the_weights(
     """A published tag stands in the name as it is."""
     from open_clip import factory
 
-    from colorflow.models import image_encoder
+    from colorflow.retrieval.retriever import encoders as image_encoder
 
     monkeypatch.setattr(image_encoder, "_open_clip_tags", lambda model: ["some_tag"])
     monkeypatch.setattr(factory, "get_pretrained_cfg", lambda model, tag: {"url": "unused"})

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tiny_benchmark import Tint, TwoTone, evaluate_tiny, tinted_folder, tiny_benchmark, write_chapters
-from tiny_ranks import in_ranks
+from tiny.benchmark import Tint, TwoTone, evaluate_tiny, tinted_folder, tiny_benchmark, write_chapters
+from tiny.ranks import in_ranks
 
 from colorflow.baselines import PredictionsError
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
-from colorflow.evaluation.build_benchmark import build_benchmark
-from colorflow.evaluation.generate import MethodError
+from colorflow.distributed.ranks import Ranks
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.bench.build import build_benchmark
+from colorflow.evaluation.generate.generate import MethodError
 from colorflow.evaluation.results import read_results, write_results
-from colorflow.evaluation.specs import EvaluationError, MethodSpec, Problem
+from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec, Problem
 from colorflow.evaluation.stages import Work
-from colorflow.utils.ranks import Ranks
 
 GOOD = {"tint": MethodSpec(build=lambda: Tint(5)), "more": MethodSpec(build=lambda: Tint(60))}
 UNGIVEN = MethodSpec(problem=Problem("expected weights, found none; fetch them", failed=False))

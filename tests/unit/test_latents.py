@@ -13,8 +13,8 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from test_gsrp_task import task as gsrp_task
-from tiny_models import tiny_model
-from tiny_runs import SMALLER, batch_of, tiny_config
+from tiny.models import tiny_model
+from tiny.runs import SMALLER, batch_of, tiny_config
 from torch import Tensor
 
 from colorflow import config

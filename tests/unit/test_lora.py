@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from tiny_models import SD_UNET, UNET, inputs, noise, randomize, released_keys, sd15_config, sd15_on_meta, shapes
+from tiny.models import SD_UNET, UNET, inputs, noise, randomize, released_keys, sd15_config, sd15_on_meta, shapes
 from torch import Tensor
 
 from colorflow.models.lora import TARGET_MODULES, add_lora, load_lora, lora_state_dict, merge_lora, save_lora

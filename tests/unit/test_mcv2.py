@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_batches import assert_as_alone
-from tiny_benchmark import color_page
+from tiny.batches import assert_as_alone
+from tiny.benchmark import color_page
 
 from colorflow.baselines.mcv2 import McV2, McV2Settings
 from colorflow.baselines.mcv2.denoiser import LONGEST, denoise

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_networks import pages
+from tiny.networks import pages
 from torch import Tensor
 
 from colorflow import metrics
-from colorflow.data.toon import ToonSpec, draw_chapter
 from colorflow.metrics.identity import Consistency, chapter_regions
 from colorflow.metrics.networks import random_network
+from colorflow.toon import ToonSpec, draw_chapter
 
 NETWORK = random_network(24, batch_size=3)
 SCORER = random_network(1, batch_size=3)

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_comics import draw_page
-from tiny_styles import seeded, write_released
+from tiny.comics import draw_page
+from tiny.styles import seeded, write_released
 
 from colorflow.styles import ScreenVAEStyle, SketchStyle
 from colorflow.styles.networks import DECODER_FILE, GENERATOR_FILE, LINE_FILE

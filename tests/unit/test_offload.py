@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_comics import draw_page
-from tiny_models import PAGE_SIZE, VAE, randomize, tiny_model, tiny_pipeline
+from tiny.comics import draw_page
+from tiny.models import PAGE_SIZE, VAE, randomize, tiny_model, tiny_pipeline
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import memory
-from colorflow.models.fusion import FusionNetwork
-from colorflow.models.gsrp import GSRPModel
+from colorflow.models.gsrp.fusion import FusionNetwork
+from colorflow.models.gsrp.model import GSRPModel
 from colorflow.pipelines import offload
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
 from colorflow.pipelines.export import save_export
 from colorflow.pipelines.icp import Sampling
 from colorflow.pipelines.offload import Turns, towers_on
-from colorflow.pipelines.rap import RetrievalSettings
-from colorflow.retrieval import NoReferences, SimilarityRetriever
+from colorflow.retrieval.retriever import NoReferences, SimilarityRetriever
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.utils.images import to_tensor
 from colorflow.utils.memory import MemoryTracker
+from perf import memory
 
 HOST, DEVICE = torch.device("cpu", 1), torch.device("cpu")
 """Two names for one memory: `NaNMove` makes the difference."""

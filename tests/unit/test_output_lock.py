@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_benchmark import Tint, evaluate_tiny, tiny_benchmark
-from tiny_ranks import ROOT, in_ranks
+from tiny.benchmark import Tint, evaluate_tiny, tiny_benchmark
+from tiny.ranks import ROOT, in_ranks
 
-from colorflow.evaluation.specs import MethodSpec
+from colorflow.distributed.ranks import RankError
+from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.stages import Work
 from colorflow.utils.output_lock import LOCK, OutputLockError, locked
-from colorflow.utils.ranks import RankError
 
 HOLD = """
 import sys

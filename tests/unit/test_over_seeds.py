@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from test_beside_paper import results
 
-from colorflow.evaluation.over_seeds import changes_over_seeds, interval, main, seed_grids
+from colorflow.evaluation.report.over_seeds import changes_over_seeds, interval, main, seed_grids
 from colorflow.evaluation.results import ResultsError, write_results
 
 GAINS = [

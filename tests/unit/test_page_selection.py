@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colorflow.evaluation.benchmark import BenchmarkError
-from colorflow.evaluation.build_benchmark import Selection, select_pages
+from colorflow.evaluation.bench.benchmark import BenchmarkError
+from colorflow.evaluation.bench.build import Selection, select_pages
 from colorflow.schema import Chapter, Page
 
 SEEDS = st.integers(0, 2**31)

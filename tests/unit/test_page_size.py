@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_comics import BlockEncoder, draw_page
-from tiny_models import PAGE_SIZE, SD_UNET, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
+from tiny.comics import BlockEncoder, draw_page
+from tiny.models import PAGE_SIZE, SD_UNET, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
 
 from colorflow.canvas import Size
 from colorflow.pipelines.attention import AttentionSettings, attention_layers, attention_map
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import Sampling
-from colorflow.retrieval import SimilarityRetriever, reference_pool
+from colorflow.retrieval.retriever import SimilarityRetriever, reference_pool
 
 MODELS = {
     "toon": tiny_model,

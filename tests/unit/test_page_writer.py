@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_benchmark import color_page
+from tiny.benchmark import color_page
 
-from colorflow.evaluation import page_writer
-from colorflow.evaluation.generation_folder import GenerationError, read_manifest
-from colorflow.evaluation.page_writer import PageWriter
+from colorflow.evaluation.generate import page_writer
+from colorflow.evaluation.generate.generation_folder import GenerationError, read_manifest
+from colorflow.evaluation.generate.page_writer import PageWriter
 from colorflow.schema import PageRecord
 from colorflow.utils.hashing import digest_file
 
@@ -112,7 +112,7 @@ def test_a_manifest_that_cannot_be_written_stops_the_run(tmp_path: Path, monkeyp
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("colorflow.utils.shared_lines.append_jsonl", full)
+    monkeypatch.setattr("colorflow.distributed.shared_lines.append_jsonl", full)
     with pytest.raises(GenerationError, match="No space left"):
         _write(tmp_path, 1)
     assert read_manifest(tmp_path) == {}

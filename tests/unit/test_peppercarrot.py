@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_benchmark import color_page
-from tiny_runs import call_main
+from tiny.benchmark import color_page
+from tiny.runs import call_main
 
 from colorflow.data.chapters import DataError, read_chapters
-from colorflow.evaluation.build_benchmark import build_benchmark
+from colorflow.evaluation.bench.build import build_benchmark
 from data import peppercarrot
 
 ART = "gfx_Pepper-and-Carrot_by-David-Revoy_"

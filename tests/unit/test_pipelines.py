@@ -9,18 +9,18 @@ import pytest
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, UniPCMultistepScheduler
 from PIL import Image
-from tiny_comics import BlockEncoder, draw_page
-from tiny_models import PAGE_SIZE, SCHEDULER, noise, tiny_model, tiny_pipeline
+from tiny.comics import BlockEncoder, draw_page
+from tiny.models import PAGE_SIZE, SCHEDULER, noise, tiny_model, tiny_pipeline
 from torch import Tensor
 
 from colorflow.canvas import fit_page, query_box, query_mask, reference_patches, slot_box
 from colorflow.models.conditioning import encode_condition
-from colorflow.models.image_encoder import HogEncoder
-from colorflow.models.unet_trunk import unet_with_residuals
+from colorflow.models.sd.trunk import unet_with_residuals
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import ICPPipeline, Sampling
-from colorflow.pipelines.rap import RetrievalSettings, build_retriever
-from colorflow.retrieval import NoReferences, RandomRetriever, SimilarityRetriever, reference_pool
+from colorflow.retrieval.encoders import HogEncoder
+from colorflow.retrieval.retriever import NoReferences, RandomRetriever, SimilarityRetriever, reference_pool
+from colorflow.retrieval.settings import RetrievalSettings, build_retriever
 
 WIDTH, HEIGHT = 2 * PAGE_SIZE[0], 2 * PAGE_SIZE[1]
 STEPS = 3

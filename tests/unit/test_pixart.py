@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DiffusionPipeline
-from tiny_models import (
+from tiny.models import (
     PAGE_SIZE,
     PIXART_TARGETS,
     TRANSFORMER,
@@ -26,11 +26,11 @@ from colorflow.canvas import query_mask
 from colorflow.models.base import load_base, save_base
 from colorflow.models.families import build_base, build_icp_model
 from colorflow.models.icp_model import ICPModel, LoraSettings
-from colorflow.models.pixart_base import PixArtBase
-from colorflow.models.pixart_trunk import transformer_with_control
+from colorflow.models.pixart.base import PixArtBase
+from colorflow.models.pixart.trunk import transformer_with_control
 from colorflow.pipelines.export import load_export, save_export
 from colorflow.pipelines.icp import PixArtICPPipeline, Sampling
-from colorflow.pipelines.rap import RetrievalSettings
+from colorflow.retrieval.settings import RetrievalSettings
 
 WIDE = (8, 12)
 SIZE = torch.tensor([64.0, 96.0])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from diffusers import PixArtTransformer2DModel
-from tiny_models import (
+from tiny.models import (
     PIXART_TARGETS,
     TRANSFORMER,
     inputs,
@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from colorflow.models.lora import add_lora
-from colorflow.models.pixart_guider import RELEASED_ALIAS, PixArtGuider
-from colorflow.models.pixart_trunk import transformer_with_control
+from colorflow.models.pixart.guider import RELEASED_ALIAS, PixArtGuider
+from colorflow.models.pixart.trunk import transformer_with_control
 
 WIDE = (8, 12)
 SIZE = torch.tensor([64.0, 96.0])

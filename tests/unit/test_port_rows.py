@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from colorflow.baselines.mcv2 import McV2
-from colorflow.evaluation.port_rows import acdo_rows, mcv2_rows
+from colorflow.evaluation.rows.port_rows import acdo_rows, mcv2_rows
 from colorflow.utils.tensors import CheckpointError
 
 

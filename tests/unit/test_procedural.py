@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
-from tiny_styles import seeded
+from tiny.styles import seeded
 
 from colorflow.styles import ProceduralStyle
 from colorflow.styles.procedural.regions import find_regions

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tiny_networks import register_tiny_clip
+from tiny.networks import register_tiny_clip
 
 from colorflow import metrics
-from colorflow.data.toon import ToonSpec, draw_page
 from colorflow.metrics import extractors
 from colorflow.metrics.aesthetic_head import load_head
+from colorflow.toon import ToonSpec, draw_page
 
 FAIR = 0.1
 """Least distance of two pages' answers over their size: our choice, far above rounding (1e-6) and neighbours (1e-3)."""

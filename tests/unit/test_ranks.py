@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_ranks import in_ranks
+from tiny.ranks import in_ranks
 from torch.distributed import HashStore
 
-from colorflow.utils.launch import Place, find_place, join_ranks
-from colorflow.utils.ranks import JoinedRanks, RankError, Ranks
+from colorflow.distributed.launch import Place, find_place, join_ranks
+from colorflow.distributed.ranks import JoinedRanks, RankError, Ranks
 
 
 def _rank(rank: int, world: int) -> Ranks:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tiny_models import (
+from tiny.models import (
     PAGE_SIZE,
     SD_UNET,
     noise,
@@ -18,19 +18,19 @@ from tiny_models import (
     tiny_pipeline,
     tiny_pixart_model,
 )
-from tiny_recipes import GUIDED, PAGE, REFERENCES, STEPS, gap, make, pixels
+from tiny.recipes import GUIDED, PAGE, REFERENCES, STEPS, gap, make, pixels
 from torch import Tensor, nn
 
 from colorflow import config
 from colorflow.canvas import fit_page, query_box, query_mask
 from colorflow.config import compose_config
-from colorflow.evaluation.methods import Row, colorflow_rows
+from colorflow.evaluation.rows.methods import Row, colorflow_rows
 from colorflow.models.conditioning import Region, decode_latents, decode_region
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
 from colorflow.pipelines.export import save_export
 from colorflow.pipelines.icp import Sampling
-from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.pipelines.recipes import LEAN, RELEASED, Recipe, prepare_networks
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.utils.images import to_image
 
 MASK = query_mask(PAGE_SIZE)[None]

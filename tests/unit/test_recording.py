@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_comics import SIZE, BlockEncoder, draw_page, write_chapters
+from tiny.comics import SIZE, BlockEncoder, draw_page, write_chapters
 
 from colorflow.data.chapters import DataError, read_chapters
 from colorflow.data.dataset import ChapterDataset
 from colorflow.data.recording import Recorder, record_chapters
-from colorflow.retrieval import NoReferences, RandomRetriever, SimilarityRetriever
+from colorflow.retrieval.retriever import NoReferences, RandomRetriever, SimilarityRetriever
 
 
 def recorder(cache, encoder=None, **options):

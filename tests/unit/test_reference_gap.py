@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from test_transforms import FULL, sample
-from tiny_runs import SMALLER, tiny_config
+from tiny.runs import SMALLER, tiny_config
 
 import train
 from colorflow import metrics

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageOps
-from tiny_baselines import retriever, small_ebmc, small_networks, small_screens, write_ebmc, write_screens
-from tiny_batches import assert_as_alone, passes_of
-from tiny_benchmark import color_page, colored_pool
+from tiny.baselines import retriever, small_ebmc, small_networks, small_screens, write_ebmc, write_screens
+from tiny.batches import assert_as_alone, passes_of
+from tiny.benchmark import color_page, colored_pool
 
 from colorflow.baselines.ebmc import EbmcColorizer, load_ebmc
 from colorflow.baselines.ebmc.panels import find_panels
 from colorflow.baselines.lab import lightness, to_lab, to_page
 from colorflow.baselines.nearest import NoReferenceError, nearest_page
 from colorflow.baselines.screenvae import ScreenVAEColorizer, load_screen_to_color
-from colorflow.evaluation.reference_rows import ebmc_rows, screenvae_rows
-from colorflow.pipelines.rap import RetrievalSettings
-from colorflow.retrieval import reference_pool
+from colorflow.evaluation.rows.reference_rows import ebmc_rows, screenvae_rows
+from colorflow.retrieval.retriever import reference_pool
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.schema import NATIVE_SIZE
 from colorflow.styles.networks import CODE_FILE, COLOR_FILE, ENCODER_FILE, LINE_FILE
 from colorflow.utils.tensors import CheckpointError

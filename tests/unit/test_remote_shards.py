@@ -2,13 +2,13 @@
 
 import pytest
 from omegaconf import OmegaConf
-from tiny_comics import SIZE, tiny_build, write_chapters
-from tiny_server import serving
+from tiny.comics import SIZE, tiny_build, write_chapters
+from tiny.server import serving
 from torch.utils.data import DataLoader
 
 from colorflow.config import ConfigError, check_folders
 from colorflow.data.chapters import DataError
-from colorflow.data.shard_build import build_shards
+from colorflow.data.shards.build import build_shards
 from colorflow.data.sources import ShardSource
 from colorflow.utils import remote
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import SIZE, Tint, evaluate_tiny, page_scores, scored_pages, tint_rows, tiny_results
+from tiny.benchmark import SIZE, Tint, evaluate_tiny, page_scores, scored_pages, tint_rows, tiny_results
 
 from colorflow.baselines import PredictionsError
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkError
-from colorflow.evaluation.generate import GenerationError
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.generate.generate import GenerationError
+from colorflow.evaluation.report.tables import markdown_table
 from colorflow.evaluation.results import Bootstrap, ResultsError, find_row, read_results, write_results
-from colorflow.evaluation.specs import EvaluationError, MethodSpec
-from colorflow.evaluation.suite import MetricSettings
-from colorflow.evaluation.tables import markdown_table
+from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec
+from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.metrics import PIXEL_METRICS
 from colorflow.utils import strips
 

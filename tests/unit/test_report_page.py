@@ -12,15 +12,15 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import evaluate_tiny, page_scores, scored_pages, tint_rows, tiny_benchmark, tiny_results
+from tiny.benchmark import evaluate_tiny, page_scores, scored_pages, tint_rows, tiny_benchmark, tiny_results
 
-from colorflow.evaluation.assets import fill_page
-from colorflow.evaluation.benchmark import Benchmark
-from colorflow.evaluation.html import html_page
-from colorflow.evaluation.page_data import page_data
-from colorflow.evaluation.paper import SHAPE
+from colorflow.evaluation.bench.benchmark import Benchmark
+from colorflow.evaluation.report.assets import fill_page
+from colorflow.evaluation.report.html import html_page
+from colorflow.evaluation.report.page_data import page_data
+from colorflow.evaluation.report.paper import SHAPE
+from colorflow.evaluation.report.shown_pages import shown_pages
 from colorflow.evaluation.results import Bootstrap, build_results, find_row
-from colorflow.evaluation.shown_pages import shown_pages
 
 
 class _Page(HTMLParser):

@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from colorflow.canvas import reference_patches, stitch
-from colorflow.models.image_encoder import HogEncoder
-from colorflow.retrieval import (
+from colorflow.retrieval.encoders import HogEncoder
+from colorflow.retrieval.retriever import (
     PAGES_AT_ONCE,
     IndexedPool,
     NoReferences,

@@ -8,11 +8,10 @@ import pytest
 import torch
 from PIL import Image
 from scipy.stats import binomtest
-from tiny_runs import call_main
+from tiny.runs import call_main
 
 import evaluate
 from colorflow.data.chapters import DataError
-from colorflow.data.toon import ToonSpec
 from colorflow.evaluation.retrieval_study import (
     CharacterFolder,
     CharacterPicture,
@@ -23,7 +22,8 @@ from colorflow.evaluation.retrieval_study import (
 )
 from colorflow.evaluation.retrieval_study.embedding_map import embedding_map
 from colorflow.evaluation.retrieval_study.figure import Panel, character_color, draw_figure
-from colorflow.pipelines.rap import RetrievalSettings, build_encoder
+from colorflow.retrieval.settings import RetrievalSettings, build_encoder
+from colorflow.toon import ToonSpec
 
 SMALL = ToonCharacters(characters=4, images=3, chapters=2, min_side=16, spec=ToonSpec(size=(96, 144), supersample=1))
 RED = Image.new("RGB", (16, 16), "red")

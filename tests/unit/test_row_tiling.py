@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import noise, randomize
+from tiny.models import noise, randomize
 from torch import Tensor
 
-from colorflow.models import row_tiling
-from colorflow.models.fusion import FusionNetwork, PageNorm, ResidualStack
-from colorflow.models.row_tiling import PageStatistics, run_tiled
+from colorflow.models.gsrp import row_tiling
+from colorflow.models.gsrp.fusion import FusionNetwork, PageNorm, ResidualStack
+from colorflow.models.gsrp.row_tiling import PageStatistics, run_tiled
 from colorflow.utils.memory import MemoryTracker
 
 WIDTHS = (4, 6, 8)
@@ -103,7 +103,7 @@ def test_two_feature_maps_are_enough() -> None:
 
 @pytest.mark.parametrize("mode", ["training", "gradients"])
 def test_training_is_never_tiled(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("colorflow.models.fusion.run_tiled", None)
+    monkeypatch.setattr("colorflow.models.gsrp.fusion.run_tiled", None)
     net = build("batch").train(mode == "training")
     net.set_row_tile(2)
     color, gray = features(1, 16, 16), features(1, 16, 16, seed=2)

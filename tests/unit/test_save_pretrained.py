@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_comics import draw_page
-from tiny_models import PAGE_SIZE, VAE, randomize, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
+from tiny.comics import draw_page
+from tiny.models import PAGE_SIZE, VAE, randomize, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
 from torch import Tensor
 
 from colorflow.models.base import save_base
-from colorflow.models.fusion import FusionNetwork
+from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.lora import has_lora, merge_lora
 from colorflow.pipelines import export
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import load_export, save_export
 from colorflow.pipelines.icp import Sampling
-from colorflow.pipelines.rap import RetrievalSettings, build_retriever
+from colorflow.retrieval.settings import RetrievalSettings, build_retriever
 
 HOG = RetrievalSettings(kind="hog")
 FAST = Sampling(num_inference_steps=1)

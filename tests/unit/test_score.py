@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from tiny_benchmark import SIZE
+from tiny.benchmark import SIZE
 
 from colorflow.baselines import PredictionsError, PredictionsFolder
 from colorflow.canvas import fit_page
-from colorflow.evaluation import score as score_module
-from colorflow.evaluation.benchmark import Benchmark
-from colorflow.evaluation.measuring import Job, Prepared
-from colorflow.evaluation.protocol import Protocol
-from colorflow.evaluation.score import Row, score
+from colorflow.evaluation.bench.benchmark import Benchmark
+from colorflow.evaluation.score.measuring import Job, Prepared
+from colorflow.evaluation.score.protocol import Protocol
+from colorflow.evaluation.score.score import Row, score
+from colorflow.evaluation.score.score import score as score_module
 from colorflow.metrics import PIXEL_METRICS
 from colorflow.utils.files import read_jsonl
 

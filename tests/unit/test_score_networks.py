@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_benchmark import Tint, tiny_benchmark, write_chapters
+from tiny.benchmark import Tint, tiny_benchmark, write_chapters
 from torch import Tensor
 
 from colorflow import metrics
 from colorflow.baselines import PredictionsFolder
-from colorflow.data.toon import ToonSpec
-from colorflow.data.toon import write_chapters as write_toon
-from colorflow.evaluation.benchmark import Benchmark
-from colorflow.evaluation.build_benchmark import build_benchmark
-from colorflow.evaluation.features import FeatureStore
-from colorflow.evaluation.generate import generate
-from colorflow.evaluation.protocol import Protocol
+from colorflow.evaluation.bench.benchmark import Benchmark
+from colorflow.evaluation.bench.build import build_benchmark
+from colorflow.evaluation.generate.generate import generate
+from colorflow.evaluation.report.tables import csv_table, markdown_table
 from colorflow.evaluation.results import find_row, read_results
+from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
-from colorflow.evaluation.score import RowScores, score
-from colorflow.evaluation.specs import MethodSpec
-from colorflow.evaluation.suite import MetricSettings, Suite, build_suite
-from colorflow.evaluation.tables import csv_table, markdown_table
+from colorflow.evaluation.score.features import FeatureStore
+from colorflow.evaluation.score.protocol import Protocol
+from colorflow.evaluation.score.score import RowScores, score
+from colorflow.evaluation.score.suite import MetricSettings, Suite, build_suite
 from colorflow.metrics import PageNetwork
+from colorflow.toon import ToonSpec
+from colorflow.toon import write_chapters as write_toon
 
 ALL = tuple(metrics.HIGHER_IS_BETTER)
 NATIVE = Protocol("native")
@@ -150,7 +150,9 @@ def test_pages_of_other_sizes_go_in_batches_of_their_own(tmp_path, monkeypatch):
     write_chapters(tmp_path / "source", {"b": 2}, size=(48, 40))
     benchmark = build_benchmark(tmp_path / "source", tmp_path / "benchmark", name="mixed", progress=False)
     folder = PredictionsFolder(generate(Tint(), benchmark, tmp_path / "p", progress=False).folder, "gray")
-    monkeypatch.setattr("colorflow.evaluation.suite.lpips_network", lambda *_, **__: metrics.lpips_network(random=True))
+    monkeypatch.setattr(
+        "colorflow.evaluation.score.suite.lpips_network", lambda *_, **__: metrics.lpips_network(random=True)
+    )
     suite = build_suite(MetricSettings(("lpips",), batch_size=8))
     found = _score(folder, benchmark, suite).pages
     for page, row in zip(benchmark.pages, found, strict=True):

@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_comics import BlockEncoder, draw_page, tiny_build, write_chapters
-from tiny_ranks import in_ranks
+from tiny.comics import BlockEncoder, draw_page, tiny_build, write_chapters
+from tiny.ranks import in_ranks
 
-from colorflow.data import growing_shard, shard_build
 from colorflow.data.chapters import DataError
 from colorflow.data.dataset import ShardDataset
-from colorflow.data.shard_build import build_shards
-from colorflow.data.shard_index import read_index, scan_shards
-from colorflow.data.shard_plan import Listing, plan_shards
-from colorflow.retrieval import RandomRetriever
+from colorflow.data.shards import build as shard_build
+from colorflow.data.shards import growing as growing_shard
+from colorflow.data.shards.build import build_shards
+from colorflow.data.shards.index import read_index, scan_shards
+from colorflow.data.shards.plan import Listing, plan_shards
+from colorflow.distributed.ranks import RankError
+from colorflow.retrieval.retriever import RandomRetriever
 from colorflow.utils.output_lock import OutputLockError, locked
-from colorflow.utils.ranks import RankError
 
 CHAPTERS, PAGES = 7, 4
 PATCHES = PAGES * (5 + 4)
@@ -130,7 +131,7 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 from test_shard_build import write
-from tiny_comics import BlockEncoder
+from tiny.comics import BlockEncoder
 
 class Killing(BlockEncoder):
     def __call__(self, images):

@@ -11,16 +11,16 @@ import hydra
 import numpy as np
 import pytest
 import webdataset
-from tiny_comics import SIZE, BlockEncoder, tiny_build, write_chapters
+from tiny.comics import SIZE, BlockEncoder, tiny_build, write_chapters
 
 from colorflow.data.chapters import DataError
 from colorflow.data.dataset import ShardDataset
-from colorflow.data.shard_build import build_shards
-from colorflow.data.shard_index import INDEX, read_index, read_members, scan_shards, verify_shards
-from colorflow.data.shards import ShardFormat
+from colorflow.data.shards.build import build_shards
+from colorflow.data.shards.index import INDEX, read_index, read_members, scan_shards, verify_shards
+from colorflow.data.shards.sample import ShardFormat
 from colorflow.data.sources import ChapterSource, ShardSource
 from colorflow.data.transforms import CanvasTransform
-from colorflow.retrieval import SimilarityRetriever
+from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.styles.gray import GrayStyle
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from colorflow.utils import shared_lines
+from colorflow.distributed import shared_lines
+from colorflow.distributed.shared_lines import SharedLines
 from colorflow.utils.files import read_jsonl
-from colorflow.utils.shared_lines import SharedLines
 
 
 @pytest.fixture

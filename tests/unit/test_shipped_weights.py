@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from colorflow.data.toon import ToonSpec, draw_chapter
 from colorflow.metrics import chroma_psnr
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import SHIPPED, find_export
+from colorflow.toon import ToonSpec, draw_chapter
 from colorflow.utils.images import to_tensor
 
 

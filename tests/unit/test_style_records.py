@@ -8,25 +8,25 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_benchmark import write_chapters as write_pages
-from tiny_comics import SIZE, BlockEncoder, tiny_build, write_chapters
-from tiny_runs import call_main, tiny_config
-from tiny_styles import seeded, write_released
+from tiny.benchmark import write_chapters as write_pages
+from tiny.comics import SIZE, BlockEncoder, tiny_build, write_chapters
+from tiny.runs import call_main, tiny_config
+from tiny.styles import seeded, write_released
 
 from colorflow import config
 from colorflow.data.dataset import ShardDataset
 from colorflow.data.page_transform import PageTransform
-from colorflow.data.shard_build import build_shards
-from colorflow.data.shard_index import INDEX, read_index
+from colorflow.data.shards.build import build_shards
+from colorflow.data.shards.index import INDEX, read_index
 from colorflow.data.sources import ChapterSource
-from colorflow.data.toon import ToonSpec
 from colorflow.data.transforms import CanvasTransform
-from colorflow.evaluation.benchmark import BenchmarkError, read_benchmark
-from colorflow.evaluation.build_benchmark import build_benchmark
-from colorflow.evaluation.toon_benchmark import toon_benchmark
-from colorflow.retrieval import SimilarityRetriever
+from colorflow.evaluation.bench.benchmark import BenchmarkError, read_benchmark
+from colorflow.evaluation.bench.build import build_benchmark
+from colorflow.evaluation.bench.toon_benchmark import toon_benchmark
+from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.schema import ColorizationSample
 from colorflow.styles import GrayStyle, Interpolated, Mixed, ProceduralStyle, RecordedStyle, screenstyle
+from colorflow.toon import ToonSpec
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import CheckpointError
 from data import build_benchmark as benchmark_script

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_comics import draw_page
-from tiny_styles import seeded, write_released
+from tiny.comics import draw_page
+from tiny.styles import seeded, write_released
 
 from colorflow.styles import GrayStyle
 from colorflow.styles.__main__ import main

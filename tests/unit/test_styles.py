@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_comics import draw_page
-from tiny_styles import seeded
+from tiny.comics import draw_page
+from tiny.styles import seeded
 
 from colorflow.styles import GrayStyle, Interpolated, Mixed
 

@@ -8,10 +8,18 @@ import re
 
 import pytest
 from rich.console import Console
-from tiny_benchmark import scored_pages, tiny_results
+from tiny.benchmark import scored_pages, tiny_results
 
-from colorflow.evaluation.paper import SHAPE, paper_rows
-from colorflow.evaluation.tables import csv_pages, csv_table, label, latex_table, margins, markdown_table, print_table
+from colorflow.evaluation.report.paper import SHAPE, paper_rows
+from colorflow.evaluation.report.tables import (
+    csv_pages,
+    csv_table,
+    label,
+    latex_table,
+    margins,
+    markdown_table,
+    print_table,
+)
 
 
 def test_markdown_and_latex_mark_the_best_of_ours() -> None:

@@ -5,8 +5,8 @@ import math
 
 import pytest
 import torch
-from tiny_models import tiny_base, tiny_model
-from tiny_runs import batch_of, loader, trainer
+from tiny.models import tiny_base, tiny_model
+from tiny.runs import batch_of, loader, trainer
 
 from colorflow.diffusion.noise import draw_noise
 from colorflow.diffusion.objective import DiffusionObjective, regression_target

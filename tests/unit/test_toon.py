@@ -14,9 +14,9 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from colorflow.data.toon import PARTS, ToonPage, ToonSpec, draw_chapter, draw_page, write_chapters
-from colorflow.data.toon.files import chapter_seed
-from colorflow.data.toon.geometry import circle, grow, points, tube
+from colorflow.toon import PARTS, ToonPage, ToonSpec, draw_chapter, draw_page, write_chapters
+from colorflow.toon.files import chapter_seed
+from colorflow.toon.geometry import circle, grow, points, tube
 
 ROOT = Path(__file__).parents[2]
 SMALL = ToonSpec(size=(96, 150))

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 from PIL import Image
 
-from colorflow.data.toon import ToonSpec, draw_page
-from colorflow.data.toon.colors import (
+from colorflow.toon import ToonSpec, draw_page
+from colorflow.toon.colors import (
     CAST_RANGE,
     SCENE_LEVELS,
     cast_colors,

@@ -2,11 +2,11 @@
 
 from PIL import Image
 
-from colorflow.data.toon import ToonSpec
 from colorflow.data.toon_source import ToonSource
-from colorflow.evaluation.benchmark import read_benchmark
-from colorflow.evaluation.toon_benchmark import existing_benchmark, toon_benchmark
-from colorflow.retrieval import RandomRetriever
+from colorflow.evaluation.bench.benchmark import read_benchmark
+from colorflow.evaluation.bench.toon_benchmark import existing_benchmark, toon_benchmark
+from colorflow.retrieval.retriever import RandomRetriever
+from colorflow.toon import ToonSpec
 from colorflow.utils.hashing import digest_image
 
 SIZE = (48, 72)

@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tiny_comics import draw_page
-from tiny_models import PAGE_SIZE, VAE, tiny_model
+from tiny.comics import draw_page
+from tiny.models import PAGE_SIZE, VAE, tiny_model
 
-from colorflow.evaluation.methods import Row, predictions_rows
-from colorflow.evaluation.trainings import (
+from colorflow.evaluation.rows.methods import Row, predictions_rows
+from colorflow.evaluation.rows.trainings import (
     DifferentTrainingError,
     Training,
     Trainings,
     trained_rows,
 )
-from colorflow.models.fusion import FusionNetwork
+from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import save_export
 from colorflow.pipelines.icp import Sampling
-from colorflow.pipelines.rap import RetrievalSettings
 from colorflow.pipelines.recipes import Recipe
-from colorflow.retrieval import RandomRetriever, SimilarityRetriever, reference_pool
+from colorflow.retrieval.retriever import RandomRetriever, SimilarityRetriever, reference_pool
+from colorflow.retrieval.settings import RetrievalSettings
 
 FAST = Recipe(Sampling(num_inference_steps=1))
 

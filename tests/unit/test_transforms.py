@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from PIL import Image
-from tiny_comics import SIZE, draw_page
+from tiny.comics import SIZE, draw_page
 
 from colorflow.canvas import query_box, query_mask
 from colorflow.data.transforms import CanvasTransform, collate

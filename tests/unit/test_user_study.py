@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import stats
-from tiny_benchmark import SIZE, Tint, tiny_benchmark
+from tiny.benchmark import SIZE, Tint, tiny_benchmark
 
+from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
-from colorflow.evaluation.specs import MethodSpec
 from colorflow.evaluation.user_study import StudyError, StudyOptions, build_study, read_votes, tally_votes
 from colorflow.evaluation.user_study.__main__ import main
 from colorflow.evaluation.user_study.tables import csv_study, latex_study, markdown_study

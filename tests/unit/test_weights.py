@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_networks import TINY_CLIP, pages, published_head_state, register_tiny_clip, write_weights
+from tiny.networks import TINY_CLIP, pages, published_head_state, register_tiny_clip, write_weights
 
 from colorflow import metrics
-from colorflow.evaluation.suite import MetricSettings, build_suite
+from colorflow.evaluation.score.suite import MetricSettings, build_suite
 from colorflow.metrics import extractors
 from colorflow.metrics.aesthetic_head import AestheticHead, fill_head
 from colorflow.metrics.weights import (

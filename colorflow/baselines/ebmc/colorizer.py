@@ -17,7 +17,7 @@ from colorflow.baselines.ebmc.unet import ColorUNet
 from colorflow.baselines.lab import to_lab, to_page
 from colorflow.baselines.nearest import check_pool, nearest_page
 from colorflow.baselines.weights import Published
-from colorflow.retrieval import SimilarityRetriever
+from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.schema import NATIVE_SIZE, ReferencePool
 from colorflow.utils.precision import full_precision
 from colorflow.utils.tensors import load_parts_exactly, refuse

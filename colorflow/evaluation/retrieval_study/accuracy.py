@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from colorflow.evaluation.retrieval_study.pictures import CharacterPicture
-from colorflow.retrieval import cosine_similarity
+from colorflow.retrieval.retriever import cosine_similarity
 
 NEAREST = 3
 """Pictures looked at: a query patch is given its three nearest (paper section 3.1)."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from PIL import Image
 
 from colorflow.data.chapters import DataError, read_chapters
-from colorflow.data.toon import ToonPage, ToonSpec, draw_page
+from colorflow.toon import ToonPage, ToonSpec, draw_page
 from colorflow.utils.hashing import digest_image, digest_json
 from colorflow.utils.images import load_image
 from colorflow.utils.seeding import stable_seed

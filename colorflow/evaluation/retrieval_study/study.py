@@ -18,7 +18,7 @@ from colorflow.evaluation.retrieval_study.pictures import (
     ToonCharacters,
     describe_pictures,
 )
-from colorflow.pipelines.rap import RetrievalSettings, build_encoder
+from colorflow.retrieval.settings import RetrievalSettings, build_encoder
 from colorflow.schema import PatchEncoder
 from colorflow.utils.files import write_json_atomic, write_text_atomic
 from colorflow.utils.images import save_png

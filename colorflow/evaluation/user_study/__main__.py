@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from colorflow.baselines.predictions import PredictionsError
-from colorflow.evaluation.benchmark import BenchmarkError
+from colorflow.evaluation.bench.benchmark import BenchmarkError
 from colorflow.evaluation.results import ResultsError
 from colorflow.evaluation.user_study.build import StudyOptions, build_study
 from colorflow.evaluation.user_study.tables import csv_study, latex_study, markdown_study

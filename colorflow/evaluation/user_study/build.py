@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from colorflow.baselines.predictions import PredictionsFolder
-from colorflow.evaluation.assets import fill_page, read_asset
-from colorflow.evaluation.benchmark import Benchmark, read_benchmark
-from colorflow.evaluation.report import SOURCES
+from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
+from colorflow.evaluation.report.assets import fill_page, read_asset
+from colorflow.evaluation.report.report import SOURCES
 from colorflow.evaluation.results import GRAY_COPY, Results, read_results
 from colorflow.evaluation.user_study.criteria import CRITERIA
 from colorflow.evaluation.user_study.questions import Question, choose_questions, write_pictures

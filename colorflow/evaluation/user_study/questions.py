@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from colorflow.baselines.predictions import PredictionsFolder
-from colorflow.evaluation.benchmark import Benchmark, BenchmarkPage
-from colorflow.evaluation.strips import as_page
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
+from colorflow.evaluation.report.strips import as_page
 from colorflow.utils.files import atomic_path
 from colorflow.utils.images import load_image
 from colorflow.utils.strips import contain, spread

@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from colorflow.evaluation.paper import USER_STUDY, USER_STUDY_SOURCE
-from colorflow.evaluation.tables import escape_latex, label
+from colorflow.evaluation.report.paper import USER_STUDY, USER_STUDY_SOURCE
+from colorflow.evaluation.report.tables import escape_latex, label
 from colorflow.evaluation.user_study.tally import Score, Tally
 
 

@@ -1,0 +1,1 @@
+"""webdataset shards: their samples, index, plan, growth, building and report."""

@@ -1,0 +1,1 @@
+"""Pages coloured into a folder, resumable."""

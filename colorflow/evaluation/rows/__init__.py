@@ -1,0 +1,1 @@
+"""The rows of a table: methods, their pools of references, trainings."""

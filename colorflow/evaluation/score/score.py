@@ -1,0 +1,246 @@
+"""Stage two: folders in, one row of numbers a page out, and what all pages of a row give together.
+
+No colorizer is loaded; it can be run again alone. Rules for a folder that does not fit the benchmark: an extra
+picture is an error; missing pages are an error unless ``max_missing`` allows them, and are then left out of that
+row's n; a picture that cannot be read, or whose aspect is not the page's, is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from colorflow.baselines.predictions import PredictionsError, PredictionsFolder
+from colorflow.distributed.ranks import Ranks
+from colorflow.distributed.shared_lines import SharedLines
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
+from colorflow.evaluation.generate.generation_folder import read_manifest
+from colorflow.evaluation.score.measuring import Answers, Batches, Job, in_order, prepare, single_threads
+from colorflow.evaluation.score.protocol import Protocol
+from colorflow.evaluation.score.suite import Suite
+from colorflow.metrics import PAGE_METRICS, PIXEL_METRICS, consistency, cosine, frechet_distance, kernel_distance
+from colorflow.utils.failures import allowed_failures
+from colorflow.utils.hashing import digest_file
+from colorflow.utils.log import get_logger
+from colorflow.utils.precision import full_precision
+from colorflow.utils.progress import track
+
+Row = dict[str, Any]
+
+_LISTED = 10
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class RowScores:
+    """The scores of one row of the table.
+
+    Attributes:
+        pages: One dict a page in benchmark order: ``method, style, chapter, page``, each page metric, ``seed``
+            (None for other systems' folders), ``prediction_sha256``, ``target_sha256``.
+        sets: Metrics of all pages together (FID, KID).
+        chapters: Metrics of a chapter, by metric and chapter; chapters that have no value are left out.
+    """
+
+    pages: list[Row]
+    sets: Mapping[str, float] = field(default_factory=dict)
+    chapters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def score(
+    predictions: PredictionsFolder,
+    benchmark: Benchmark,
+    protocol: Protocol,
+    *,
+    method: str,
+    suite: Suite | None = None,
+    max_missing: float = 0.0,
+    cache: Path | None = None,
+    progress: bool = True,
+) -> RowScores:
+    """Score a folder of predictions.
+
+    Args:
+        predictions: The pictures of one method and style.
+        benchmark: The truth.
+        protocol: Sizes and definitions.
+        method: Row name.
+        suite: What is measured; default: all that needs no network.
+        max_missing: Fraction of pages that may be missing, as ``max_failures`` of ``generate``.
+        cache: JSON lines of rows scored before; what networks answered lies beside it. A row is taken from it
+            where prediction, truth and protocol are the same bytes; new rows are appended, so that a killed run
+            goes on.
+        progress: Show a progress bar.
+
+    Raises:
+        PredictionsError: By the rules above.
+    """
+    pages = check_pages(predictions, benchmark, method=method, max_missing=max_missing)
+    if missing := [page.id for page in benchmark.pages if (page.chapter, page.name) not in predictions.pages]:
+        logger.warning("%s: %d pages are missing and left out of its row: %s", method, len(missing), ", ".join(missing))
+    suite = suite or Suite()
+    return _assemble(*_measure(pages, predictions, benchmark, protocol, method, suite, cache, Ranks(), progress))
+
+
+def measure(
+    predictions: PredictionsFolder,
+    benchmark: Benchmark,
+    protocol: Protocol,
+    ranks: Ranks,
+    *,
+    method: str,
+    suite: Suite,
+    max_missing: float,
+    cache: Path,
+    progress: bool = True,
+) -> None:
+    """Do this process's share of what ``score`` would do, into the cache; arguments and errors as there.
+
+    A share is a run of neighbouring pages. What one process has not seen of the others' work when it scores, it does
+    itself.
+    """
+    pages = ranks.part(check_pages(predictions, benchmark, method=method, max_missing=max_missing))
+    _measure(pages, predictions, benchmark, protocol, method, suite, cache, ranks, progress and ranks.first)
+
+
+def check_pages(
+    predictions: PredictionsFolder, benchmark: Benchmark, *, method: str, max_missing: float = 0.0
+) -> list[BenchmarkPage]:
+    """Compare the folder with the benchmark by names alone and return the pages it has.
+
+    Raises:
+        PredictionsError: For extra pictures, and for more missing ones than allowed.
+    """
+    expected = {(page.chapter, page.name): page for page in benchmark.pages}
+    missing = [f"{chapter}/{name}" for chapter, name in expected if (chapter, name) not in predictions.pages]
+    extra = [f"{chapter}/{name}" for chapter, name in predictions.pages if (chapter, name) not in expected]
+    allowed = allowed_failures(len(expected), max_missing)
+    if extra or len(missing) > allowed or len(missing) == len(expected):
+        raise PredictionsError(
+            f"{method}: expected the {len(expected)} pages of benchmark {benchmark.name} in {predictions.folder}, got "
+            f"{len(missing)} missing ({allowed} allowed) and {len(extra)} extra{_listing('missing', missing)}"
+            f"{_listing('extra', extra)}\nName pictures as the targets, <chapter>/NNN.png; a run of stage=generate "
+            "that was stopped goes on where it was."
+        )
+    return [page for key, page in expected.items() if key in predictions.pages]
+
+
+def _measure(
+    pages: Sequence[BenchmarkPage],
+    predictions: PredictionsFolder,
+    benchmark: Benchmark,
+    protocol: Protocol,
+    method: str,
+    suite: Suite,
+    cache: Path | None,
+    ranks: Ranks,
+    progress: bool,
+) -> tuple[list[Row], Answers]:
+    """Rows and answers of pages: read from the cache, or made and kept there."""
+    manifest = read_manifest(predictions.folder)
+    keys = [_key(predictions, benchmark, protocol, method, page, manifest) for page in pages]
+    lines = None if cache is None else SharedLines(cache, ranks.rank)
+    known = {_frozen(row): row for row in (lines.read() if lines else ())}
+    answers = Answers(suite, protocol, cache, ranks.rank)
+    jobs = [
+        Job(page, predictions.pages[page.chapter, page.name], key, _frozen(key) not in known, answers.missing(key))
+        for page, key in zip(pages, keys, strict=True)
+    ]
+    jobs = [job for job in jobs if job.pixels or job.wanted]
+    with full_precision(), single_threads() as pool:
+        done = in_order(pool, partial(prepare, benchmark=benchmark, protocol=protocol, suite=suite), jobs)
+        batches = Batches(answers, pool)
+        for _ in track(range(len(jobs)), f"score {method}", progress):
+            ranks.check()
+            prepared = next(done)
+            if prepared.row is not None:
+                known[_frozen(prepared.row)] = prepared.row
+                if lines is not None:
+                    lines.append(prepared.row)
+            batches.add(prepared)
+        batches.finish()
+    return [known[_frozen(key)] for key in keys], answers
+
+
+def _listing(kind: str, pages: Sequence[str]) -> str:
+    more = f" and {len(pages) - _LISTED} more" if len(pages) > _LISTED else ""
+    return f"\n  {kind}: {', '.join(pages[:_LISTED])}{more}" if pages else ""
+
+
+def _key(
+    predictions: PredictionsFolder,
+    benchmark: Benchmark,
+    protocol: Protocol,
+    method: str,
+    page: BenchmarkPage,
+    manifest: dict[tuple[str, str], Row],
+) -> Row:
+    """Everything of a row but its numbers."""
+    digest = digest_file(predictions.pages[page.chapter, page.name])
+    record = manifest.get((page.chapter, page.name))
+    return {
+        "method": method,
+        "style": predictions.style,
+        "chapter": page.chapter,
+        "page": page.name,
+        "seed": record["seed"] if record and record["sha256"] == digest else None,
+        "prediction_sha256": digest,
+        "target_sha256": benchmark.files[benchmark.target_key(page)],
+        "protocol_sha256": protocol.digest,
+    }
+
+
+def _assemble(rows: Sequence[Row], answers: Answers) -> RowScores:
+    """Make the numbers of page scores, regions and answers."""
+    names = answers.suite.names
+    values = {name: [row[name] for row in rows] for name in PIXEL_METRICS}
+    if "lpips" in names:
+        values["lpips"] = answers.rows("lpips", "pair", rows)[:, 0].double().tolist()
+    if "clip_is" in names:
+        values["clip_is"] = cosine(*(answers.rows("clip", side, rows) for side in ("prediction", "target"))).tolist()
+    if "aesthetic" in names:
+        values["aesthetic"] = answers.rows("aesthetic", "prediction", rows)[:, 0].double().tolist()
+    shown = [name for name in PAGE_METRICS if name in names]
+    pages = [_public(row, {name: values[name][number] for name in shown}) for number, row in enumerate(rows)]
+    chapters = {"color_identity": _color_identity(rows)} if "color_identity" in names else {}
+    return RowScores(pages, _set_metrics(rows, answers), chapters)
+
+
+def _set_metrics(rows: Sequence[Row], answers: Answers) -> dict[str, float]:
+    asked = {"fid": frechet_distance, "kid": kernel_distance}
+    asked = {name: function for name, function in asked.items() if name in answers.suite.names}
+    if not asked:
+        return {}
+    if len(rows) < 2:
+        logger.warning("%s: %s need at least two pages, got one", rows[0]["method"], ", ".join(asked))
+        return {}
+    features = [answers.rows("inception", side, rows) for side in ("prediction", "target")]
+    return {name: float(function(*features)) for name, function in asked.items()}
+
+
+def _color_identity(rows: Sequence[Row]) -> dict[str, float]:
+    """The consistency of each chapter that has any colours to compare."""
+    chapters: dict[str, list[torch.Tensor]] = {}
+    for row in rows:
+        regions = torch.tensor(row["regions"], dtype=torch.float64).reshape(-1, 5)
+        chapters.setdefault(row["chapter"], []).append(regions)
+    found = {chapter: consistency(pages) for chapter, pages in chapters.items()}
+    return {chapter: value.identity for chapter, value in found.items() if value is not None}
+
+
+def _frozen(row: Row) -> tuple[Any, ...]:
+    """What a cached row is found by."""
+    names = ("method", "style", "chapter", "page", "seed", "prediction_sha256", "target_sha256", "protocol_sha256")
+    return tuple(row[name] for name in names)
+
+
+def _public(row: Row, values: Row) -> Row:
+    """The row as in results.json: names, metrics, then what it was made from."""
+    first, last = ("method", "style", "chapter", "page"), ("seed", "prediction_sha256", "target_sha256")
+    return {**{name: row[name] for name in first}, **values, **{name: row[name] for name in last}}

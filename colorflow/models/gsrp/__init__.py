@@ -1,0 +1,1 @@
+"""Guided super-resolution: fusion network, model, and pages computed in rows."""

@@ -1,0 +1,1 @@
+"""PixArt-alpha: a transformer, its guider and how control enters."""

@@ -1,0 +1,165 @@
+"""The colorization guider of the PixArt-alpha family: half a transformer without text that answers with tokens.
+
+Released code 4; parameter names and shapes are those of the released checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import ConfigMixin, ModelMixin, PixArtTransformer2DModel
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from colorflow.models.pixart.trunk import embed_patches, embed_timesteps, run_blocks
+
+RELEASED_ALIAS = "after_proj."
+"""Released files hold the last ``adapter_linear`` a second time under this prefix; here it is stored once."""
+
+_OWN = ("pos_embed.proj.", "adapter_linear.")
+_COPIED_SETTINGS = (
+    "num_attention_heads",
+    "attention_head_dim",
+    "in_channels",
+    "num_layers",
+    "sample_size",
+    "patch_size",
+    "interpolation_scale",
+    "use_additional_conditions",
+)
+
+
+class PixArtGuider(ModelMixin, ConfigMixin):
+    """First half of the base's blocks without cross-attention, one zero-initialised linear layer after each.
+
+    The constructor's names are those of the released ``config.json``; its further entries are ignored by
+    `from_config`. Defaults are PixArt-XL-2-1024-MS's.
+
+    Args:
+        num_attention_heads: Heads of self-attention.
+        attention_head_dim: Channels of a head; the width D is the product.
+        in_channels: Channels of the noisy latents.
+        cond_channels: Latents of the references, mask, latents of the query (9, as released), or 5.
+        num_layers: Blocks of the *base*; the guider has half of them, rounded down.
+        sample_size: Latent side that positions are counted for.
+        patch_size: Latent pixels a token, per side.
+        interpolation_scale: Of positions; None is ``max(sample_size // 64, 1)``.
+        use_additional_conditions: Resolution and aspect ratio; None switches them on for a ``sample_size`` of 128.
+    """
+
+    _supports_gradient_checkpointing = True
+
+    @register_to_config
+    def __init__(
+        self,
+        num_attention_heads: int = 16,
+        attention_head_dim: int = 72,
+        in_channels: int = 4,
+        cond_channels: int = 9,
+        num_layers: int = 28,
+        sample_size: int = 128,
+        patch_size: int = 2,
+        interpolation_scale: float | None = None,
+        use_additional_conditions: bool | None = None,
+    ) -> None:
+        super().__init__()
+        body = PixArtTransformer2DModel(
+            num_attention_heads=num_attention_heads,
+            attention_head_dim=attention_head_dim,
+            in_channels=in_channels + cond_channels,
+            num_layers=num_layers // 2,
+            cross_attention_dim=None,
+            sample_size=sample_size,
+            patch_size=patch_size,
+            interpolation_scale=interpolation_scale,
+            use_additional_conditions=use_additional_conditions,
+        )
+        self.gradient_checkpointing = False
+        self.pos_embed = body.pos_embed
+        self.adaln_single = body.adaln_single
+        self.transformer_blocks = body.transformer_blocks
+        width = num_attention_heads * attention_head_dim
+        self.adapter_linear = nn.ModuleList(_zero_linear(width) for _ in self.transformer_blocks)
+
+    @property
+    def conditioning_channels(self) -> int:
+        """Channels of the condition, under the name that all guiders share."""
+        return int(self.config.cond_channels)
+
+    @classmethod
+    def from_transformer(cls, transformer: PixArtTransformer2DModel, cond_channels: int = 9) -> PixArtGuider:
+        """Start from a base transformer; ours, after the released rule for U-Nets (docs/deviations.md).
+
+        The first half of the blocks (control joins the base after the same ones), position and timestep embedding
+        are copied; the patch embedding serves both the noisy latents and the first condition latents; channels of
+        mask and second image start at zero, as do all ``adapter_linear``, so that an untrained guider leaves the
+        transformer unchanged.
+
+        Args:
+            transformer: Base transformer, before LoRA layers are injected.
+            cond_channels: See the class.
+
+        Raises:
+            ValueError: If the transformer has LoRA layers or lacks a tensor that the guider needs.
+        """
+        guider = cls(cond_channels=cond_channels, **{name: transformer.config[name] for name in _COPIED_SETTINGS})
+        source, own = transformer.state_dict(), guider.state_dict()
+        shared = [key for key in own if not key.startswith(_OWN)]
+        absent = [key for key in shared if key not in source]
+        if absent:
+            raise ValueError(
+                f"the guider is a copy of the base transformer, but {len(absent)} of its {len(shared)} tensors are not "
+                f"there (first: {absent[0]}); build the guider before LoRA layers are injected"
+            )
+        copied = {key: source[key] for key in shared} | guider._input_convolution(transformer.pos_embed.proj)
+        guider.load_state_dict(own | copied)
+        return guider
+
+    def _input_convolution(self, proj: nn.Conv2d) -> dict[str, Tensor]:
+        assert proj.bias is not None
+        channels = proj.in_channels
+        weight = torch.zeros_like(self.pos_embed.proj.weight)
+        weight[:, :channels] = proj.weight
+        weight[:, channels : 2 * channels] = proj.weight
+        return {"pos_embed.proj.weight": weight.detach(), "pos_embed.proj.bias": proj.bias.detach().clone()}
+
+    def forward(
+        self,
+        noisy_latents: Tensor,
+        timesteps: Tensor,
+        condition: Tensor,
+        image_size: Tensor,
+        conditioning_scale: float = 1.0,
+    ) -> tuple[Tensor, ...]:
+        """Control tokens for the first half of the base's blocks.
+
+        Args:
+            noisy_latents: ``(B, in_channels, h, w)``.
+            timesteps: ``(B,)`` or scalar integers.
+            condition: ``(B, cond_channels, h, w)``.
+            image_size: ``(2,)`` or ``(B, 2)``: height and width of the canvas in pixels.
+            conditioning_scale: Factor on every control tensor.
+
+        Returns:
+            One ``(B, N, D)`` tensor a block (14 as released), N = h w / patch_size^2.
+        """
+        expected = self.conditioning_channels
+        if condition.shape[1] != expected:
+            raise ValueError(f"condition has {condition.shape[1]} channels, this guider expects {expected}")
+        layers = iter(self.adapter_linear)
+        control: list[Tensor] = []
+
+        def tap(tokens: Tensor) -> Tensor:
+            control.append(next(layers)(tokens) * conditioning_scale)
+            return tokens
+
+        tokens = embed_patches(self, torch.cat([noisy_latents, condition], dim=1))
+        modulation, _ = embed_timesteps(self, timesteps, tokens, image_size)
+        run_blocks(self, tokens, modulation, None, None, tap)
+        return tuple(control)
+
+
+def _zero_linear(width: int) -> nn.Linear:
+    linear = nn.Linear(width, width)
+    for parameter in linear.parameters():
+        nn.init.zeros_(parameter)
+    return linear

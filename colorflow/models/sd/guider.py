@@ -1,0 +1,175 @@
+"""The colorization guider: a U-Net without text that reads the canvas and answers with dense residuals.
+
+Paper section 3.2; parameter names and shapes are those of the released checkpoints, so that their files
+load strictly (the ``brushnet_`` prefix is theirs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from diffusers import ConfigMixin, ModelMixin, UNet2DConditionModel
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from colorflow.models.sd.trunk import embed_timesteps, run_trunk, tap_widths
+
+SELF_ATTENTION_DOWN = ("SelfAttnDownBlock2D",) * 3 + ("DownBlock2D",)
+SELF_ATTENTION_UP = ("UpBlock2D",) + ("SelfAttnUpBlock2D",) * 3
+_OWN = ("conv_in_condition.", "brushnet_")
+
+
+class ColorizationGuider(ModelMixin, ConfigMixin):
+    """Body of the base U-Net without cross-attention, one zero-initialised 1 x 1 convolution at every tap point.
+
+    The constructor's names are those of the released ``config.json``; its further entries are ignored by
+    `from_config`. Defaults are Stable Diffusion v1.5's.
+
+    Args:
+        in_channels: Channels of the noisy latents.
+        conditioning_channels: Latents + mask (5), or latents of the references, mask, latents of the query (9).
+        block_out_channels: Width of each level.
+        down_block_types: ``SelfAttnDownBlock2D`` or ``DownBlock2D`` for each level.
+        up_block_types: ``SelfAttnUpBlock2D`` or ``UpBlock2D`` for each level, lowest first.
+        layers_per_block: Resnets in a down block.
+        attention_head_dim: Number of attention heads (diffusers' historic name).
+        norm_num_groups: Groups of every GroupNorm.
+    """
+
+    _supports_gradient_checkpointing = True
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        conditioning_channels: int = 5,
+        block_out_channels: Sequence[int] = (320, 640, 1280, 1280),
+        down_block_types: Sequence[str] = SELF_ATTENTION_DOWN,
+        up_block_types: Sequence[str] = SELF_ATTENTION_UP,
+        layers_per_block: int = 2,
+        attention_head_dim: int = 8,
+        norm_num_groups: int = 32,
+    ) -> None:
+        super().__init__()
+        body = UNet2DConditionModel(
+            in_channels=in_channels + conditioning_channels,
+            block_out_channels=tuple(block_out_channels),
+            down_block_types=tuple(name.replace("SelfAttn", "CrossAttn") for name in down_block_types),
+            up_block_types=tuple(name.replace("SelfAttn", "CrossAttn") for name in up_block_types),
+            layers_per_block=layers_per_block,
+            attention_head_dim=attention_head_dim,
+            norm_num_groups=norm_num_groups,
+            cross_attention_dim=norm_num_groups,  # of the cross-attention that is dropped next; null is rejected
+        )
+        for module in body.modules():
+            if getattr(module, "attn2", None) is not None:
+                module.attn2 = module.norm2 = None
+        self.conv_in_condition = body.conv_in
+        self.time_proj = body.time_proj
+        self.time_embedding = body.time_embedding
+        self.down_blocks, self.mid_block, self.up_blocks = body.down_blocks, body.mid_block, body.up_blocks
+        self._add_tap_convolutions()
+
+    def _add_tap_convolutions(self) -> None:
+        down, middle, up = tap_widths(self, self.conv_in_condition.out_channels)
+        self.brushnet_down_blocks = nn.ModuleList(map(_zero_convolution, down))
+        self.brushnet_mid_block = _zero_convolution(middle)
+        self.brushnet_up_blocks = nn.ModuleList(map(_zero_convolution, up))
+
+    @property
+    def conditioning_channels(self) -> int:
+        """Channels of the condition, under the name that all guiders share."""
+        return int(self.config.conditioning_channels)
+
+    @classmethod
+    def from_unet(cls, unet: UNet2DConditionModel, conditioning_channels: int = 5) -> ColorizationGuider:
+        """Start from a base U-Net (released code 3.6).
+
+        Every tensor the guider shares with the U-Net is copied; ``conv_in`` serves both the noisy latents
+        and the first condition latents; channels of the mask and of a second image start at zero, as do all
+        1 x 1 convolutions, so that an untrained guider leaves the U-Net unchanged.
+
+        Args:
+            unet: Base U-Net, before LoRA layers are injected.
+            conditioning_channels: See the class.
+
+        Raises:
+            ValueError: If the U-Net has LoRA layers, lacks a tensor that the guider needs, or is of another kind.
+        """
+        config = unet.config
+        if (
+            config.use_linear_projection
+            or not config.flip_sin_to_cos
+            or config.freq_shift
+            or config.addition_embed_type
+        ):
+            raise ValueError(
+                "the guider is a copy of a Stable Diffusion v1.5-like U-Net; expected use_linear_projection=False, "
+                "flip_sin_to_cos=True, freq_shift=0 and no addition_embed_type, got another configuration"
+            )
+        guider = cls(
+            in_channels=config.in_channels,
+            conditioning_channels=conditioning_channels,
+            block_out_channels=config.block_out_channels,
+            down_block_types=[name.replace("CrossAttn", "SelfAttn") for name in config.down_block_types],
+            up_block_types=[name.replace("CrossAttn", "SelfAttn") for name in config.up_block_types],
+            layers_per_block=config.layers_per_block,
+            attention_head_dim=config.attention_head_dim,
+            norm_num_groups=config.norm_num_groups,
+        )
+        source, own = unet.state_dict(), guider.state_dict()
+        shared = [key for key in own if not key.startswith(_OWN)]
+        absent = [key for key in shared if key not in source]
+        if absent:
+            raise ValueError(
+                f"the guider is a copy of the base U-Net, but {len(absent)} of its {len(shared)} tensors are not "
+                f"there (first: {absent[0]}); build the guider before LoRA layers are injected"
+            )
+        copied = {key: source[key] for key in shared} | guider._input_convolution(unet.conv_in)
+        guider.load_state_dict(own | copied)
+        return guider
+
+    def _input_convolution(self, conv_in: nn.Conv2d) -> dict[str, Tensor]:
+        assert conv_in.bias is not None
+        channels = conv_in.in_channels
+        weight = torch.zeros_like(self.conv_in_condition.weight)
+        weight[:, :channels] = conv_in.weight
+        weight[:, channels : 2 * channels] = conv_in.weight
+        return {"conv_in_condition.weight": weight.detach(), "conv_in_condition.bias": conv_in.bias.detach().clone()}
+
+    def forward(
+        self, noisy_latents: Tensor, timesteps: Tensor, condition: Tensor, conditioning_scale: float = 1.0
+    ) -> tuple[Tensor, ...]:
+        """Residuals for every tap point of the base U-Net.
+
+        Args:
+            noisy_latents: ``(B, in_channels, h, w)``.
+            timesteps: ``(B,)`` or scalar integers.
+            condition: ``(B, conditioning_channels, h, w)``.
+            conditioning_scale: Factor on every residual.
+
+        Returns:
+            Down, middle and up residuals in the order of the walk (12 + 1 + 15 for SD1.5).
+        """
+        expected = self.conditioning_channels
+        if condition.shape[1] != expected:
+            raise ValueError(f"condition has {condition.shape[1]} channels, this guider expects {expected}")
+        taps = iter([*self.brushnet_down_blocks, self.brushnet_mid_block, *self.brushnet_up_blocks])
+        residuals: list[Tensor] = []
+
+        def tap(hidden: Tensor) -> Tensor:
+            residuals.append(next(taps)(hidden) * conditioning_scale)
+            return hidden
+
+        sample = torch.cat([noisy_latents, condition], dim=1)
+        temb = embed_timesteps(self, timesteps, sample)
+        run_trunk(self, self.conv_in_condition(sample), temb, None, tap)
+        return tuple(residuals)
+
+
+def _zero_convolution(channels: int) -> nn.Conv2d:
+    convolution = nn.Conv2d(channels, channels, kernel_size=1)
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
+    return convolution
