@@ -21,7 +21,9 @@ from typing import IO
 
 from PIL import Image
 
+from colorflow.methods import MethodSpec, References, Rows, row_label
 from colorflow.schema import ReferencePool
+from colorflow.utils.hashing import digest_file, digest_json
 from colorflow.utils.images import IMAGE_SUFFIXES, ImageError, load_image, natural_key, save_png
 
 PLACES = ("pages", "references", "output")
@@ -104,8 +106,8 @@ class Program:
             log.write(f"\n[status {status} after {time.monotonic() - start:.1f} s]\n")
         if status is None:
             raise CommandError(
-                f"command: expected an end within {self.seconds:g} s, got none, and it was stopped; raise "
-                f"method.seconds, or see {path}{_tail(path)}"
+                f"command: expected an end within {self.seconds:g} s, got none, and it was stopped; raise its "
+                f"option seconds, or see {path}{_tail(path)}"
             )
         if status != 0:
             raise CommandError(f"command: expected exit status 0, got {status}; see {path}{_tail(path)}")
@@ -171,6 +173,42 @@ class CommandColorizer:
             _write(references[0].pages, Path(places["references"]))
             log = self.program.run(places)
             return _collect(Path(places["output"]), names, log)
+
+
+def rows(
+    command: str,
+    logs: str,
+    references: References = "own",
+    seconds: float = 3600.0,
+    environment: Mapping[str, str] | None = None,
+    folder: str | None = None,
+    files: Sequence[str] = (),
+    name: str = "command",
+) -> Rows:
+    """The row of a program.
+
+    Args:
+        command: As for `Program`.
+        logs: Parent of the row's folder of logs.
+        references: Which pool the row gets.
+        seconds: As for `Program`.
+        environment: As for `Program`.
+        folder: As for `Program`.
+        files: The program's weights and sources: pages made with others are not continued.
+        name: Row name.
+
+    Raises:
+        ValueError: For a template or program that cannot be.
+        FileNotFoundError: For one of the files.
+    """
+    absent = [file for file in files if not Path(file).is_file()]
+    if absent:
+        raise FileNotFoundError(f"method.files: expected files of the program, found none at {', '.join(absent)}")
+    program = Program(command, Path(logs) / name, seconds, dict(environment or {}), folder)
+    digests = [digest_file(file) for file in files]
+    fingerprint = digest_json([command, dict(program.environment), folder, digests])
+    label = row_label(name, "command", "Command")
+    return {name: MethodSpec(lambda: CommandColorizer(program, name), references, fingerprint, label=label)}
 
 
 def _words(command: str) -> list[str]:

@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from colorflow.baselines.nearest import check_pool, nearest_page
+from colorflow.baselines.nearest import check_pool, nearest_page, retrieval_row
 from colorflow.baselines.together import together
-from colorflow.baselines.weights import Published
+from colorflow.baselines.weights import Published, find_device
+from colorflow.methods import References, Rows, row_label
 from colorflow.retrieval.retriever import SimilarityRetriever
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.schema import ReferencePool
 from colorflow.styles.lines.network import LineNetwork, draw_lines, opencv_gray
 from colorflow.styles.networks import (
@@ -117,6 +119,42 @@ def load_screen_to_color(root: str | Path | None, networks: ScreenToColor) -> di
         CheckpointError: For no folder, missing files, and files that do not hold exactly these networks.
     """
     return load_networks(PUBLISHED.find(root, parts=networks.files), networks.files)
+
+
+def rows(
+    weights: str | None,
+    retrieval: RetrievalSettings,
+    references: References = "own",
+    code: Code = "reference",
+    draws: str = "official",
+    height: int | None = None,
+    device: str = "auto",
+    name: str = "screenvae",
+) -> Rows:
+    """The row of ScreenStyle's way from manga to colour.
+
+    Args:
+        weights: The released ColorFlow folder (its ``ScreenStyle`` and ``LE`` parts).
+        retrieval: Finds the page whose style code is taken.
+        references: Which pool the row gets.
+        code: As for `ScreenVAEColorizer`.
+        draws: As for `ScreenVAEColorizer`.
+        height: As for `ScreenVAEColorizer`.
+        device: ``auto`` takes the GPU where there is one.
+        name: Row name.
+
+    Raises:
+        CheckpointError: For files that do not hold exactly these networks.
+    """
+
+    def build(retriever: SimilarityRetriever) -> ScreenVAEColorizer:
+        networks = ScreenToColor()
+        load_screen_to_color(weights, networks)
+        return ScreenVAEColorizer(networks.to(find_device(device)), retriever, code, draws, height, name)
+
+    digests = load_screen_to_color(weights, ScreenToColor())  # now: a wrong file is told before anything is coloured
+    settings = {"weights": digests, "code": code, "draws": draws, "height": height}
+    return retrieval_row(name, row_label(name, "screenvae", "ScreenVAE"), build, references, retrieval, settings)
 
 
 class ScreenVAEColorizer:

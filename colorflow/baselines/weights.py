@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from colorflow.methods import MethodSpec, Rows
+from colorflow.utils.hashing import digest_json
 from colorflow.utils.tensors import CheckpointError, differences, refuse
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -79,6 +81,22 @@ def load_network(build: Callable[[], Network], file: Path, tensors: Mapping[str,
     state = {**tensors, **{key: torch.zeros(()) for key in uncounted}}
     network.to_empty(device="cpu").load_state_dict(state, strict=True)
     return network.eval().requires_grad_(False)
+
+
+def port_row(load: Callable[[str], Any], device: str, label: str) -> Rows:
+    """The row of a ported system.
+
+    Its files are read at once, so that a wrong one is told before anything is coloured, and again when pages are due: a
+    table of many systems holds one at a time.
+
+    Args:
+        load: Makes the method, with its name, settings and digests, on a device.
+        device: ``auto`` takes the GPU where there is one.
+        label: As for `MethodSpec`.
+    """
+    method = load("cpu")
+    fingerprint = digest_json([type(method).__name__, method.digests, asdict(method.settings)])
+    return {method.name: MethodSpec(lambda: load(device), "none", fingerprint, label=label)}
 
 
 def find_device(device: str) -> torch.device:

@@ -110,7 +110,7 @@ def test_what_fails_is_a_row_that_says_why_and_the_others_are_kept(bench, tmp_pa
     assert "got 1 missing (0 allowed)" in said["style2paints", "gray"]
     for style in STYLES:
         assert "expected an end within 1 s, got none" in said["tool", style]
-        assert "raise method.tool.seconds" in said["tool", style]
+        assert "raise its option seconds" in said["tool", style]
     assert message is not None
     assert "7 rows failed and stand without numbers: mcv2 (screenstyle), acdo (screenstyle), tool" in message
     assert "the same command goes on" in message

@@ -13,11 +13,12 @@ from tiny.batches import assert_as_alone, passes_of
 from tiny.benchmark import color_page, colored_pool
 
 from colorflow.baselines.ebmc import EbmcColorizer, load_ebmc
+from colorflow.baselines.ebmc import rows as ebmc_rows
 from colorflow.baselines.ebmc.panels import find_panels
 from colorflow.baselines.lab import lightness, to_lab, to_page
 from colorflow.baselines.nearest import NoReferenceError, nearest_page
 from colorflow.baselines.screenvae import ScreenVAEColorizer, load_screen_to_color
-from colorflow.evaluation.rows.reference_rows import ebmc_rows, screenvae_rows
+from colorflow.baselines.screenvae import rows as screenvae_rows
 from colorflow.retrieval.retriever import reference_pool
 from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.schema import NATIVE_SIZE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch import Tensor
 from colorflow.baselines.acdo.finishes import blend, keep_luminance
 from colorflow.baselines.acdo.learner_file import read_learner
 from colorflow.baselines.acdo.unet import STRIDE, AcdoUNet
-from colorflow.baselines.weights import Published, find_device, load_network
+from colorflow.baselines.weights import Published, find_device, load_network, port_row
+from colorflow.methods import Rows, row_label
 from colorflow.schema import NATIVE_SIZE, ReferencePool
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.precision import full_precision
@@ -121,6 +123,19 @@ class Acdo:
         result = Image.fromarray(finish(np.asarray(source), np.asarray(prediction)))
         result.info[NATIVE_SIZE] = levels.shape[1::-1]
         return result
+
+
+def rows(
+    weights: str | None,
+    render_factor: int = AcdoSettings.render_factor,
+    finish: str = AcdoSettings.finish,
+    device: str = "auto",
+    name: str = "acdo",
+) -> Rows:
+    """The row of ACDO; weights, device and errors as for `Acdo.from_weights`, options as for `AcdoSettings`."""
+    settings = AcdoSettings(render_factor, finish)
+    load = partial(Acdo.from_weights, weights, settings=settings, name=name)
+    return port_row(load, device, row_label(name, "acdo", "ACDO"))
 
 
 def prepare(page: Image.Image, side: int) -> Tensor:

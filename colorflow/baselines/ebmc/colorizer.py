@@ -15,10 +15,13 @@ from colorflow.baselines.ebmc.encoder import ColorEncoder
 from colorflow.baselines.ebmc.panels import Panel, find_panels
 from colorflow.baselines.ebmc.unet import ColorUNet
 from colorflow.baselines.lab import to_lab, to_page
-from colorflow.baselines.nearest import check_pool, nearest_page
-from colorflow.baselines.weights import Published
+from colorflow.baselines.nearest import check_pool, nearest_page, retrieval_row
+from colorflow.baselines.weights import Published, find_device
+from colorflow.methods import References, Rows, row_label
 from colorflow.retrieval.retriever import SimilarityRetriever
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.utils.hashing import digest_file
 from colorflow.utils.precision import full_precision
 from colorflow.utils.tensors import load_parts_exactly, refuse
 
@@ -81,6 +84,44 @@ def load_ebmc(file: str | Path | None, networks: EbmcNetworks) -> EbmcNetworks:
     )
     networks.colorEncoder.drop_classifier()
     return networks.eval().requires_grad_(False)
+
+
+def rows(
+    weights: str | None,
+    retrieval: RetrievalSettings,
+    references: References = "own",
+    size: int = SIZE,
+    panels: bool = False,
+    device: str = "auto",
+    name: str = "ebmc",
+) -> Rows:
+    """The row of EBMC.
+
+    Args:
+        weights: The authors' file.
+        retrieval: Finds the one reference.
+        references: Which pool the row gets.
+        size: As for `EbmcColorizer`.
+        panels: As for `EbmcColorizer`.
+        device: ``auto`` takes the GPU where there is one.
+        name: Row name.
+
+    Raises:
+        CheckpointError: For a file that does not hold exactly these networks.
+        ValueError: For options that cannot be.
+    """
+
+    def load() -> EbmcNetworks:
+        with torch.device("meta"):
+            networks = EbmcNetworks()
+        return load_ebmc(weights, networks)
+
+    def build(retriever: SimilarityRetriever) -> EbmcColorizer:
+        return EbmcColorizer(load(), retriever, find_device(device), size, panels, name)
+
+    load()  # now: a wrong file is told before anything is coloured
+    settings = {"weights": digest_file(str(weights)), "size": size, "panels": panels}
+    return retrieval_row(name, row_label(name, "ebmc", "EBMC"), build, references, retrieval, settings)
 
 
 class EbmcColorizer:

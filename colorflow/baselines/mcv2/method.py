@@ -16,7 +16,8 @@ from colorflow.baselines.mcv2.denoiser import Denoiser, denoise
 from colorflow.baselines.mcv2.generator import Generator
 from colorflow.baselines.mcv2.resize import MULTIPLE, network_size, pad_free_side, resize_area
 from colorflow.baselines.together import together
-from colorflow.baselines.weights import Published, find_device, load_network
+from colorflow.baselines.weights import Published, find_device, load_network, port_row
+from colorflow.methods import Rows, row_label
 from colorflow.schema import NATIVE_SIZE, ReferencePool
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.images import to_image
@@ -169,6 +170,19 @@ class McV2:
     def _generate(self, inputs: Sequence[Tensor]) -> Tensor:
         device = next(self.generator.parameters()).device
         return self.generator(torch.cat(list(inputs)).to(device))
+
+
+def rows(
+    weights: str | None,
+    denoiser: str | None,
+    size: int = McV2Settings.size,
+    sigma: float = McV2Settings.sigma,
+    device: str = "auto",
+    name: str = "mcv2",
+) -> Rows:
+    """The row of MC-v2; files, device and errors as for `McV2.from_weights`, options as for `McV2Settings`."""
+    load = partial(McV2.from_weights, weights, denoiser, settings=McV2Settings(size, sigma), name=name)
+    return port_row(load, device, row_label(name, "mcv2", "MC-v2"))
 
 
 def _finish(colors: Tensor, page: Image.Image) -> Image.Image:
