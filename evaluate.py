@@ -14,7 +14,7 @@ from colorflow.evaluation.incomplete import EvaluationError
 from colorflow.evaluation.run import ALONE, evaluate
 from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.evaluation.stages import Work
-from colorflow.methods import MethodSpec, Problem
+from colorflow.methods import MethodSpec, Problem, Rows
 from colorflow.utils.log import get_logger, quiet_libraries
 
 config.register_resolvers()
@@ -54,7 +54,7 @@ def run(cfg: DictConfig, output: Path, work: Work = ALONE) -> None:
         )
 
 
-def build_methods(cfg: DictConfig) -> dict[str, MethodSpec]:
+def build_methods(cfg: DictConfig) -> Rows:
     """The methods' rows and those of folders of pictures; the latter alone where the method lacks its weights."""
     others = {} if cfg.predictions is None else predictions.rows(config.to_dict(cfg.predictions))
     if others and (takes_weights(cfg) and OmegaConf.is_missing(cfg, "weights")):
@@ -68,7 +68,7 @@ def build_methods(cfg: DictConfig) -> dict[str, MethodSpec]:
     return {**rows, **others}
 
 
-def build_rows(method: DictConfig) -> dict[str, MethodSpec]:
+def build_rows(method: DictConfig) -> Rows:
     """The rows of a method, or of several by key, where one that cannot be made becomes a row with a problem."""
     if "_target_" in method:
         return dict(config.build(method))

@@ -9,12 +9,12 @@ from typing import Any
 
 from PIL import Image
 
-from colorflow.baselines.weights import find_device
 from colorflow.canvas import PATCHES_PER_PAGE
 from colorflow.methods import MethodSpec, References, Rows
 from colorflow.retrieval.retriever import SimilarityRetriever, top_k
 from colorflow.retrieval.settings import RetrievalSettings, build_encoder
 from colorflow.schema import Colorizer, ReferencePool
+from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file, digest_json
 
 
@@ -76,6 +76,7 @@ def retrieval_row(
         how["folder"] = [digest_file(path) for path in files]
 
     def make() -> Colorizer:
-        return build(SimilarityRetriever(build_encoder(replace(retrieval, device=str(find_device(retrieval.device))))))
+        placed = replace(retrieval, device=str(resolve_device(retrieval.device)))
+        return build(SimilarityRetriever(build_encoder(placed)))
 
     return {name: MethodSpec(make, references, digest_json([name, how, settings]), label=label)}

@@ -7,6 +7,7 @@ style code are either those that its encoder gives for one reference page, or dr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -16,7 +17,6 @@ from torch import Tensor, nn
 
 from colorflow.baselines.nearest import check_pool, nearest_page, retrieval_row
 from colorflow.baselines.together import together
-from colorflow.baselines.weights import Published, find_device
 from colorflow.methods import References, Rows, row_label
 from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.retrieval.settings import RetrievalSettings
@@ -27,6 +27,7 @@ from colorflow.styles.networks import (
     COLOR_FILE,
     ENCODER_FILE,
     LINE_FILE,
+    RELEASED,
     as_page,
     check_height,
     fit_height,
@@ -37,15 +38,12 @@ from colorflow.styles.screen.color import ScreenColorizer, StyleCodeEncoder
 from colorflow.styles.screen.decoder import Draws
 from colorflow.styles.screen.encoder import ScreenEncoder
 from colorflow.styles.screen.path import pad_to_256, signed
+from colorflow.utils.devices import resolve_device
 from colorflow.utils.images import to_image
 from colorflow.utils.precision import full_precision
 from colorflow.utils.seeding import generator
 
-PUBLISHED = Published(
-    "the released ColorFlow folder with ScreenStyle/ and LE/ (TencentARC/ColorFlow)",
-    "on the Hugging Face hub",
-    "the authors' own terms for ScreenStyle, MIT for the line extractor, an academic one for the folder",
-)
+PUBLISHED = replace(RELEASED, key="method.weights", more="(docs/baselines.md)")
 
 Code = Literal["reference", "random"]
 
@@ -118,7 +116,7 @@ def load_screen_to_color(root: str | Path | None, networks: ScreenToColor) -> di
     Raises:
         CheckpointError: For no folder, missing files, and files that do not hold exactly these networks.
     """
-    return load_networks(PUBLISHED.find(root, parts=networks.files), networks.files)
+    return load_networks(root, networks.files, PUBLISHED)
 
 
 def rows(
@@ -150,7 +148,7 @@ def rows(
     def build(retriever: SimilarityRetriever) -> ScreenVAEColorizer:
         networks = ScreenToColor()
         load_screen_to_color(weights, networks)
-        return ScreenVAEColorizer(networks.to(find_device(device)), retriever, code, draws, height, name)
+        return ScreenVAEColorizer(networks.to(resolve_device(device)), retriever, code, draws, height, name)
 
     digests = load_screen_to_color(weights, ScreenToColor())  # now: a wrong file is told before anything is coloured
     settings = {"weights": digests, "code": code, "draws": draws, "height": height}

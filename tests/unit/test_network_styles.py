@@ -92,7 +92,7 @@ def test_a_file_with_one_wrong_key_is_refused_by_name(spoiled, name, change, wha
 @pytest.mark.parametrize("style", [ScreenVAEStyle, SketchStyle])
 @pytest.mark.parametrize("root", [None, "nowhere/at/all"])
 def test_missing_weights_end_in_a_remedy(style, root):
-    with pytest.raises(CheckpointError, match=r"set style\.weights=FOLDER|fetch the released") as caught:
+    with pytest.raises(CheckpointError, match=r"set style\.weights(=PATH| to where it lies) .*docs/styles") as caught:
         style(root)
     assert "style=procedural" in str(caught.value)
     assert "\n" not in str(caught.value)

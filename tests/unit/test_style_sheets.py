@@ -69,7 +69,7 @@ def test_the_command_writes_both_pictures(tmp_path):
         (["strip", "page=x", "out=y", "seed=one"], "seed: expected a whole number, got 'one'"),
         (["strip", "page=nowhere.png", "out=y"], "nowhere.png"),
         (["draw", "page={page}", "out={page}"], "expected strip or sheet, got 'draw'"),
-        (["sheet", "page={page}", "out={page}", "weights=nowhere"], "expected ScreenStyle/"),
+        (["sheet", "page={page}", "out={page}", "weights=nowhere"], "expected a folder with ScreenStyle/"),
     ],
 )
 def test_mistakes_end_in_one_line(arguments, message, tmp_path, capsys):

@@ -15,11 +15,13 @@ from torch import Tensor
 from colorflow.baselines.acdo.finishes import blend, keep_luminance
 from colorflow.baselines.acdo.learner_file import read_learner
 from colorflow.baselines.acdo.unet import STRIDE, AcdoUNet
-from colorflow.baselines.weights import Published, find_device, load_network, port_row
+from colorflow.baselines.weights import load_network, port_row
 from colorflow.methods import Rows, row_label
 from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.precision import full_precision
+from colorflow.utils.published import Published
 
 UNET = Published(
     "ACDO's network (the GrayScale one of its four, saved as ColorizeArtistic_gen.pth)",
@@ -89,7 +91,7 @@ class Acdo:
 
     def to(self, device: str) -> Acdo:
         """Move the network; ``auto`` takes the GPU where there is one."""
-        self.network.to(find_device(device))
+        self.network.to(resolve_device(device))
         return self
 
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:

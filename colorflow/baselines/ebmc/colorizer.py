@@ -16,13 +16,14 @@ from colorflow.baselines.ebmc.panels import Panel, find_panels
 from colorflow.baselines.ebmc.unet import ColorUNet
 from colorflow.baselines.lab import to_lab, to_page
 from colorflow.baselines.nearest import check_pool, nearest_page, retrieval_row
-from colorflow.baselines.weights import Published, find_device
 from colorflow.methods import References, Rows, row_label
 from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.precision import full_precision
+from colorflow.utils.published import Published
 from colorflow.utils.tensors import load_parts_exactly, refuse
 
 SIZE = 256
@@ -117,7 +118,7 @@ def rows(
         return load_ebmc(weights, networks)
 
     def build(retriever: SimilarityRetriever) -> EbmcColorizer:
-        return EbmcColorizer(load(), retriever, find_device(device), size, panels, name)
+        return EbmcColorizer(load(), retriever, resolve_device(device), size, panels, name)
 
     load()  # now: a wrong file is told before anything is coloured
     settings = {"weights": digest_file(str(weights)), "size": size, "panels": panels}

@@ -16,17 +16,21 @@ from colorflow.baselines.mcv2.denoiser import Denoiser, denoise
 from colorflow.baselines.mcv2.generator import Generator
 from colorflow.baselines.mcv2.resize import MULTIPLE, network_size, pad_free_side, resize_area
 from colorflow.baselines.together import together
-from colorflow.baselines.weights import Published, find_device, load_network, port_row
+from colorflow.baselines.weights import load_network, port_row
 from colorflow.methods import Rows, row_label
 from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.images import to_image
 from colorflow.utils.precision import full_precision
+from colorflow.utils.published import Published
 from colorflow.utils.tensors import read_tensors
 
 _WHERE = "by a link in the readme of qweasdd/manga-colorization-v2 (GitHub)"
 GENERATOR = Published("MC-v2's generator (generator.zip, as it is)", _WHERE, "none, all rights reserved")
-DENOISER = Published("MC-v2's denoiser (net_rgb.pth)", _WHERE, "none for the file; its code is GPL-3")
+DENOISER = Published(
+    "MC-v2's denoiser (net_rgb.pth)", _WHERE, "none for the file; its code is GPL-3", key="method.denoiser"
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class McV2:
         generator = load_network(Generator, file, read_tensors(file), GENERATOR.what)
         cleaner, digests = None, {"generator": digest_file(file)}
         if denoiser is not None:
-            file = DENOISER.find(denoiser, key="method.denoiser")
+            file = DENOISER.find(denoiser)
             cleaner = load_network(Denoiser, file, read_tensors(file), DENOISER.what)
             digests["denoiser"] = digest_file(file)
         return cls(generator, cleaner, settings or McV2Settings(), digests, name).to(device)
@@ -101,7 +105,7 @@ class McV2:
         """Move the networks; ``auto`` takes the GPU where there is one."""
         for network in (self.generator, self.denoiser):
             if network is not None:
-                network.to(find_device(device))
+                network.to(resolve_device(device))
         return self
 
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
