@@ -22,7 +22,7 @@ from typing import IO
 from PIL import Image
 
 from colorflow.methods import MethodSpec, References, Rows, row_label
-from colorflow.schema import ReferencePool
+from colorflow.schema import PoolColorizer, ReferencePool
 from colorflow.utils.hashing import digest_file, digest_json
 from colorflow.utils.images import IMAGE_SUFFIXES, ImageError, load_image, natural_key, save_png
 
@@ -135,7 +135,7 @@ class Program:
             _end(process)
 
 
-class CommandColorizer:
+class CommandColorizer(PoolColorizer):
     """A program as a method; it is asked for all pages of a chapter that have the same references.
 
     Args:
@@ -147,10 +147,6 @@ class CommandColorizer:
 
     def __init__(self, program: Program, name: str = "command") -> None:
         self.program, self.name = program, name
-
-    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
-        """Colour one page, by `colorize_batch`."""
-        return self.colorize_batch([page], [references], seeds=[seed])[0]
 
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]

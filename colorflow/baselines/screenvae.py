@@ -20,7 +20,7 @@ from colorflow.baselines.together import together
 from colorflow.methods import References, Rows, row_label
 from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.retrieval.settings import RetrievalSettings
-from colorflow.schema import ReferencePool
+from colorflow.schema import BatchColorizer, ReferencePool
 from colorflow.styles.lines.network import LineNetwork, draw_lines, opencv_gray
 from colorflow.styles.networks import (
     CODE_FILE,
@@ -129,21 +129,7 @@ def rows(
     device: str = "auto",
     name: str = "screenvae",
 ) -> Rows:
-    """The row of ScreenStyle's way from manga to colour.
-
-    Args:
-        weights: The released ColorFlow folder (its ``ScreenStyle`` and ``LE`` parts).
-        retrieval: Finds the page whose style code is taken.
-        references: Which pool the row gets.
-        code: As for `ScreenVAEColorizer`.
-        draws: As for `ScreenVAEColorizer`.
-        height: As for `ScreenVAEColorizer`.
-        device: ``auto`` takes the GPU where there is one.
-        name: Row name.
-
-    Raises:
-        CheckpointError: For files that do not hold exactly these networks.
-    """
+    """The row of ScreenStyle's way; weights as for `load_screen_to_color`, options as for `ScreenVAEColorizer`."""
 
     def build(retriever: SimilarityRetriever) -> ScreenVAEColorizer:
         networks = ScreenToColor()
@@ -155,7 +141,7 @@ def rows(
     return retrieval_row(name, row_label(name, "screenvae", "ScreenVAE"), build, references, retrieval, settings)
 
 
-class ScreenVAEColorizer:
+class ScreenVAEColorizer(BatchColorizer):
     """Manga to colour by a style code.
 
     Args:
@@ -187,20 +173,18 @@ class ScreenVAEColorizer:
         self.networks, self.retriever, self.name = networks, retriever, name
         self.code, self.draws, self.height = code, draws, height
 
-    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
-        """Return the page in colour, at its own size; ``info`` holds the size that it was coloured at.
-
-        Raises:
-            NoReferenceError: For an empty pool, where the code is to be of a reference.
-        """
-        return self.colorize_batch([page], [references], seeds=[seed])[0]
-
     @torch.no_grad()
     @full_precision()
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
     ) -> list[Image.Image]:
-        """The `BatchColorizer` protocol, likewise; pages of one size go through the networks together."""
+        """Colour pages at their own sizes; those of one size go through the networks together.
+
+        ``info`` holds the size that a page was coloured at, where it is another.
+
+        Raises:
+            NoReferenceError: For an empty pool, where the code is to be of a reference.
+        """
         codes = [self._code(*each) for each in zip(pages, references, seeds, strict=True)]
         fitted = [fit_height(page, self.height) for page in pages]
         colored = together(list(zip(fitted, codes, seeds, strict=True)), lambda item: item[0].size, self._render)

@@ -12,7 +12,7 @@ from torch import nn
 from colorflow.schema import NATIVE_SIZE
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.published import Published
-from colorflow.utils.tensors import load_exactly
+from colorflow.utils.tensors import fill, read_tensors
 
 GENERATOR_FILE = "ScreenStyle/color2manga/color2manga_cycle_ganstft/latest_net_G_RGB2INTSCR.pth"
 DECODER_FILE = "ScreenStyle/ScreenVAE/latest_net_dec.pth"
@@ -49,7 +49,7 @@ def load_networks(
     """
     folder = published.find(root, files)
     for name, network in files.items():
-        load_exactly(network, folder / name)
+        fill(network, folder / name, read_tensors(folder / name))
         network.eval().requires_grad_(False)
     return {name: digest_file(folder / name) for name in files}
 

@@ -211,30 +211,6 @@ def refuse(problems: Iterable[str], remedy: str) -> None:
         raise CheckpointError("\n".join([*lines, remedy]))
 
 
-def load_exactly(module: nn.Module, file: Path) -> None:
-    """Fill a network from a file that must hold its state, whole and nothing else.
-
-    Raises:
-        CheckpointError: As `read_tensors`, and naming every key that is missing, unexpected, misshapen or not finite.
-    """
-    fill(module, file, read_tensors(file))
-
-
-def load_parts_exactly(modules: Mapping[str, nn.Module], file: Path) -> dict[str, Tensors]:
-    """Fill networks from the parts of a file, each of which must hold the network's state, whole and nothing else.
-
-    Returns:
-        What was read.
-
-    Raises:
-        CheckpointError: As `read_parts`, and naming every key that is missing, unexpected, misshapen or not finite.
-    """
-    parts = read_parts(file, list(modules))
-    for name, tensors in parts.items():
-        fill(modules[name], _part(file, name), tensors)
-    return parts
-
-
 def fill(module: nn.Module, file: Path, tensors: Mapping[str, Tensor], what: str = "this network") -> None:
     """Fill a network, which may be on the meta device, with tensors that must be its state, whole and nothing else.
 

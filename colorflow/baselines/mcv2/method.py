@@ -18,7 +18,7 @@ from colorflow.baselines.mcv2.resize import MULTIPLE, network_size, pad_free_sid
 from colorflow.baselines.together import together
 from colorflow.baselines.weights import load_network, port_row
 from colorflow.methods import Rows, row_label
-from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.schema import NATIVE_SIZE, BatchColorizer, ReferencePool
 from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.images import to_image
@@ -54,7 +54,7 @@ class McV2Settings:
 
 
 @dataclass(eq=False)
-class McV2:
+class McV2(BatchColorizer):
     """Colours a page by itself: neither references nor the seed are used.
 
     Attributes:
@@ -108,14 +108,10 @@ class McV2:
                 network.to(resolve_device(device))
         return self
 
-    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
-        """Colour a page, as `paint` without hints."""
-        return self.paint(page)
-
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
     ) -> list[Image.Image]:
-        """The `BatchColorizer` protocol, likewise; pages of one size at the networks go through them together."""
+        """Colour pages, as `paint` without hints; those of one size at the networks go through them together."""
         return self._paint(pages, [None] * len(pages))
 
     def paint(self, page: Image.Image, hint: Image.Image | None = None) -> Image.Image:
