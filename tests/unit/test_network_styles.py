@@ -10,10 +10,11 @@ import torch
 from tiny.comics import draw_page
 from tiny.styles import seeded, write_released
 
-from colorflow.styles import ScreenVAEStyle, SketchStyle
 from colorflow.styles.networks import DECODER_FILE, GENERATOR_FILE, LINE_FILE
 from colorflow.styles.screen.decoder import Draws
 from colorflow.styles.screen.path import ScreenPath
+from colorflow.styles.screenvae import ScreenVAEStyle
+from colorflow.styles.sketch import SketchStyle
 from colorflow.utils.tensors import CheckpointError
 
 
