@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from colorflow.baselines.gray_copy import GrayCopy
+from colorflow.baselines import gray_copy
 from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
 from colorflow.evaluation.incomplete import EvaluationError, Incomplete, Key, OnIncomplete
@@ -144,8 +144,7 @@ def _with_gray_copy(methods: Mapping[str, MethodSpec]) -> dict[str, MethodSpec]:
     for name in methods:
         if not re.fullmatch(r"[\w][\w.+-]*", name):
             raise EvaluationError(f"row name: expected letters, digits and any of _ . + -, got {name!r}")
-    gray = methods.get(GRAY_COPY, MethodSpec(build=GrayCopy))
-    return {GRAY_COPY: gray, **{name: spec for name, spec in methods.items() if name != GRAY_COPY}}
+    return {**gray_copy.rows(), **methods}
 
 
 def _size(size: Any) -> MetricSize:
