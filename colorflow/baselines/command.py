@@ -181,21 +181,9 @@ def rows(
     files: Sequence[str] = (),
     name: str = "command",
 ) -> Rows:
-    """The row of a program.
+    """The row of a program; options, and ValueError, as for `Program`, whose logs lie in a folder of the row's name.
 
-    Args:
-        command: As for `Program`.
-        logs: Parent of the row's folder of logs.
-        references: Which pool the row gets.
-        seconds: As for `Program`.
-        environment: As for `Program`.
-        folder: As for `Program`.
-        files: The program's weights and sources: pages made with others are not continued.
-        name: Row name.
-
-    Raises:
-        ValueError: For a template or program that cannot be.
-        FileNotFoundError: For one of the files.
+    Pages made with other ``files`` (its weights and sources) are not continued; an absent one is a FileNotFoundError.
     """
     absent = [file for file in files if not Path(file).is_file()]
     if absent:
