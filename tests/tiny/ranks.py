@@ -34,16 +34,11 @@ def in_ranks(world: int, work: Callable[[Ranks], Any], **options: Any) -> list[A
     store = HashStore()
 
     def one(rank: int) -> Any:
-        ranks = JoinedRanks(store, rank, world, **{"interval": 0.02, "patience": 500} | options)
         try:
-            result = work(ranks)
-            ranks.gather("end")
+            with JoinedRanks(store, rank, world, **{"interval": 0.01} | options).together() as ranks:
+                return work(ranks)
         except Exception as error:
-            ranks.fail(error)
-            result = error
-        finally:
-            ranks.leave()
-        return result
+            return error
 
     with ThreadPoolExecutor(world) as pool:
         return list(pool.map(one, range(world)))
