@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from colorflow.schema import Style
+from colorflow.schema import Style, bind
 from colorflow.styles.describe import describe
-from colorflow.styles.recorded import bind
 
 
 def blend(first: Image.Image, second: Image.Image, weight: float) -> Image.Image:
