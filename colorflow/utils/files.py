@@ -32,7 +32,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of ``path``, and of what is there, when the block ends without an error.
+    """Yield an empty folder that takes the place of ``path`` and all in it when the block ends without an error.
 
     Parents are created. After an error ``path`` is as it was before.
     """
