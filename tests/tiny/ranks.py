@@ -44,7 +44,7 @@ def in_ranks(world: int, work: Callable[[Ranks], Any], **options: Any) -> list[A
         return list(pool.map(one, range(world)))
 
 
-class Task:
+class Started:
     """A process of its own.
 
     Args:
@@ -103,14 +103,14 @@ def _read(pipe: Connection) -> str:
         return stream.read()
 
 
-def start_ranks(world: int, work: Callable[..., Any], *arguments: str) -> list[Task]:
+def start_ranks(world: int, work: Callable[..., Any], *arguments: str) -> list[Started]:
     """Start processes as srun does: when one ends, nobody ends the others."""
     step = {"SLURM_JOB_ID": os.getpid(), "SLURM_STEP_ID": next(_steps), "SLURM_STEP_NODELIST": "localhost"}
     tasks = []
     for rank in range(world):
         place = {"SLURM_STEP_NUM_TASKS": world, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
         environment = {name: str(value) for name, value in {**step, **place}.items()}
-        tasks.append(Task(environment, work, *arguments))
+        tasks.append(Started(environment, work, *arguments))
     return tasks
 
 
