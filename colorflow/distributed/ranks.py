@@ -58,7 +58,7 @@ class Ranks:
         """Raise RankError where another process has failed; costs nothing."""
 
     def counter(self, name: str) -> Callable[[int], int]:
-        """A count from zero that all processes share: each call adds a number and returns the new value."""
+        """A count from zero that all processes share: each call adds a number, 0 or more, and returns the new value."""
         total = 0
 
         def add(number: int) -> int:
@@ -107,7 +107,7 @@ class JoinedRanks(Ranks):
         self.rank, self.world = rank, world
         self._interval, self._limit = interval, timedelta(seconds=limit)
         self._group = ProcessGroupGloo(store, rank, world, self._limit)
-        self._said: list[tuple[str, Any, bool]] = []
+        self._said: list[str] = []
         self._heard: dict[str, dict[int, Any]] = defaultdict(dict)
         self._trouble: str | None = None
         self._calls = 0
@@ -121,7 +121,7 @@ class JoinedRanks(Ranks):
             raise RankError(self._trouble)
 
     def counter(self, name: str) -> Callable[[int], int]:
-        """A count from zero that all processes share: each call adds a number and returns the new value."""
+        """A count from zero that all processes share: each call adds a number, 0 or more, and returns the new value."""
         key = self._key(name)
 
         def add(number: int) -> int:
@@ -174,7 +174,7 @@ class JoinedRanks(Ranks):
     def _say(self, key: str, value: Any, add: bool = False) -> None:
         """Tell a value to all; ``add``: the sum of it and of all before it."""
         with self._news:
-            self._said.append((key, value, add))
+            self._said.append(json.dumps([key, value, add]))
 
     def _await(self, there: Callable[[], bool]) -> None:
         with self._news:
@@ -189,7 +189,7 @@ class JoinedRanks(Ranks):
                 said, self._said = self._said, []
             try:
                 self._group.monitored_barrier(self._limit, wait_all_ranks=True)
-                told = self._exchange(json.dumps(said).encode())
+                told = self._exchange(f"[{','.join(said)}]".encode())
             except RuntimeError as error:
                 told = [[(_FAILED, self._lost(error), False)]]
             with self._news:

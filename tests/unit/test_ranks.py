@@ -51,6 +51,12 @@ def test_values_go_round() -> None:
     assert in_ranks(3, work) == [("by 0", [[0, None], [1, None], [2, None]], [0, 1, 2])] * 3
 
 
+def test_what_is_no_json_is_an_error_where_it_is_said() -> None:
+    first, second = in_ranks(2, lambda ranks: ranks.gather("told", {1, 2} if ranks.first else 3))
+    assert isinstance(first, TypeError)
+    assert "process 0 of 2 failed: TypeError" in str(second)
+
+
 def test_a_wait_ends_when_the_last_one_comes() -> None:
     events: list[str] = []
 
