@@ -205,7 +205,7 @@ def test_open_clip_tag_names_the_weights(
     """A published tag stands in the name as it is."""
     from open_clip import factory
 
-    from colorflow.retrieval.retriever import encoders as image_encoder
+    from colorflow.retrieval import encoders as image_encoder
 
     monkeypatch.setattr(image_encoder, "_open_clip_tags", lambda model: ["some_tag"])
     monkeypatch.setattr(factory, "get_pretrained_cfg", lambda model, tag: {"url": "unused"})
