@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from colorflow.checkpoints.fusion import fusion, fusion_widths
-from colorflow.checkpoints.layouts import Layout
 from colorflow.checkpoints.tensors import CheckpointError, Tensors, differences, plain_lora, read_tensors
+from colorflow.models.families import known_families
+from colorflow.models.layout import Layout
 from colorflow.utils.tensors import shapes_of
 
 DIFFUSERS_NAMES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
@@ -30,7 +31,8 @@ class Parts:
     """What a folder holds, under our names; ``problems`` says what is wrong with it.
 
     Attributes:
-        layout: Its family.
+        family: Its family's name.
+        layout: What that family's files hold.
         config: Guider configuration, with the conditioning channels.
         guider: Guider tensors.
         lora: LoRA tensors under adapter-free names.
@@ -39,6 +41,7 @@ class Parts:
         problems: Lines for the error.
     """
 
+    family: str
     layout: Layout
     config: dict[str, Any]
     guider: Tensors = field(default_factory=dict)
@@ -119,6 +122,11 @@ class Parts:
         """LoRA rank: the most frequent first side of the A matrices."""
         ranks = [tensor.shape[0] for key, tensor in self.lora.items() if ".lora_A." in key and tensor.ndim > 1]
         return max(set(ranks), key=ranks.count) if ranks else 1
+
+
+def layouts() -> dict[str, Layout]:
+    """What was released, by family."""
+    return {family.name: family.layout for family in known_families() if family.layout is not None}
 
 
 def read_json(file: Path, what: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from colorflow.models.base import save_base
 from colorflow.models.icp_model import ICPModel
+from colorflow.models.sd import FAMILY as SD
 from colorflow.pipelines import export
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import load_export, save_export
@@ -179,7 +180,7 @@ def base_folder(tmp_path: Path) -> Path:
 
 
 def referring_model(base_folder: Path, prompt: str = "manga") -> ICPModel:
-    return tiny_model(base=export.load_base(str(base_folder), prompt=prompt)).eval()
+    return tiny_model(base=export.load_base(SD, str(base_folder), prompt=prompt)).eval()
 
 
 def test_large_base_is_named_not_copied(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
