@@ -40,7 +40,7 @@ def read_ours(source: Path) -> Parts:
     """Read and compare an export folder; see `export_released`. Differences are in ``problems``."""
     config_file = source / "guider" / "config.json"
     config = read_json(config_file, "an export folder with guider/, lora/ and model_index.json")
-    named = {layout.our_class: (family, layout) for family, layout in layouts().items()}
+    named = {layout.guider_class.__name__: (family, layout) for family, layout in layouts().items()}
     name = config.get("_class_name")
     if name not in named:
         raise CheckpointError(f"{config_file}: expected a _class_name among {sorted(named)}, got {name!r}")

@@ -97,7 +97,7 @@ def _layout(source: Path, config: dict[str, Any]) -> tuple[str, Layout]:
 def _write(parts: Parts, folder: Path, base: str) -> None:
     layout = parts.layout
     names = (*layout.settings, layout.channels)
-    config = {"_class_name": layout.our_class} | {name: parts.config[name] for name in names}
+    config = {"_class_name": layout.guider_class.__name__} | {name: parts.config[name] for name in names}
     (folder / "guider").mkdir()
     write_json_atomic(config, folder / "guider" / "config.json")
     save_tensors(parts.guider, folder / "guider" / DIFFUSERS_NAMES[0])

@@ -1,18 +1,19 @@
 """What a released checkpoint of a family holds, derived from its configuration: names and shapes of every tensor.
 
-Derived from diffusers' own classes on the meta device and not from our networks, so that neither can be wrong without
-the other noticing (released code 3.2, 3.5 and 4).
+Read off our networks and diffusers' on the meta device (released code 3.2, 3.5 and 4).
 """
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from colorflow.utils.tensors import Shapes
+from colorflow.utils.tensors import Shapes, shapes_of
 
 Config = Mapping[str, Any]
 
@@ -21,34 +22,40 @@ class Layout(ABC):
     """One family's files.
 
     Attributes:
+        guider_class: Our guider.
         released_class: ``_class_name`` of the released guider's configuration.
-        our_class: Ours.
         lora_file: Name of the released LoRA file.
         channels: Configuration entry of the conditioning channels.
         input_weight: Name of the tensor whose second side tells them.
         targets: Modules that have LoRA.
         base: Hub id of the base model.
         schedule: Configuration of the base's training noise schedule.
-        settings: Configuration entries that our guider takes.
         fixed: Entries of the released configuration that must be so; ours knows nothing else.
         idle: Entries of the released configuration without influence.
     """
 
+    guider_class: ClassVar[Any]
     released_class: ClassVar[str]
-    our_class: ClassVar[str]
     lora_file: ClassVar[str]
     channels: ClassVar[str]
     input_weight: ClassVar[str]
     targets: ClassVar[tuple[str, ...]]
     base: ClassVar[str]
     schedule: ClassVar[dict[str, Any]]
-    settings: ClassVar[tuple[str, ...]]
     fixed: ClassVar[dict[str, Any]]
     idle: ClassVar[dict[str, Any]]
 
-    @abstractmethod
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Configuration entries that our guider takes beside the channels."""
+        names = inspect.signature(self.guider_class.__init__).parameters
+        return tuple(name for name in names if name not in ("self", self.channels))
+
     def guider(self, config: Config) -> Shapes:
         """Tensors of our guider."""
+        with torch.device("meta"):
+            network = self.guider_class(**{name: config[name] for name in (*self.settings, self.channels)})
+        return shapes_of(network.state_dict())
 
     @abstractmethod
     def network(self, config: Config, text_width: int, answer: int) -> nn.Module:
@@ -60,9 +67,9 @@ class Layout(ABC):
             answer: Channels of the answer.
         """
 
-    @abstractmethod
     def aliases(self, config: Config) -> dict[str, str]:
-        """Released names of tensors that are stored a second time, and of which."""
+        """Released names of tensors that are stored a second time, and of which; none unless a family has some."""
+        return {}
 
     @abstractmethod
     def text_and_answer(self, config: Config, lora: Mapping[str, Tensor]) -> tuple[int, int]:

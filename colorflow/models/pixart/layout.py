@@ -10,13 +10,13 @@ from diffusers import PixArtTransformer2DModel
 from torch import Tensor, nn
 
 from colorflow.models.layout import Config, Layout, given
-from colorflow.utils.tensors import Shapes
+from colorflow.models.pixart.guider import RELEASED_ALIAS, PixArtGuider
 
 
 class PixArtLayout(Layout):
     """``sketch`` and ``shading``: PixArt-alpha."""
 
-    released_class, our_class = "ColorGuiderPixArtModel", "PixArtGuider"
+    guider_class, released_class = PixArtGuider, "ColorGuiderPixArtModel"
     lora_file = "transformer_lora.bin"
     channels, input_weight = "cond_channels", "pos_embed.proj.weight"
     targets = (
@@ -32,16 +32,6 @@ class PixArtLayout(Layout):
         "clip_sample": False,
         "prediction_type": "epsilon",
     }
-    settings = (
-        "num_attention_heads",
-        "attention_head_dim",
-        "in_channels",
-        "num_layers",
-        "sample_size",
-        "patch_size",
-        "interpolation_scale",
-        "use_additional_conditions",
-    )
     fixed: ClassVar[dict[str, Any]] = {
         "attention_bias": True,
         "activation_fn": "gelu-approximate",
@@ -66,27 +56,10 @@ class PixArtLayout(Layout):
                 **settings, out_channels=answer, cross_attention_dim=width, caption_channels=text_width
             )
 
-    def guider(self, config: Config) -> Shapes:
-        """Half of the transformer's blocks without cross-attention, and a linear layer after each."""
-        inputs = dict(config) | {
-            "in_channels": config["in_channels"] + config[self.channels],
-            "num_layers": config["num_layers"] // 2,
-        }
-        unused = ("caption_projection.", "proj_out.", "scale_shift_table")
-        shapes = {
-            key: tuple(value.shape)
-            for key, value in self.network(inputs, text_width=8, answer=8).state_dict().items()
-            if not key.startswith(unused) and ".attn2." not in key
-        }
-        width = config["num_attention_heads"] * config["attention_head_dim"]
-        for number in range(inputs["num_layers"]):
-            shapes |= {f"adapter_linear.{number}.weight": (width, width), f"adapter_linear.{number}.bias": (width,)}
-        return shapes
-
     def aliases(self, config: Config) -> dict[str, str]:
         """The last linear layer is stored a second time."""
         last = config["num_layers"] // 2 - 1
-        return {f"after_proj.{kind}": f"adapter_linear.{last}.{kind}" for kind in ("weight", "bias")}
+        return {f"{RELEASED_ALIAS}{kind}": f"adapter_linear.{last}.{kind}" for kind in ("weight", "bias")}
 
     def text_and_answer(self, config: Config, lora: Mapping[str, Tensor]) -> tuple[int, int]:
         """T5's width; epsilon and variance."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,13 +10,13 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from colorflow.models.layout import Config, Layout, given
-from colorflow.utils.tensors import Shapes
+from colorflow.models.sd.guider import ColorizationGuider
 
 
 class SDLayout(Layout):
     """``GraySD``: Stable Diffusion v1.5."""
 
-    released_class, our_class = "ColorGuiderSDModel", "ColorizationGuider"
+    guider_class, released_class = ColorizationGuider, "ColorGuiderSDModel"
     lora_file = "unet_lora.bin"
     channels, input_weight = "conditioning_channels", "conv_in_condition.weight"
     targets = ("to_k", "to_q", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
@@ -31,15 +30,6 @@ class SDLayout(Layout):
         "clip_sample": False,
         "prediction_type": "epsilon",
     }
-    settings = (
-        "in_channels",
-        "block_out_channels",
-        "down_block_types",
-        "up_block_types",
-        "layers_per_block",
-        "attention_head_dim",
-        "norm_num_groups",
-    )
     fixed: ClassVar[dict[str, Any]] = {
         "flip_sin_to_cos": True,
         "freq_shift": 0,
@@ -77,31 +67,6 @@ class SDLayout(Layout):
         with torch.device("meta"):
             return UNet2DConditionModel(**settings, out_channels=answer, cross_attention_dim=text_width)
 
-    def guider(self, config: Config) -> Shapes:
-        """The U-Net's body without cross-attention and output, and a 1 x 1 convolution at every tap point."""
-        inputs = dict(config) | {"in_channels": config["in_channels"] + config[self.channels]}
-        net: Any = self.network(inputs, text_width=8, answer=4)
-        dropped = ("conv_norm_out.", "conv_out.")
-        shapes: Shapes = {}
-        for key, value in net.state_dict().items():
-            of_text = ".attn2." in key or (".norm2." in key and ".transformer_blocks." in key)
-            if not of_text and not key.startswith(dropped):
-                shapes[re.sub(r"^conv_in\.", "conv_in_condition.", key)] = tuple(value.shape)
-        down = [net.conv_in.out_channels, *_tap_widths(net.down_blocks, "downsamplers")]
-        taps = {f"brushnet_down_blocks.{number}": width for number, width in enumerate(down)}
-        taps["brushnet_mid_block"] = net.mid_block.resnets[-1].out_channels
-        taps |= {
-            f"brushnet_up_blocks.{number}": width
-            for number, width in enumerate(_tap_widths(net.up_blocks, "upsamplers"))
-        }
-        for name, width in taps.items():
-            shapes |= {f"{name}.weight": (width, width, 1, 1), f"{name}.bias": (width,)}
-        return shapes
-
-    def aliases(self, config: Config) -> dict[str, str]:
-        """None."""
-        return {}
-
     def unfit(self, config: Config) -> list[str]:
         """The released classes know four levels and four latent channels (3.1 and 3.6); toon has others."""
         levels, latents = len(config["block_out_channels"]), config["in_channels"]
@@ -116,7 +81,3 @@ class SDLayout(Layout):
     def text_settings(self, config: Config, text_width: int, answer: int) -> dict[str, Any]:
         """The guider ignores them."""
         return {"cross_attention_dim": text_width}
-
-
-def _tap_widths(blocks: Any, samplers: str) -> list[int]:
-    return [module.out_channels for block in blocks for module in (*block.resnets, *(getattr(block, samplers) or ()))]
