@@ -238,6 +238,11 @@ class RecordedStyle(Protocol):
         ...
 
 
+def bind_style(style: Style, renditions: Mapping[str, Image.Image]) -> Style:
+    """Return a style for one sample; most styles are the same for all."""
+    return style.bind(renditions) if isinstance(style, RecordedStyle) else style
+
+
 class Colorizer(Protocol):
     """Any method that colours pages in a benchmark. ``name`` is its row name."""
 
