@@ -9,8 +9,8 @@ import torch
 
 from colorflow.checkpoints.parts import DIFFUSERS_NAMES, Parts, first_of, layouts, new_folder, read_json, save_tensors
 from colorflow.checkpoints.released import ENCODER, GSRP_FILE
-from colorflow.checkpoints.tensors import CheckpointError, Tensors, refuse
 from colorflow.utils.files import write_json_atomic
+from colorflow.utils.tensors import CheckpointError, Tensors, refuse
 
 
 def export_released(source: Path, target: Path) -> Parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,13 +17,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from colorflow.checkpoints.fusion import fusion, fusion_widths
-from colorflow.checkpoints.tensors import CheckpointError, Tensors, differences, plain_lora, read_tensors
 from colorflow.models.families import known_families
 from colorflow.models.layout import Layout
-from colorflow.utils.tensors import shapes_of
+from colorflow.utils.tensors import CheckpointError, Tensors, differences, read_tensors, renamed, shapes_of
 
 DIFFUSERS_NAMES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 ENCODER_NAMES = ("model.safetensors", "pytorch_model.bin")
+_LORA = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight")
+_LORA_PREFIXES = ("base_model.model.", "unet.", "transformer.")
 _OPTIONAL = {"interpolation_scale", "use_additional_conditions"}
 
 
@@ -127,6 +129,29 @@ class Parts:
 def layouts() -> dict[str, Layout]:
     """What was released, by family."""
     return {family.name: family.layout for family in known_families() if family.layout is not None}
+
+
+def plain_lora(file: Path, tensors: Tensors) -> Tensors:
+    """LoRA tensors under peft's adapter-free names, whatever adapter and wrapper they were saved under.
+
+    Raises:
+        CheckpointError: If the file holds several adapters.
+    """
+    names, adapters = {}, set()
+    for key in tensors:
+        match = _LORA.fullmatch(key)
+        if match is None:
+            names[key] = key  # named as unexpected by the comparison
+            continue
+        module = match["module"]
+        for prefix in _LORA_PREFIXES:
+            module = module.removeprefix(prefix)
+        adapters.add(match["adapter"])
+        names[key] = f"{module}.lora_{match['side']}.weight"
+    if len(adapters) > 1:
+        listed = ", ".join(sorted(str(adapter) for adapter in adapters))
+        raise CheckpointError(f"{file}: expected the tensors of one adapter, got {len(adapters)}: {listed}; keep one")
+    return renamed(file, names, tensors)
 
 
 def read_json(file: Path, what: str) -> dict[str, Any]:

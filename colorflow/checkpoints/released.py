@@ -20,9 +20,9 @@ from colorflow.checkpoints.parts import (
     read_json,
     save_tensors,
 )
-from colorflow.checkpoints.tensors import CheckpointError, refuse
 from colorflow.models.layout import Layout
 from colorflow.utils.files import write_json_atomic
+from colorflow.utils.tensors import CheckpointError, refuse
 
 PAGE_SIZE = (512, 800)
 """One of the released demo's three page sizes; the paper's (Table 3)."""
