@@ -154,9 +154,9 @@ def test_exact_savings_change_nothing_but_rounding(change: dict, allowed: int, p
 def test_merged_networks_are_stock() -> None:
     pipe, kept = make(LEAN), make(replace(LEAN, merge_lora=False))
     own = [name for name, _ in pipe.icp.network.named_parameters()]
-    assert own == [name for name, _ in tiny_base().unet.named_parameters()]
+    assert own == [name for name, _ in tiny_base().network.named_parameters()]
     assert any("lora_" in name for name, _ in kept.icp.network.named_parameters())
-    before = tiny_base().unet.state_dict()
+    before = tiny_base().network.state_dict()
     assert any(not torch.equal(value, before[name]) for name, value in pipe.icp.network.named_parameters())
 
 
