@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from colorflow import command, config
 from colorflow.utils.log import get_logger
 
-if TYPE_CHECKING:  # it imports torch: not before the command line is found right
-    from colorflow.evaluation.rows.specs import MethodSpec
+if TYPE_CHECKING:  # they import torch: not before the command line is found right
     from colorflow.evaluation.stages import Work
+    from colorflow.methods import Rows
 
 log = get_logger("colorflow.evaluate")
 
@@ -24,7 +23,7 @@ def run(cfg: DictConfig, output: Path, work: Work | None = None) -> None:
     Raises:
         EvaluationError: At the end, where rows failed and the others are whole.
     """
-    from colorflow.evaluation.rows.specs import EvaluationError
+    from colorflow.evaluation.incomplete import EvaluationError
     from colorflow.evaluation.run import ALONE, evaluate
     from colorflow.evaluation.score.suite import MetricSettings
 
@@ -55,11 +54,11 @@ def run(cfg: DictConfig, output: Path, work: Work | None = None) -> None:
         )
 
 
-def build_methods(cfg: DictConfig) -> dict[str, MethodSpec]:
+def build_methods(cfg: DictConfig) -> Rows:
     """The methods' rows and those of folders of pictures; the latter alone where the method lacks its weights."""
-    from colorflow.evaluation.rows.methods import predictions_rows
+    from colorflow.baselines import predictions
 
-    others = {} if cfg.predictions is None else predictions_rows(config.to_dict(cfg.predictions))
+    others = {} if cfg.predictions is None else predictions.rows(config.to_dict(cfg.predictions))
     if others and (takes_weights(cfg) and OmegaConf.is_missing(cfg, "weights")):
         return others
     rows = build_rows(cfg.method)
@@ -71,9 +70,9 @@ def build_methods(cfg: DictConfig) -> dict[str, MethodSpec]:
     return {**rows, **others}
 
 
-def build_rows(method: DictConfig) -> dict[str, MethodSpec]:
+def build_rows(method: DictConfig) -> Rows:
     """The rows of a method, or of several by key, where one that cannot be made becomes a row with a problem."""
-    from colorflow.evaluation.rows.specs import METHOD, MethodSpec, Problem
+    from colorflow.methods import MethodSpec, Problem
 
     if "_target_" in method:
         return dict(config.build(method))
@@ -82,12 +81,13 @@ def build_rows(method: DictConfig) -> dict[str, MethodSpec]:
         try:
             made = config.build(node)
         except (OSError, ValueError) as error:
-            made = {node.get("name", key): MethodSpec(problem=Problem.of(error, f"{METHOD}.{key}"))}
+            problem = Problem.of(error, f"method.{key}")
+            made = {node.get("name", key): MethodSpec(problem=problem, label=node.get("label", ""))}
         if taken := rows.keys() & made.keys():
             raise config.ConfigError(
                 f"method.{key}: expected a name of its own, got {', '.join(taken)}; set method.{key}.name=NAME"
             )
-        rows |= {name: replace(spec, key=f"{METHOD}.{key}") for name, spec in made.items()}
+        rows |= made
     return rows
 
 

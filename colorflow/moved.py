@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-_MODULES = {
-    "colorflow.data.toon": "colorflow.toon",
-    "colorflow.evaluation.colorflow_bench": "colorflow.evaluation.bench.colorflow_bench",
-    "colorflow.evaluation.command_rows": "colorflow.evaluation.rows.command_rows",
-    "colorflow.evaluation.methods": "colorflow.evaluation.rows.methods",
-    "colorflow.evaluation.port_rows": "colorflow.evaluation.rows.port_rows",
-    "colorflow.evaluation.reference_rows": "colorflow.evaluation.rows.reference_rows",
-    "colorflow.evaluation.toon_benchmark": "colorflow.evaluation.bench.toon_benchmark",
-    "colorflow.evaluation.trainings": "colorflow.evaluation.rows.trainings",
-    "colorflow.pipelines.chapters": "colorflow.colorize.chapters",
-    "colorflow.pipelines.rap": "colorflow.retrieval.settings",
+TARGETS = {
+    "colorflow.data.toon.ToonSpec": "colorflow.toon.ToonSpec",
+    "colorflow.evaluation.colorflow_bench.colorflow_bench": "colorflow.evaluation.bench.colorflow_bench.colorflow_bench",
+    "colorflow.evaluation.command_rows.command_rows": "colorflow.baselines.command.rows",
+    "colorflow.evaluation.methods.Row": "colorflow.evaluation.rows.exports.Row",
+    "colorflow.evaluation.methods.colorflow_rows": "colorflow.evaluation.rows.exports.colorflow_rows",
+    "colorflow.evaluation.methods.predictions_rows": "colorflow.baselines.predictions.rows",
+    "colorflow.evaluation.port_rows.acdo_rows": "colorflow.baselines.acdo.rows",
+    "colorflow.evaluation.port_rows.mcv2_rows": "colorflow.baselines.mcv2.rows",
+    "colorflow.evaluation.reference_rows.color_transfer_rows": "colorflow.baselines.color_transfer.rows",
+    "colorflow.evaluation.reference_rows.ebmc_rows": "colorflow.baselines.ebmc.rows",
+    "colorflow.evaluation.reference_rows.patch_copy_rows": "colorflow.baselines.patch_copy.rows",
+    "colorflow.evaluation.reference_rows.screenvae_rows": "colorflow.baselines.screenvae.rows",
+    "colorflow.evaluation.toon_benchmark.existing_benchmark": "colorflow.evaluation.bench.toon_benchmark.existing_benchmark",
+    "colorflow.evaluation.toon_benchmark.toon_benchmark": "colorflow.evaluation.bench.toon_benchmark.toon_benchmark",
+    "colorflow.evaluation.trainings.Training": "colorflow.evaluation.rows.trainings.Training",
+    "colorflow.evaluation.trainings.Trainings": "colorflow.evaluation.rows.trainings.Trainings",
+    "colorflow.evaluation.trainings.trained_rows": "colorflow.evaluation.rows.trainings.trained_rows",
+    "colorflow.pipelines.chapters.ColorizeOptions": "colorflow.colorize.chapters.ColorizeOptions",
+    "colorflow.pipelines.rap.RetrievalSettings": "colorflow.retrieval.settings.RetrievalSettings",
+    "colorflow.pipelines.rap.build_retriever": "colorflow.retrieval.settings.build_retriever",
+    "colorflow.styles.GrayStyle": "colorflow.styles.gray.GrayStyle",
+    "colorflow.styles.Interpolated": "colorflow.styles.compose.Interpolated",
+    "colorflow.styles.Mixed": "colorflow.styles.compose.Mixed",
+    "colorflow.styles.ProceduralStyle": "colorflow.styles.procedural.style.ProceduralStyle",
+    "colorflow.styles.RecordedStyle": "colorflow.styles.recorded.RecordedStyle",
+    "colorflow.styles.Scan": "colorflow.styles.procedural.scan.Scan",
+    "colorflow.styles.SketchStyle": "colorflow.styles.sketch.SketchStyle",
+    "colorflow.styles.ToneRanges": "colorflow.styles.procedural.tones.ToneRanges",
+    "colorflow.styles.screenstyle": "colorflow.styles.augmentation.screenstyle",
 }
-"""Modules of a ``_target_``, as of commit 99cab2b, and where their names are now."""
+"""What configurations of commit 99cab2b name as a ``_target_``, and its name now."""
 
-_KEYS: dict[tuple[str, str], str] = {}
+KEYS: dict[tuple[str, str], str] = {}
 """Keys beside a ``_target_`` (as it is called now) that have another name now."""
 
 
@@ -29,8 +48,6 @@ def todays(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
     target = tree.get("_target_")
-    if isinstance(target, str):
-        module, _, name = target.rpartition(".")
-        target = f"{_MODULES.get(module, module)}.{name}"
-    renamed = {_KEYS.get((target, key), key): todays(value) for key, value in tree.items()}
+    target = TARGETS.get(target, target)
+    renamed = {KEYS.get((target, key), key): todays(value) for key, value in tree.items()}
     return renamed if target is None else renamed | {"_target_": target}

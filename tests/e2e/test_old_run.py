@@ -14,6 +14,7 @@ import colorize
 import evaluate
 import train
 from colorflow.config import load_config
+from colorflow.moved import TARGETS
 
 EXPECTED = json.loads((FIXTURE / "expected.json").read_text())
 pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers.*", "ignore:.*eval mode.*", "ignore:.*not empty.*")
@@ -40,7 +41,7 @@ def test_its_configuration_names_what_there_is():
     """Also the parts that a replay does not build."""
     found = set(targets(load_config(FIXTURE / "run" / "config.yaml")))
     assert len(found) > 20
-    for target in found:
+    for target in found | set(TARGETS.values()):
         assert callable(get_object(target))
 
 
