@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+_BENCH = "colorflow.evaluation.bench"
+
 TARGETS = {
     "colorflow.data.toon.ToonSpec": "colorflow.toon.ToonSpec",
-    "colorflow.evaluation.colorflow_bench.colorflow_bench": "colorflow.evaluation.bench.colorflow_bench.colorflow_bench",
+    "colorflow.evaluation.colorflow_bench.colorflow_bench": f"{_BENCH}.colorflow_bench.colorflow_bench",
     "colorflow.evaluation.command_rows.command_rows": "colorflow.baselines.command.rows",
     "colorflow.evaluation.methods.Row": "colorflow.evaluation.rows.exports.Row",
     "colorflow.evaluation.methods.colorflow_rows": "colorflow.evaluation.rows.exports.colorflow_rows",
@@ -17,12 +19,8 @@ TARGETS = {
     "colorflow.evaluation.reference_rows.ebmc_rows": "colorflow.baselines.ebmc.rows",
     "colorflow.evaluation.reference_rows.patch_copy_rows": "colorflow.baselines.patch_copy.rows",
     "colorflow.evaluation.reference_rows.screenvae_rows": "colorflow.baselines.screenvae.rows",
-    "colorflow.evaluation.toon_benchmark.existing_benchmark": "colorflow.evaluation.bench.toon_benchmark.existing_benchmark",
-    "colorflow.evaluation.toon_benchmark.toon_benchmark": "colorflow.evaluation.bench.toon_benchmark.toon_benchmark",
-    "colorflow.evaluation.trainings.Training": "colorflow.evaluation.rows.trainings.Training",
-    "colorflow.evaluation.trainings.Trainings": "colorflow.evaluation.rows.trainings.Trainings",
-    "colorflow.evaluation.trainings.trained_rows": "colorflow.evaluation.rows.trainings.trained_rows",
-    "colorflow.pipelines.chapters.ColorizeOptions": "colorflow.colorize.chapters.ColorizeOptions",
+    "colorflow.evaluation.toon_benchmark.existing_benchmark": f"{_BENCH}.toon_benchmark.existing_benchmark",
+    "colorflow.evaluation.toon_benchmark.toon_benchmark": f"{_BENCH}.toon_benchmark.toon_benchmark",
     "colorflow.pipelines.rap.RetrievalSettings": "colorflow.retrieval.settings.RetrievalSettings",
     "colorflow.pipelines.rap.build_retriever": "colorflow.retrieval.settings.build_retriever",
     "colorflow.styles.GrayStyle": "colorflow.styles.gray.GrayStyle",
@@ -35,7 +33,7 @@ TARGETS = {
     "colorflow.styles.ToneRanges": "colorflow.styles.procedural.tones.ToneRanges",
     "colorflow.styles.screenstyle": "colorflow.styles.augmentation.screenstyle",
 }
-"""What configurations of commit 99cab2b name as a ``_target_``, and its name now."""
+"""What ``config.yaml`` of a run of commit 99cab2b may name as a ``_target_``, and its name now."""
 
 KEYS: dict[tuple[str, str], str] = {}
 """Keys beside a ``_target_`` (as it is called now) that have another name now."""
@@ -47,7 +45,7 @@ def todays(tree: Any) -> Any:
         return [todays(item) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    target = tree.get("_target_")
+    target = str(tree.get("_target_"))
     target = TARGETS.get(target, target)
     renamed = {KEYS.get((target, key), key): todays(value) for key, value in tree.items()}
-    return renamed if target is None else renamed | {"_target_": target}
+    return renamed | {"_target_": target} if "_target_" in tree else renamed

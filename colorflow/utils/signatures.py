@@ -27,24 +27,29 @@ def parameter_names(target: str) -> set[str] | None:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return _of_class(node, module)
     package = module if source.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(tree):
-        for item in node.names if isinstance(node, ast.ImportFrom) else ():
+    for line in ast.walk(tree):
+        for item in line.names if isinstance(line, ast.ImportFrom) else ():
             if (item.asname or item.name) == name:
-                return parameter_names(f"{_origin(node, package)}.{item.name}")
+                return parameter_names(f"{_origin(line, package)}.{item.name}")
     return None
 
 
 def _of_class(node: ast.ClassDef, module: str) -> set[str] | None:
-    """Of the constructor: its own, one made of fields, or that of the only base."""
+    """Of the constructor: its own, or one made of the fields of the class and what its bases take."""
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             return {item.arg for item in (*item.args.posonlyargs, *item.args.args, *item.args.kwonlyargs)} - {"self"}
     bases = [ast.unparse(base) for base in node.bases]
-    decorators = [ast.unparse(item) for item in node.decorator_list]
-    if bases == ["NamedTuple"] or (not bases and any("dataclass" in item for item in decorators)):
+    names: set[str] = set()
+    if "NamedTuple" in bases or any("dataclass" in ast.unparse(item) for item in node.decorator_list):
         fields = {ast.unparse(item.target): ast.unparse(item) for item in node.body if isinstance(item, ast.AnnAssign)}
-        return {name for name, text in fields.items() if "ClassVar[" not in text and "init=False" not in text}
-    return parameter_names(f"{module}.{bases[0]}") if len(bases) == 1 and not decorators else None
+        names = {name for name, text in fields.items() if "ClassVar[" not in text and "init=False" not in text}
+    for base in bases:
+        inherited = set() if base == "NamedTuple" else parameter_names(f"{module}.{base}")
+        if inherited is None:
+            return None
+        names |= inherited
+    return names
 
 
 def _source(module: str) -> Path | None:
@@ -59,8 +64,8 @@ def _source(module: str) -> Path | None:
     return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
 
 
-def _origin(node: ast.ImportFrom, package: str) -> str:
+def _origin(line: ast.ImportFrom, package: str) -> str:
     """The module that ``from ... import`` names, seen from a package."""
     parts = package.split(".")
-    above = parts[: len(parts) - node.level + 1] if node.level else []
-    return ".".join([*above, *([node.module] if node.module else [])])
+    above = parts[: len(parts) - line.level + 1] if line.level else []
+    return ".".join([*above, *([line.module] if line.module else [])])
