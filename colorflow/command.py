@@ -58,6 +58,7 @@ def main(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], Non
             @wraps(run)
             def job(cfg: DictConfig) -> None:
                 os.environ[_FULL_ERROR] = asked
+                register_resolvers()  # submitit begins a job here, in a process of its own
                 with one_line_errors():
                     run(cfg)
 
