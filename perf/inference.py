@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,8 +34,6 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from colorflow import config
 from colorflow.models.gsrp.model import GSRPModel
@@ -121,7 +118,7 @@ class Bench:
     def pipeline(self, recipe: Recipe) -> ColorFlowPipeline:
         """A pipeline of its own networks, as loading an export prepares them."""
         model, gsrp = copy.deepcopy((self.model, self.gsrp))
-        icp = ICPPipeline.from_model(model)
+        icp = ICPPipeline(model)
         icp.set_progress_bar_config(disable=True)
         prepare_networks(icp, gsrp, recipe)
         return ColorFlowPipeline(icp, self._retriever(recipe), self.page_size, gsrp=gsrp, recipe=recipe)

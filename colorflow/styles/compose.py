@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from PIL import Image
 
-from colorflow.schema import Style
+from colorflow.schema import Style, bind
 from colorflow.styles.describe import Described
-from colorflow.styles.recorded import bind
 
 
 def blend(first: Image.Image, second: Image.Image, weight: float) -> Image.Image:

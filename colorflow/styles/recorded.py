@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from PIL import Image
 
-from colorflow import schema
-from colorflow.schema import Style
 from colorflow.styles.describe import Described
 
 
@@ -43,8 +41,3 @@ class RecordedStyle(Described):
     def bind(self, renditions: Mapping[str, Image.Image]) -> RecordedStyle:
         """Return this with the renditions of one sample."""
         return replace(self, _renditions=renditions)
-
-
-def bind(style: Style, renditions: Mapping[str, Image.Image]) -> Style:
-    """Return a style for one sample; most styles are the same for all."""
-    return style.bind(renditions) if isinstance(style, schema.RecordedStyle) else style
