@@ -13,8 +13,8 @@ from colorflow.distributed.launch import find_place, join_ranks
 from colorflow.evaluation.rows.methods import predictions_rows
 from colorflow.evaluation.rows.specs import METHOD, EvaluationError, MethodSpec, Problem
 from colorflow.evaluation.run import ALONE, evaluate
-from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.evaluation.stages import Work
+from colorflow.metrics import MetricSettings
 from colorflow.utils.log import get_logger, quiet_libraries
 
 config.register_resolvers()

@@ -16,7 +16,6 @@ from colorflow.baselines import GrayCopy, PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
 from colorflow.evaluation.incomplete import Incomplete, Key, OnIncomplete
 from colorflow.evaluation.report.beside_paper import beside_grids
-from colorflow.evaluation.report.grids import print_grid
 from colorflow.evaluation.report.paper import TABLES
 from colorflow.evaluation.report.report import write_report
 from colorflow.evaluation.report.tables import print_table
@@ -24,9 +23,10 @@ from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, build_re
 from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec
 from colorflow.evaluation.score.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.score.score import RowScores
-from colorflow.evaluation.score.suite import MetricSettings, Suite, build_suite
+from colorflow.evaluation.score.suite import Suite, build_suite
 from colorflow.evaluation.stages import Stages, Work
-from colorflow.metrics import SsimWindow
+from colorflow.metrics import MetricSettings
+from colorflow.metrics.catalog.ssim import SsimWindow
 from colorflow.utils.log import get_logger
 from colorflow.utils.output_lock import locked
 
@@ -128,7 +128,7 @@ def _printed(results: Results) -> Results:
     """The same, after its tables are printed."""
     print_table(results)
     for grid in beside_grids(results):
-        print_grid(grid)
+        grid.print()
     return results
 
 

@@ -17,7 +17,7 @@ from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
 from colorflow.evaluation.report.beside_paper import beside_grids
 from colorflow.evaluation.report.comparisons import csv_differences, paired_differences
-from colorflow.evaluation.report.grids import latex_grid, markdown_grid
+from colorflow.evaluation.report.grid import Grid
 from colorflow.evaluation.report.html import Figure, Strip, html_page
 from colorflow.evaluation.report.shown_pages import even_pages, shown_pages
 from colorflow.evaluation.report.strips import page_cells
@@ -51,7 +51,7 @@ def write_report(results: Mapping[str, Any], benchmark: Benchmark, folders: Fold
     write_text_atomic(csv_pages(results), output / "pages.csv")
     write_text_atomic(csv_differences(differences), output / "differences.csv")
     grids = beside_grids(results, differences)
-    for name, write in (("paper.md", markdown_grid), ("paper.tex", latex_grid)):
+    for name, write in (("paper.md", Grid.markdown), ("paper.tex", Grid.latex)):
         (output / name).unlink(missing_ok=True)
         if grids:
             write_text_atomic("\n".join(map(write, grids)), output / name)
