@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args
 
 from colorflow.baselines import GrayCopy, PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
-from colorflow.evaluation.incomplete import Incomplete, Key, OnIncomplete
+from colorflow.evaluation.incomplete import Incomplete, OnIncomplete
 from colorflow.evaluation.report.beside_paper import beside_grids
 from colorflow.evaluation.report.paper import TABLES
 from colorflow.evaluation.report.report import write_report
 from colorflow.evaluation.report.tables import print_table
-from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, build_results, read_results, write_results
+from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Key, Results, build_results, read_results, write_results
 from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec
 from colorflow.evaluation.score.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.score.score import RowScores

@@ -83,8 +83,9 @@ class Grid:
             heading, texts = self.headings[place], [row[place].text for row in self.cells]
             kept = texts if place >= self.texts else [word for text in texts for word in text.split()]
             widest = 12 if place == 0 else max(map(len, (*heading.split(), *kept)))
-            justify = "left" if place < self.texts else "right"
-            table.add_column(heading, justify=justify, overflow="fold", min_width=widest)
+            table.add_column(
+                heading, justify="left" if place < self.texts else "right", overflow="fold", min_width=widest
+            )
         for row in self.cells:
             table.add_row(*(Text(row[place].text, style="bold green" if row[place].best else "") for place in shown))
         (console or Console()).print(table)

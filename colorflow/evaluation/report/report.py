@@ -22,6 +22,7 @@ from colorflow.evaluation.report.html import Figure, Strip, html_page
 from colorflow.evaluation.report.shown_pages import even_pages, shown_pages
 from colorflow.evaluation.report.strips import page_cells
 from colorflow.evaluation.report.tables import csv_pages, csv_table, latex_table, markdown_table
+from colorflow.evaluation.results import Results
 from colorflow.utils.files import atomic_path, write_json_atomic, write_text_atomic
 from colorflow.utils.images import save_png
 from colorflow.utils.strips import StripCell, contain, draw_strip, spread
@@ -35,7 +36,7 @@ PICTURE_SIZE = (1000, 1000)
 """Box that the pictures of the page are scaled into; their originals stay where they are."""
 
 
-def write_report(results: Mapping[str, Any], benchmark: Benchmark, folders: Folders, output: Path) -> None:
+def write_report(results: Results, benchmark: Benchmark, folders: Folders, output: Path) -> None:
     """Write every file of the report.
 
     Args:
@@ -76,7 +77,7 @@ def _sources(benchmark: Benchmark, folders: Folders, output: Path) -> dict[str, 
 
 
 def _cells(
-    results: Mapping[str, Any], benchmark: Benchmark, folders: Folders, page: BenchmarkPage, style: str
+    results: Results, benchmark: Benchmark, folders: Folders, page: BenchmarkPage, style: str
 ) -> list[StripCell]:
     of_style = {method: folder for (method, other), folder in folders.items() if other == style}
     rows = [row for row in results["pages"] if (row["style"], row["chapter"], row["page"]) == (style, *_key(page))]
@@ -84,9 +85,7 @@ def _cells(
     return page_cells(benchmark, page, of_style, scores, style)
 
 
-def _strips(
-    results: Mapping[str, Any], benchmark: Benchmark, folders: Folders, style: str, output: Path
-) -> Iterator[Strip]:
+def _strips(results: Results, benchmark: Benchmark, folders: Folders, style: str, output: Path) -> Iterator[Strip]:
     """Write the pictures page by page: all of them at once would not fit into memory."""
     for page, tags in shown_pages(results, benchmark, style):
         cells = _cells(results, benchmark, folders, page, style)

@@ -50,8 +50,7 @@ def _parser() -> _Parser:
     build.add_argument("--output", type=Path, required=True, help="gets site/ (hand it out: a server, or a zip that "
                        "opens from a file) and key.json (keep it)")  # fmt: skip
     build.add_argument("--benchmark", type=Path, help="where the benchmark was moved since the report")
-    methods = {"default": (), "type": lambda text: tuple(text.split(","))}
-    build.add_argument("--methods", **methods, help="rows to rank, a,b,c, 2 to 9; all but the gray copy otherwise")
+    build.add_argument("--methods", default="", help="rows to rank, a,b,c, 2 to 9; all but the gray copy otherwise")
     build.add_argument("--style", default="", help="input style; the results' first otherwise")
     build.add_argument("--questions", type=_count, default=20, help="groups of pages, each judged by three criteria")
     build.add_argument("--pages", type=_count, default=3, help="successive pages shown for consistency")
@@ -64,7 +63,8 @@ def _parser() -> _Parser:
 
 
 def _build(options: argparse.Namespace) -> None:
-    asked = StudyOptions(options.methods, options.style, options.questions, options.pages, options.title)
+    methods = tuple(filter(None, options.methods.split(",")))
+    asked = StudyOptions(methods, options.style, options.questions, options.pages, options.title)
     page = build_study(options.results, options.output, asked, benchmark=options.benchmark)
     print(f"hand out: {page.parent}\nkeep:     {page.parent.parent / KEY_FILE}")
 

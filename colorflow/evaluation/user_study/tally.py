@@ -115,5 +115,5 @@ def correlations(ranks: Sequence[Sequence[int]]) -> list[float]:
     Args:
         ranks: (voters, methods), each row a permutation of successive integers.
     """
-    found = np.corrcoef(ranks)[np.triu_indices(len(ranks), 1)]
+    found = np.atleast_2d(np.corrcoef(ranks))[np.triu_indices(len(ranks), 1)]
     return [round(value, 12) + 0.0 for value in found.tolist()]  # neither -1e-17 nor -0.0 for none
