@@ -10,7 +10,7 @@ from rich.console import Console
 from tiny.benchmark import page_scores
 
 from colorflow.evaluation.report.beside_paper import Change, beside_grids, beside_paper, changes
-from colorflow.evaluation.report.grids import Grid, html_grid, latex_grid, markdown_grid, print_grid
+from colorflow.evaluation.report.grid import Cell, Grid
 from colorflow.evaluation.report.paper import FULL_MODEL, PAPER_METRICS, TABLES, paper_table
 from colorflow.evaluation.results import Bootstrap, build_results
 from colorflow.evaluation.run import EvaluationError, ReportSettings
@@ -106,21 +106,23 @@ def test_grids_say_ours_and_the_papers() -> None:
 
 
 def test_grids_are_written_in_every_form() -> None:
-    grid = Grid("A & B", "a note", ("name_x", "PSNR ↑", "FID ↓"), (("50% <b>", "1.0 / 2.0", "- / 3.0"),), 1)
-    markdown = markdown_grid(grid)
-    assert "| name_x | PSNR ↑ | FID ↓ |\n| --- | ---: | ---: |\n| 50% <b> | 1.0 / 2.0 | - / 3.0 |" in markdown
-    latex = latex_grid(grid)
+    row = ("50% <b>", Cell("1.0 / 2.0", best=True, note="[0, 3]"), "- / 3.0")
+    grid = Grid(("name_x", "PSNR ↑", "FID ↓"), (row,), 1, "A & B", "a note")
+    markdown = grid.markdown()
+    assert (
+        "| name_x | PSNR ↑ | FID ↓ |\n| --- | ---: | ---: |\n| 50% <b> | **1.0 / 2.0** [0, 3] | - / 3.0 |" in markdown
+    )
+    assert markdown.startswith("**A & B**\n\n|")
+    assert markdown.endswith("|\n\na note\n")
+    latex = grid.latex()
     assert "\\begin{tabular}{lrr}\n\\toprule\nname\\_x & PSNR $\\uparrow$ & FID $\\downarrow$ \\\\\n\\midrule" in latex
-    assert "50\\% <b> & 1.0 / 2.0 & - / 3.0 \\\\\n\\bottomrule" in latex
-    html = html_grid(grid)
-    assert "<td>50% &lt;b&gt;</td>" in html
-    assert '<td class="number">1.0 / 2.0</td>' in html
+    assert "50\\% <b> & \\textbf{1.0 / 2.0} & - / 3.0 \\\\\n\\bottomrule" in latex
     console = Console(file=io.StringIO(), width=100)
-    print_grid(grid, console)
+    grid.print(console)
     assert "1.0 / 2.0" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "FID" not in console.file.getvalue()  # type: ignore[attr-defined]
-    falling = Grid("changes", "", ("row", "ours", "paper"), (("one", "-1.40 [-1.5, -1.3]", "-0.42"),), 1)
-    print_grid(falling, console)
+    falling = Grid(("row", "ours", "paper"), (("one", "-1.40 [-1.5, -1.3]", "-0.42"),), 1)
+    falling.print(console)
     assert "-1.40" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "-0.42" in console.file.getvalue()  # type: ignore[attr-defined]
 
