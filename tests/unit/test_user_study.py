@@ -167,7 +167,7 @@ def test_votes_that_cannot_be_counted_are_refused(study: Path, tmp_path: Path, c
 
 
 def test_the_table_marks_the_best_and_the_papers_stands_beside_five_methods() -> None:
-    methods = ["v_1", "w", "x", "y", "z"]
+    methods = ["v&1", "w", "x", "y", "z"]
     rankings = [Ranking(voter, "q", one, tuple(methods)) for voter in "ab" for one in ("aesthetic", "consistency")]
     tallies = tally_votes(rankings, methods)
     table = markdown_study(tallies, methods)
@@ -176,7 +176,7 @@ def test_the_table_marks_the_best_and_the_papers_stands_beside_five_methods() ->
     assert "| Consistency in sequences | 4.538 | 3.399 | 3.215 | 2.540 | 1.308 |" in table
     assert "4 rankings by 2 voters" in table
     latex = latex_study(tallies, methods)
-    assert "v\\_1" in latex
+    assert "V\\&1" in latex
     assert latex.count("\\textbf{5.000}") == 2
     lines = list(csv.DictReader(io.StringIO(csv_study(tallies, methods))))
     assert [float(line["points"]) for line in lines] == [5, 4, 3, 2, 1] * 2
