@@ -103,7 +103,7 @@ class JoinedRanks(Ranks):
         limit: Seconds after which a process that does not come is dead.
     """
 
-    def __init__(self, store: Store, rank: int, world: int, interval: float = 0.5, limit: float = 120.0) -> None:
+    def __init__(self, store: Store, rank: int, world: int, interval: float = 0.1, limit: float = 120.0) -> None:
         self.rank, self.world = rank, world
         self._interval, self._limit = interval, timedelta(seconds=limit)
         self._group = ProcessGroupGloo(store, rank, world, self._limit)
