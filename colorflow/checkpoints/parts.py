@@ -17,6 +17,7 @@ from colorflow.checkpoints.fusion import fusion, fusion_widths
 from colorflow.checkpoints.layouts import Layout
 from colorflow.checkpoints.tensors import CheckpointError, Tensors, differences, plain_lora, read_tensors
 from colorflow.utils.files import atomic_folder
+from colorflow.utils.tensors import shapes_of
 
 DIFFUSERS_NAMES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 ENCODER_NAMES = ("model.safetensors", "pytorch_model.bin")
@@ -107,10 +108,9 @@ class Parts:
             return
         with torch.device("meta"):
             model = CLIPVisionModelWithProjection(CLIPVisionConfig.from_pretrained(str(folder)))
-        own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
         # Older releases of transformers also stored the row of position numbers.
         stored = {key: value for key, value in tensors.items() if not key.endswith(".position_ids")}
-        self.problems += differences(file, own, stored)
+        self.problems += differences(file, shapes_of(model.state_dict()), stored)
         self.image_encoder = folder
 
     @property

@@ -15,10 +15,10 @@ import evaluate as script
 from colorflow.distributed.launch import find_place, join_ranks
 from colorflow.distributed.ranks import Ranks
 from colorflow.evaluation.results import Results
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.evaluation.stages import Work
+from colorflow.methods import MethodSpec
 from colorflow.metrics import HIGHER_IS_BETTER
 from colorflow.schema import ReferencePool
 from tiny.benchmark import Tint
