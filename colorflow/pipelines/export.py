@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +17,14 @@ from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
 
 from colorflow import __version__
 from colorflow.models.base import Base, load_base, load_strict, save_base
-from colorflow.models.families import KINDS
+from colorflow.models.families import BEFORE_NAMES, find_family
+from colorflow.models.family import Family
 from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import has_lora, load_lora, save_lora
 from colorflow.retrieval.settings import RetrievalSettings
-from colorflow.utils.files import write_json_atomic
+from colorflow.utils.files import atomic_folder, write_json_atomic
 from colorflow.utils.tensors import check_whole
 
 SMALL_BASE = 50_000_000
@@ -60,16 +58,19 @@ class Export:
     folder: Path
 
 
-@contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill; it takes the place of an existing one only when it is complete."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        fresh = Path(temporary) / folder.name
-        fresh.mkdir()
-        yield fresh
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+@dataclass(frozen=True)
+class ExportSettings:
+    """What an export says beside its weights.
+
+    Attributes:
+        page_size: Page size (W, H) of inference.
+        retrieval: How the pipeline retrieves unless told otherwise.
+        colorizer: Export folder of an ICP run that guided super-resolution is joined with, if any.
+    """
+
+    page_size: tuple[int, int]
+    retrieval: RetrievalSettings
+    colorizer: Path | None = None
 
 
 def save_export(
@@ -80,7 +81,7 @@ def save_export(
     gsrp: FusionNetwork | None = None,
 ) -> None:
     """Write an export folder; an existing one is replaced only when the new one is complete."""
-    with _replaced(folder) as fresh:
+    with atomic_folder(folder) as fresh:
         save_lora(model.network, fresh / "lora")
         base = _save_base(model, fresh)
         _save_rest(model, fresh, base, page_size, retrieval, gsrp)
@@ -108,7 +109,7 @@ def save_loaded(export: Export | None, folder: Path, page_size: tuple[int, int],
             "colorflow.pipelines.export.save_export, which takes the model they came from"
         )
     model, source, retrieval = export.model, export.folder, export.retrieval
-    with _replaced(folder) as fresh:
+    with atomic_folder(folder) as fresh:
         if has_lora(model.network):
             save_lora(model.network, fresh / "lora")
             base = _save_base(model, fresh)
@@ -136,6 +137,7 @@ def _save_rest(
     index = {
         "_class_name": "ColorFlowPipeline",
         "_colorflow_version": __version__,
+        "family": model.family.name,
         "base": base,
         "page_size": list(page_size),
         "retrieval": asdict(replace(retrieval, device="cpu")),
@@ -168,7 +170,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def save_gsrp(fusion: FusionNetwork, folder: Path, colorizer: Path | None = None) -> None:
     """Write an export folder with ``gsrp/``: alone, or beside a copy of what another export folder holds."""
-    with _replaced(folder) as fresh:
+    with atomic_folder(folder) as fresh:
         if colorizer is not None:
             shutil.copytree(colorizer, fresh, dirs_exist_ok=True, ignore=shutil.ignore_patterns(_GSRP))
         fusion.save_pretrained(fresh / _GSRP)
@@ -228,9 +230,9 @@ def load_export(folder: Path, dtype: torch.dtype = torch.float32, gsrp: Path | N
         raise FileNotFoundError(
             f"expected guider/ with config.json and weights, got none in {folder}; export the run again"
         )
-    kind = _base_kind(folder / "guider" / "config.json")
-    base = _load_base(index["base"], folder, dtype, kind)
-    guider = load_strict(kind.denoiser_class.guider_class, str(folder / "guider"), torch_dtype=dtype)
+    family = find_family(index["family"]) if "family" in index else _family_before_names(folder)
+    base = _load_base(index["base"], folder, dtype, family)
+    guider = load_strict(family.denoiser.guider_class, str(folder / "guider"), torch_dtype=dtype)
     load_lora(base.network, folder / "lora")
     model = ICPModel(base, guider).eval().requires_grad_(False).to(dtype)
     retrieval = read_retrieval(folder)
@@ -269,36 +271,36 @@ def _save_base(model: ICPModel, folder: Path) -> dict[str, Any]:
         source = str(Path(model.source).resolve()) if Path(model.source).is_dir() else model.source
         return {"source": source, "revision": model.revision, "prompt": model.prompt}
     prompts = ("prompt_embeds", "negative_prompt_embeds", "prompt_mask", "negative_prompt_mask")
-    part = model.denoiser.part
-    networks = {"vae": model.vae, part: _without_lora(model.network)}
-    base = KINDS[part](
+    base = Base(
+        family=model.family,
+        vae=model.vae,
+        network=_without_lora(model.network),
         scheduler=DDPMScheduler.from_config(model.noise_scheduler.config),
         source=_INSIDE,
         prompt=model.prompt,
-        **networks,
         **{name: getattr(model, name) for name in prompts},
     )
     save_base(base, folder / _INSIDE)
     return {"source": _INSIDE, "revision": None, "prompt": model.prompt}
 
 
-def _base_kind(config: Path) -> type[Base]:
-    """The kind of base that a guider's configuration belongs to."""
-    kinds = {kind.denoiser_class.guider_class.__name__: kind for kind in KINDS.values()}
+def _family_before_names(folder: Path) -> Family:
+    """The family of an export that was written before exports named it, by its guider's class."""
+    config = folder / "guider" / "config.json"
     name = json.loads(config.read_text()).get("_class_name")
-    if name not in kinds:
+    if name not in BEFORE_NAMES:
         raise ValueError(
-            f"{config}: expected a _class_name among {sorted(kinds)}, got {name!r}; released folders are imported with "
-            "python -m colorflow.checkpoints import"
+            f"{config}: expected the _class_name of a guider, or a family in {_INDEX}, got {name!r}; released folders "
+            "are imported with python -m colorflow.checkpoints import"
         )
-    return kinds[name]
+    return find_family(BEFORE_NAMES[name])
 
 
-def _load_base(entry: dict[str, Any], folder: Path, dtype: torch.dtype, kind: type[Base]) -> Base:
+def _load_base(entry: dict[str, Any], folder: Path, dtype: torch.dtype, family: Family) -> Base:
     """The base the index names, under the noise schedule of the run."""
     inside = entry["source"] == _INSIDE
     source = str(folder / _INSIDE) if inside else entry["source"]
-    base = load_base(source, entry["revision"], entry["prompt"], dtype, kind)
+    base = load_base(family, source, entry["revision"], entry["prompt"], dtype)
     scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
     return replace(base, scheduler=scheduler, source=_INSIDE if inside else base.source)
 

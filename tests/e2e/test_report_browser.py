@@ -13,8 +13,8 @@ from tiny.benchmark import Tint, TwoTone, write_chapters
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.report import paper
 from colorflow.evaluation.report.comparisons import paired_differences
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
+from colorflow.methods import MethodSpec
 from colorflow.metrics import find_metric
 from colorflow.toon import ToonSpec
 from colorflow.toon import write_chapters as write_toon

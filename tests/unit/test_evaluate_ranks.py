@@ -16,9 +16,9 @@ from tiny.ranks import in_ranks
 
 from colorflow.distributed.ranks import RankError, Ranks
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.stages import Work
+from colorflow.methods import MethodSpec
 from colorflow.metrics import MetricSettings, PageNetwork
 from colorflow.utils.files import read_jsonl
 

@@ -13,12 +13,13 @@ from PIL import Image
 from tiny.benchmark import SIZE, Tint, evaluate_tiny, find_row, page_scores, scored_pages, tint_rows, tiny_results
 from tiny.metrics import PIXELS, TINY
 
-from colorflow.baselines import PredictionsError
+from colorflow.baselines.predictions import PredictionsError
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.generate.generate import GenerationError
+from colorflow.evaluation.incomplete import EvaluationError
 from colorflow.evaluation.report.tables import markdown_table
 from colorflow.evaluation.results import Bootstrap, ResultsError, read_results, write_results
-from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec
+from colorflow.methods import MethodSpec
 from colorflow.metrics import MetricSettings
 from colorflow.utils import strips
 

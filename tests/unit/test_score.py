@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tiny.benchmark import SIZE
 from tiny.metrics import PIXELS
 
-from colorflow.baselines import PredictionsError, PredictionsFolder
+from colorflow.baselines.predictions import PredictionsError, PredictionsFolder
 from colorflow.canvas import fit_page
 from colorflow.evaluation.bench.benchmark import Benchmark
 from colorflow.evaluation.results import Row
