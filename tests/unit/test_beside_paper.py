@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tiny.benchmark import page_scores
+from tiny.benchmark import find_row, page_scores
 
 from colorflow.evaluation.report.beside_paper import Change, beside_grids, beside_paper, changes
 from colorflow.evaluation.report.grid import Cell, Grid
@@ -92,7 +92,9 @@ def test_a_table_without_our_full_model_has_no_changes() -> None:
 
 
 def test_grids_say_ours_and_the_papers() -> None:
-    table, moved = beside_grids(results("table4"))
+    measured = results("table4")
+    find_row(measured, "rank_double")["label"] = "Double rank"  # as the training that it stands on says
+    table, moved = beside_grids(measured)
     assert table.title.startswith("Table 4")
     assert table.headings == ("rank", "CLIP-IS ↑", "FID ↓", "PSNR ↑", "SSIM ↑", "AS ↑")
     row = next(row for row in table.rows if row[0] == "32 (half)")

@@ -60,8 +60,7 @@ def find_column(results: Results, name: str) -> Column | None:
 
 def lines(results: Results) -> list[Line]:
     """The rows to print: ours in order, those without numbers, then the paper's where the benchmark has its shape."""
-    shown = columns(results)
-    rows = (*results["rows"], *results["incomplete"])
+    shown, rows = columns(results), (*results["rows"], *results["incomplete"])
     ours = [_line(results, row, shown, label(row["method"], results)) for row in rows]
     papers = [
         _line(results, row, shown, f"{label(row['method'], results)} (paper)", paper=True)
