@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +16,8 @@ from torch import Tensor
 from colorflow.checkpoints.fusion import fusion, fusion_widths
 from colorflow.checkpoints.layouts import Layout
 from colorflow.checkpoints.tensors import CheckpointError, Tensors, differences, plain_lora, read_tensors
+from colorflow.utils.files import atomic_folder
+from colorflow.utils.tensors import shapes_of
 
 DIFFUSERS_NAMES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 ENCODER_NAMES = ("model.safetensors", "pytorch_model.bin")
@@ -108,10 +108,9 @@ class Parts:
             return
         with torch.device("meta"):
             model = CLIPVisionModelWithProjection(CLIPVisionConfig.from_pretrained(str(folder)))
-        own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
         # Older releases of transformers also stored the row of position numbers.
         stored = {key: value for key, value in tensors.items() if not key.endswith(".position_ids")}
-        self.problems += differences(file, own, stored)
+        self.problems += differences(file, shapes_of(model.state_dict()), stored)
         self.image_encoder = folder
 
     @property
@@ -158,11 +157,5 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CheckpointError(f"{target}: exists already; name a folder that is new or empty")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
-        fresh = Path(temporary) / target.name
-        fresh.mkdir()
+    with atomic_folder(target) as fresh:
         yield fresh
-        if target.exists():
-            target.rmdir()
-        shutil.move(fresh, target)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from colorflow.utils.tensors import CheckpointError, Tensors, differences, read_tensors, refuse, renamed
+from colorflow.utils.tensors import CheckpointError, Shapes, Tensors, differences, read_tensors, refuse, renamed
 
 __all__ = ["CheckpointError", "Shapes", "Tensors", "differences", "plain_lora", "read_tensors", "refuse"]
-
-Shapes = dict[str, tuple[int, ...]]
 
 _LORA = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight")
 _LORA_PREFIXES = ("base_model.model.", "unet.", "transformer.")

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from colorflow.models.conditioning import latent_factor
 from colorflow.models.denoiser import Denoiser, SDDenoiser
+from colorflow.utils.tensors import check_loaded
 
 PROMPT = "manga"
 """The released pipeline's prompt (released code 3.4)."""
@@ -153,16 +154,10 @@ def load_strict(cls: Any, source: str, **options: Any) -> Any:
     """``cls.from_pretrained``, but a missing or unexpected tensor is an error (diffusers fills and drops them).
 
     Raises:
-        ValueError: Naming folder, count and first key.
+        CheckpointError: Naming folder, counts and first keys.
     """
     model, found = cls.from_pretrained(source, output_loading_info=True, **options)
-    missing, unexpected = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
-    if missing or unexpected:
-        raise ValueError(
-            f"{cls.__name__} weights in {source}: expected exactly the tensors of its config.json, got {len(missing)} "
-            f"missing (first: {missing[:1]}) and {len(unexpected)} unexpected (first: {unexpected[:1]}); "
-            "fetch or export the folder again"
-        )
+    check_loaded(model, found, f"{cls.__name__} weights in {source}", "fetch or export the folder again")
     return model
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from PIL import Image
 
-from colorflow import schema
-from colorflow.schema import Style
-from colorflow.styles.describe import describe
+from colorflow.styles.describe import Described
 
 
 @dataclass(frozen=True)
-class RecordedStyle:
+class RecordedStyle(Described):
     """The rendition of a name that comes with the sample.
 
     Attributes:
@@ -44,12 +41,3 @@ class RecordedStyle:
     def bind(self, renditions: Mapping[str, Image.Image]) -> RecordedStyle:
         """Return this with the renditions of one sample."""
         return replace(self, _renditions=renditions)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the name; how the renditions were made stands in the shards' index."""
-        return describe(self)
-
-
-def bind(style: Style, renditions: Mapping[str, Image.Image]) -> Style:
-    """Return a style for one sample; most styles are the same for all."""
-    return style.bind(renditions) if isinstance(style, schema.RecordedStyle) else style

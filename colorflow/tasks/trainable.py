@@ -12,6 +12,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
+from colorflow.utils.tensors import check_exactly
+
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
@@ -108,15 +110,7 @@ class TrainableTask(LightningModule):
         """Refuse a checkpoint whose tensors are not exactly the trainable ones.
 
         Raises:
-            ValueError: Naming how many keys are missing, unexpected and of another shape.
+            CheckpointError: Naming how many keys are missing, unexpected and of another shape.
         """
-        expected, got = self.kept(), checkpoint["state_dict"]
-        missing, unexpected = sorted(expected.keys() - got.keys()), sorted(got.keys() - expected.keys())
-        misfit = [key for key in expected.keys() & got.keys() if expected[key].shape != got[key].shape]
-        if missing or unexpected or misfit:
-            raise ValueError(
-                f"checkpoint does not fit this task: expected {len(expected)} trained tensors, {len(missing)} missing "
-                f"(first: {missing[:1]}), {len(unexpected)} unexpected (first: {unexpected[:1]}), {len(misfit)} of "
-                f"another shape (first: {sorted(misfit)[:1]}); resume with the experiment and model of the run that "
-                "wrote it"
-            )
+        remedy = "resume with the experiment and model of the run that wrote it"
+        check_exactly(self.kept(), checkpoint["state_dict"], "checkpoint of this task", remedy)

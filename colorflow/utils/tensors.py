@@ -9,6 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 Tensors = dict[str, Tensor]
+Shapes = dict[str, tuple[int, ...]]
 
 _SHOWN = 8
 """How many keys of each kind a message lists."""
@@ -23,6 +25,10 @@ _SHOWN = 8
 
 class CheckpointError(ValueError):
     """A folder or file that is not what it should be; the message lists every difference that was found."""
+
+
+class MissingWeightsError(CheckpointError, FileNotFoundError):
+    """Weights that are not there; the message says what to fetch or to do without."""
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
@@ -130,20 +136,68 @@ def check_whole(folder: Path, remedy: str) -> None:
     refuse(broken, remedy)
 
 
-def differences(file: Path, expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> list[str]:
+def shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
+    """Shape of every tensor, by its name."""
+    return {key: tuple(value.shape) for key, value in tensors.items()}
+
+
+def differences(file: Path, expected: Shapes, tensors: Mapping[str, Tensor]) -> list[str]:
     """Lines that name what is missing, unexpected, misshapen or not finite; empty where all is as expected."""
-    missing = sorted(expected.keys() - tensors.keys())
-    unexpected = sorted(tensors.keys() - expected.keys())
+    missing, unexpected, misshapen = _unlike(expected, tensors)
+    told = [f"{key} (expected {list(expected[key])}, got {list(tensors[key].shape)})" for key in misshapen]
     common = sorted(expected.keys() & tensors.keys())
-    misshapen = [
-        f"{key} (expected {list(expected[key])}, got {list(tensors[key].shape)})"
-        for key in common
-        if tuple(tensors[key].shape) != tuple(expected[key])
-    ]
     broken = [key for key in common if not tensors[key].is_meta and not bool(torch.isfinite(tensors[key]).all())]
-    found = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen, "not finite": broken}
+    found = {"missing": missing, "unexpected": unexpected, "misshapen": told, "not finite": broken}
     lines = [f"  {len(keys)} {kind}: {_listed(keys)}" for kind, keys in found.items() if keys]
     return [f"{file}: expected {len(expected)} tensors, got {len(tensors)}", *lines] if lines else []
+
+
+def check_exactly(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str, remedy: str) -> None:
+    """Refuse tensors that are not exactly the expected ones, by name and shape; values are not looked at.
+
+    Args:
+        expected: What there should be.
+        tensors: What there is.
+        what: What it is and where it comes from, as the error begins.
+        remedy: What to do, as the error ends.
+
+    Raises:
+        CheckpointError: In one line: how many are missing, unexpected and of another shape, and the first of each.
+    """
+    _refuse_unlike(len(expected), _unlike(shapes_of(expected), tensors), what, remedy)
+
+
+def check_loaded(model: nn.Module, found: Mapping[str, Iterable[Any]], what: str, remedy: str) -> None:
+    """`check_exactly` for ``from_pretrained(..., output_loading_info=True)``, which fills and drops tensors quietly.
+
+    Args:
+        model: What was loaded.
+        found: The loading info of diffusers or transformers.
+        what: See `check_exactly`.
+        remedy: See `check_exactly`.
+
+    Raises:
+        CheckpointError: As `check_exactly`.
+    """
+    keys = [
+        sorted(key if isinstance(key, str) else key[0] for key in found.get(f"{kind}_keys", ()))
+        for kind in ("missing", "unexpected", "mismatched")
+    ]
+    _refuse_unlike(len(model.state_dict()), keys, what, remedy)
+
+
+def _unlike(expected: Shapes, tensors: Mapping[str, Tensor]) -> list[list[str]]:
+    """Keys that are missing, unexpected, and of another shape."""
+    common = expected.keys() & tensors.keys()
+    misshapen = [key for key in common if tuple(tensors[key].shape) != tuple(expected[key])]
+    return [sorted(keys) for keys in (expected.keys() - common, tensors.keys() - common, misshapen)]
+
+
+def _refuse_unlike(count: int, keys: Sequence[Sequence[str]], what: str, remedy: str) -> None:
+    if any(keys):
+        kinds = zip(("missing", "unexpected", "of another shape"), keys, strict=True)
+        told = [f"{len(found)} {kind}" + (f" (first: {found[0]})" if found else "") for kind, found in kinds]
+        raise CheckpointError(f"{what}: expected exactly {count} tensors, got {', '.join(told)}; {remedy}")
 
 
 def refuse(problems: Iterable[str], remedy: str) -> None:
@@ -157,34 +211,30 @@ def refuse(problems: Iterable[str], remedy: str) -> None:
         raise CheckpointError("\n".join([*lines, remedy]))
 
 
-def load_exactly(module: nn.Module, file: Path) -> None:
-    """Fill a network from a file that must hold its state, whole and nothing else.
+def fill(module: nn.Module, file: Path, tensors: Mapping[str, Tensor], what: str = "this network") -> None:
+    """Fill a network, which may be on the meta device, with tensors that must be its state, whole and nothing else.
+
+    Only the training steps that batch norms have counted may be absent: nothing uses them, and PyTorch before 0.4.1
+    did not write them.
+
+    Args:
+        module: The network.
+        file: Where the tensors are from, for messages.
+        tensors: By the names of the network's state.
+        what: What the file should be, for messages.
 
     Raises:
-        CheckpointError: As `read_tensors`, and naming every key that is missing, unexpected, misshapen or not finite.
+        CheckpointError: Naming every key that is missing, unexpected, misshapen or not finite.
     """
-    _fill(module, file, read_tensors(file))
-
-
-def load_parts_exactly(modules: Mapping[str, nn.Module], file: Path) -> dict[str, Tensors]:
-    """Fill networks from the parts of a file, each of which must hold the network's state, whole and nothing else.
-
-    Returns:
-        What was read.
-
-    Raises:
-        CheckpointError: As `read_parts`, and naming every key that is missing, unexpected, misshapen or not finite.
-    """
-    parts = read_parts(file, list(modules))
-    for name, tensors in parts.items():
-        _fill(modules[name], _part(file, name), tensors)
-    return parts
-
-
-def _fill(module: nn.Module, file: Path, tensors: Tensors) -> None:
-    shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    refuse(differences(file, shapes, tensors), f"{file}: not loaded; it belongs to another network, or is damaged")
-    module.load_state_dict(tensors, strict=True, assign=any(value.is_meta for value in module.parameters()))
+    own = module.state_dict()
+    uncounted = {key for key in own.keys() - tensors.keys() if key.endswith("num_batches_tracked")}
+    found = differences(file, shapes_of({key: own[key] for key in own.keys() - uncounted}), tensors)
+    refuse(found, f"{file}: not loaded; expected {what}, got another network or a damaged file; fetch it again")
+    state = {
+        key: tensors[key].to(value.dtype) if key in tensors else torch.zeros_like(value, device="cpu")
+        for key, value in own.items()
+    }
+    module.load_state_dict(state, strict=True, assign=any(value.is_meta for value in own.values()))
 
 
 def renamed(file: Path, names: Mapping[str, str], tensors: Tensors) -> Tensors:

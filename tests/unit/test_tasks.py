@@ -72,7 +72,7 @@ def test_a_checkpoint_holds_what_is_trained(tmp_path):
     ("change", "message"),
     [
         (lambda saved: saved.popitem(), "1 missing"),
-        (lambda saved: saved.update({"model.other": torch.zeros(1)}), "1 unexpected .first: .'model.other'"),
+        (lambda saved: saved.update({"model.other": torch.zeros(1)}), "1 unexpected .first: model.other.,"),
         (lambda saved: saved.update({next(iter(saved)): torch.zeros(1)}), "1 of another shape"),
     ],
 )
