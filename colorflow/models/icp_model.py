@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin, PixArtTransformer2DModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
 from torch import Tensor, nn
 
 from colorflow.models.base import Base
@@ -36,28 +36,26 @@ class LoraSettings(NamedTuple):
 class ICPModel(nn.Module):
     """Everything that denoises a canvas; what is trained is the guider and the LoRA layers.
 
-    The base network is kept under its family's own name, ``unet`` or ``transformer``, and is ``network`` in any.
+    The base network is kept under its family's own name for it, and is ``network`` in any.
 
     Args:
         base: Frozen base; its network is modified in place where LoRA is added.
-        guider: Colorization guider that fits the base.
+        guider: Colorization guider that fits the base; None leaves the base's network alone, to be trained by itself.
         lora: Adds fresh LoRA layers; None leaves the network as it is (already injected, or without).
     """
 
-    unet: UNet2DConditionModel
-    transformer: PixArtTransformer2DModel
     prompt_embeds: Tensor
     negative_prompt_embeds: Tensor
     prompt_mask: Tensor | None
     negative_prompt_mask: Tensor | None
 
-    def __init__(self, base: Base, guider: ModelMixin, lora: LoraSettings | None = None) -> None:
+    def __init__(self, base: Base, guider: ModelMixin | None, lora: LoraSettings | None = None) -> None:
         super().__init__()
-        self.source, self.revision, self.prompt = base.source, base.revision, base.prompt
+        self.family, self.source, self.revision, self.prompt = base.family, base.source, base.revision, base.prompt
         self.denoiser: Denoiser = base.denoiser
         self.vae: AutoencoderKL = base.vae.requires_grad_(False).eval()
         self.add_module(self.denoiser.part, base.network)
-        self.guider = guider
+        self.guider: Any = guider
         self.noise_scheduler: DDPMScheduler = base.scheduler
         for name in ("prompt_embeds", "negative_prompt_embeds", "prompt_mask", "negative_prompt_mask"):
             self.register_buffer(name, getattr(base, name), persistent=False)
@@ -74,6 +72,16 @@ class ICPModel(nn.Module):
     def network(self) -> ModelMixin:
         """The base network, whatever family."""
         return self.get_submodule(self.denoiser.part)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the autoencoder is, and all else but parts that wait for their turn."""
+        return self.vae.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the base network is kept in."""
+        return self.network.dtype
 
     @property
     def encodings(self) -> int:
@@ -112,7 +120,9 @@ class ICPModel(nn.Module):
         images = condition_images(self.vae, batch.condition, batch.mask, self.guider.conditioning_channels)
         condition = torch.stack([encode_posterior(self.vae, image) for image in images], dim=1)
         target, mask = encode_posterior(self.vae, batch.target), shrink_mask(self.vae, batch.mask)
-        return LatentBatch(target, condition, mask, batch.page_ids, batch.seeds, batch.unreadable)
+        return LatentBatch(
+            target, condition, mask, page_ids=batch.page_ids, seeds=batch.seeds, unreadable=batch.unreadable
+        )
 
     def draw_latents(self, batch: LatentBatch, noise: Tensor) -> Tensor:
         """Scaled latents ``(B, C, h, w)`` of the target, float32."""
@@ -127,7 +137,7 @@ class ICPModel(nn.Module):
         self,
         noisy_latents: Tensor,
         timesteps: Tensor,
-        condition: Tensor,
+        condition: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         conditioning_scale: float = 1.0,
         encoder_attention_mask: Tensor | None = None,
@@ -137,7 +147,7 @@ class ICPModel(nn.Module):
         Args:
             noisy_latents: ``(B, C, h, w)``.
             timesteps: ``(B,)`` or scalar integers.
-            condition: ``(B, conditioning_channels, h, w)``.
+            condition: ``(B, conditioning_channels, h, w)``; None without a guider.
             encoder_hidden_states: ``(B, L, D)``; default: the fixed prompt and its mask.
             conditioning_scale: Factor on what the guider adds.
             encoder_attention_mask: ``(B, L)`` of the given text, where the family masks padding.

@@ -311,6 +311,7 @@ def test_a_mistake_ends_in_one_line(mistake, tmp_path):
     assert message is not None
     assert expected.format(tmp=tmp_path) in message
     assert "\n" not in message.strip()
+    assert not list(tmp_path.rglob("log.txt"))
 
 
 def test_a_script_exits_with_that_line(tmp_path):

@@ -149,7 +149,7 @@ def test_a_failed_move_is_made_up_for(moves: NaNMove) -> None:
     assert pipe.turns is not None
 
     def fail(module: nn.Module, device: torch.device) -> None:
-        if module is pipe.icp.unet and device == DEVICE:
+        if module is pipe.icp.network and device == DEVICE:
             raise torch.OutOfMemoryError
         moves(module, device)
 
