@@ -29,6 +29,7 @@ TARGETS = {
     "colorflow.styles.ProceduralStyle": "colorflow.styles.procedural.style.ProceduralStyle",
     "colorflow.styles.RecordedStyle": "colorflow.styles.recorded.RecordedStyle",
     "colorflow.styles.Scan": "colorflow.styles.procedural.scan.Scan",
+    "colorflow.styles.ScreenVAEStyle": "colorflow.styles.screenvae.ScreenVAEStyle",
     "colorflow.styles.SketchStyle": "colorflow.styles.sketch.SketchStyle",
     "colorflow.styles.ToneRanges": "colorflow.styles.procedural.tones.ToneRanges",
     "colorflow.styles.screenstyle": "colorflow.styles.augmentation.screenstyle",
