@@ -25,7 +25,7 @@ def run(cfg: DictConfig, output: Path, work: Work | None = None) -> None:
     """
     from colorflow.evaluation.incomplete import EvaluationError
     from colorflow.evaluation.run import ALONE, evaluate
-    from colorflow.evaluation.score.suite import MetricSettings
+    from colorflow.metrics import MetricSettings
 
     work = work or ALONE
     settings, report = config.to_dict(cfg.metrics), config.build(cfg.report)

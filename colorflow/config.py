@@ -6,6 +6,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +152,11 @@ def check_keys(cfg: DictConfig, runtime: Any = None) -> None:
         for name, choice in groups.items()
         if choice is not None and name != _LAYERED
     ]
-    known = compose(runtime.job.config_name, [item for item in plain if not item.startswith("hydra=")])
+    sources = tuple(source.path for source in runtime.runtime.config_sources)
+    known = _plain(sources, runtime.job.config_name, tuple(item for item in plain if not item.startswith("hydra=")))
+    names = {path for path, _ in _paths(known)}
     for path, owner in _paths(cfg):
-        if path.split(".")[0] == "hydra" or _holds(known, path) or _is_value(known, path):
+        if path in names or path.split(".")[0] == "hydra" or _holds(known, path) or _is_value(known, path):
             continue
         if _accepted(owner, path.rsplit(".", 1)[-1]):
             continue
@@ -203,6 +206,12 @@ def items(node: DictConfig) -> Iterator[tuple[str, Any]]:
 def to_dict(cfg: Any) -> Any:
     """Plain, resolved containers of a node; a value as it is."""
     return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
+
+
+@cache
+def _plain(sources: tuple[str, ...], name: str, options: tuple[str, ...]) -> DictConfig:
+    """A main file with options of its groups and nothing else; not to be changed. ``sources`` are part of its name."""
+    return compose(name, list(options))
 
 
 def _missing(tree: Any, prefix: str = "") -> Iterator[str]:

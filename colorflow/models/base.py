@@ -158,6 +158,8 @@ def random_base(family: Family, settings: Mapping[str, Any]) -> Base:
             network=family.denoiser.network_class(**settings[part]),
             scheduler=DDPMScheduler(**settings["scheduler"]),
             source="random",
+            revision=None,
+            prompt=PROMPT,
             **embeds,
         )
 
