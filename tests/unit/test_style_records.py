@@ -117,7 +117,7 @@ def test_the_toon_benchmark_has_a_folder_for_each_choice_of_styles(tmp_path):
 
 
 def test_without_weights_nothing_takes_their_place_unless_told(caplog):
-    with pytest.raises(CheckpointError, match=r"set style\.weights=FOLDER"):
+    with pytest.raises(CheckpointError, match=r"set style\.weights to where it lies"):
         screenstyle(None)
     with caplog.at_level(logging.WARNING):
         gray, printed = screenstyle(None, "gray"), screenstyle(None, "procedural", weight=[0.5, 0.5])
