@@ -14,10 +14,10 @@ from tiny.runs import call_main, tiny_config
 from tiny.styles import seeded
 
 from colorflow import config
-from colorflow.data.dataset import ShardDataset
 from colorflow.data.page_transform import PageTransform
 from colorflow.data.shards.build import build_shards
 from colorflow.data.shards.index import INDEX, read_index
+from colorflow.data.shards.sample import ShardDataset
 from colorflow.data.sources import ChapterSource
 from colorflow.data.transforms import CanvasTransform
 from colorflow.evaluation.bench.benchmark import BenchmarkError, read_benchmark
