@@ -1,7 +1,5 @@
 """Colouring chapter folders: order, pools, going on after a stop, damaged pages, provenance."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace

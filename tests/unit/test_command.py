@@ -1,7 +1,5 @@
 """The row of any program: what it is given, what it must give, and every way in which that goes wrong."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

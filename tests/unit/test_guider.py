@@ -1,7 +1,5 @@
 """The guider and the walk that adds its residuals: keys, copies, zero start, tap points."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -41,14 +39,14 @@ def unet(request: pytest.FixtureRequest) -> UNet2DConditionModel:
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_sd15_keys_and_shapes(channels: int) -> None:
+def test_sd15_keys_and_shapes(channels):
     expected = released_keys(f"colorguider_sd_cond{channels}")
     assert len(expected) == 626
     assert shapes(sd15_on_meta(channels).guider.state_dict()) == expected
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_sd15_counts(channels: int) -> None:
+def test_sd15_counts(channels):
     guider = sd15_on_meta(channels).guider
     assert len(guider.state_dict()) == 626
     assert guider.conv_in_condition.weight.shape == (320, 4 + channels, 3, 3)
@@ -60,7 +58,7 @@ def test_sd15_counts(channels: int) -> None:
     assert [tap.out_channels for tap in guider.brushnet_up_blocks] == up
 
 
-def test_sd15_base_is_the_released_one() -> None:
+def test_sd15_base_is_the_released_one():
     stored = sd15_on_meta().unet.state_dict()
     plain = {key.replace(".base_layer.", "."): value for key, value in stored.items() if "lora_" not in key}
     assert sd15_config()["conditioning_channels"] == 5
@@ -69,11 +67,11 @@ def test_sd15_base_is_the_released_one() -> None:
     assert shapes(plain) == released_keys("unet_sd15_base")
 
 
-def test_sd15_vae_is_the_released_one() -> None:
+def test_sd15_vae_is_the_released_one():
     assert shapes(sd15_on_meta().vae.state_dict()) == released_keys("vae_sd")
 
 
-def test_sd15_copied_keys() -> None:
+def test_sd15_copied_keys():
     unet, guider = sd15_on_meta().unet, sd15_on_meta().guider
     source = {key.replace(".base_layer.", ".") for key in unet.state_dict()}
     copied = sorted(guider.state_dict().keys() & source)
@@ -82,7 +80,7 @@ def test_sd15_copied_keys() -> None:
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_released_config_builds_the_same_guider(channels: int) -> None:
+def test_released_config_builds_the_same_guider(channels):
     released = released_keys(f"colorguider_sd_cond{channels}_config", "colorflow_meta.json")
     with torch.device("meta"):
         guider = ColorizationGuider.from_config(released)
@@ -92,7 +90,7 @@ def test_released_config_builds_the_same_guider(channels: int) -> None:
     assert len(heads) == 16
 
 
-def test_from_unet_copies_every_shared_tensor(unet: UNet2DConditionModel) -> None:
+def test_from_unet_copies_every_shared_tensor(unet):
     guider = ColorizationGuider.from_unet(unet)
     source, own = unet.state_dict(), guider.state_dict()
     shared = own.keys() & source.keys()
@@ -108,7 +106,7 @@ def test_from_unet_copies_every_shared_tensor(unet: UNet2DConditionModel) -> Non
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_from_unet_input_convolution(unet: UNet2DConditionModel, channels: int) -> None:
+def test_from_unet_input_convolution(unet, channels):
     guider = ColorizationGuider.from_unet(unet, channels)
     weight = guider.conv_in_condition.weight
     assert weight.shape[1] == 4 + channels
@@ -121,7 +119,7 @@ def test_from_unet_input_convolution(unet: UNet2DConditionModel, channels: int) 
     assert unet.conv_in.bias.any(), "the bias is shared with the U-Net"
 
 
-def test_taps_start_at_zero(unet: UNet2DConditionModel) -> None:
+def test_taps_start_at_zero(unet):
     guider = ColorizationGuider.from_unet(unet)
     taps = [value for key, value in guider.state_dict().items() if key.startswith(TAPS)]
     assert len(taps) == 2 * sum(map(len, (tap_widths(unet, 8)[0], [0], tap_widths(unet, 8)[2])))
@@ -130,7 +128,7 @@ def test_taps_start_at_zero(unet: UNet2DConditionModel) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(8, 8), (9, 7)], ids=["even", "odd"])
-def test_untrained_guider_changes_nothing(unet: UNet2DConditionModel, size: tuple[int, int]) -> None:
+def test_untrained_guider_changes_nothing(unet, size):
     """Against diffusers' own forward, bit for bit; odd latents upsample to the size of their skip."""
     guider = ColorizationGuider.from_unet(unet).eval()
     latents, timesteps, condition = inputs(size=size)
@@ -170,7 +168,7 @@ def with_hooks(unet: UNet2DConditionModel, residuals: Sequence[Tensor], run: Cal
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(8, 8), (9, 7)], ids=["even", "odd"])
-def test_residuals_join_where_they_should(unet: UNet2DConditionModel, size: tuple[int, int]) -> None:
+def test_residuals_join_where_they_should(unet, size):
     guider = ColorizationGuider.from_unet(unet).eval()
     randomize(guider, "brushnet_")
     latents, timesteps, condition = inputs(size=size)
@@ -184,7 +182,7 @@ def test_residuals_join_where_they_should(unet: UNet2DConditionModel, size: tupl
 
 
 @torch.no_grad()
-def test_conditioning_scale_multiplies_every_residual() -> None:
+def test_conditioning_scale_multiplies_every_residual():
     guider = tiny_model().guider.eval()
     full, half = guider(*inputs()), guider(*inputs(), conditioning_scale=0.5)
     for one, other in zip(full, half, strict=True):
@@ -192,7 +190,7 @@ def test_conditioning_scale_multiplies_every_residual() -> None:
 
 
 @torch.no_grad()
-def test_samples_do_not_mix() -> None:
+def test_samples_do_not_mix():
     """Each sample of a batch has its own timestep and condition."""
     model = tiny_model().eval()
     latents, timesteps, condition = inputs(batch=3)
@@ -205,13 +203,13 @@ def test_samples_do_not_mix() -> None:
     torch.testing.assert_close(scalar[1], together[1], atol=1e-5, rtol=1e-5)
 
 
-def test_wrong_condition_is_refused() -> None:
+def test_wrong_condition_is_refused():
     latents, timesteps, condition = inputs(channels=9)
     with pytest.raises(ValueError, match=r"condition has 9 channels, this guider expects 5"):
         tiny_model().guider(latents, timesteps, condition)
 
 
-def test_wrong_number_of_residuals_is_refused() -> None:
+def test_wrong_number_of_residuals_is_refused():
     model = tiny_model()
     latents, timesteps, condition = inputs()
     residuals = model.guider(latents, timesteps, condition)
@@ -219,7 +217,7 @@ def test_wrong_number_of_residuals_is_refused() -> None:
         unet_with_residuals(model.unet, latents, timesteps, noise(2, 3, 8), residuals[:-1])
 
 
-def test_from_unet_after_lora_is_refused() -> None:
+def test_from_unet_after_lora_is_refused():
     unet = UNet2DConditionModel(**UNET)
     add_lora(unet, 2, 2)
     with pytest.raises(ValueError, match="before LoRA layers are injected"):

@@ -1,10 +1,7 @@
 """Every metric by its spec: perfect pages, batches, order, ranks, wrong input, what each sees."""
 
-from __future__ import annotations
-
 import math
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,7 +89,7 @@ def _rank(rank: int, folder: str, preds: Tensor, target: Tensor) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_ranks_give_the_numbers_of_one(pair, tmp_path: Path):
+def test_two_ranks_give_the_numbers_of_one(pair, tmp_path):
     context = torch.multiprocessing.get_context("fork")  # a spawned one would import everything again
     ranks = [context.Process(target=_rank, args=(rank, os.fspath(tmp_path), *pair)) for rank in range(2)]
     for process in ranks:

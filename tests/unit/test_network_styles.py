@@ -1,7 +1,5 @@
 """Styles with networks: official files only, whole and unharmed; randomness by generator; any size, any batch."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The notebooks as git has them: nothing of a run in them, the public interface alone, every picture in docs."""
 
-from __future__ import annotations
-
 import ast
 import json
 from pathlib import Path
@@ -52,7 +50,7 @@ def test_there_are_four():
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_nothing_of_a_run_is_left(path: Path):
+def test_nothing_of_a_run_is_left(path):
     left = traces(read(path))
     assert not left, f"{path.name}: expected a notebook as written, got {left}; clear all outputs and save it again"
 
@@ -69,12 +67,12 @@ def test_traces_are_found():
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_public_interface_alone(path: Path):
+def test_public_interface_alone(path):
     assert not [name for source in code(read(path)) for name in private(source)]
 
 
 @pytest.mark.parametrize("source", ["from a import _b", "import a._b", "from a._b import c", "a._b()"])
-def test_private_names_are_found(source: str):
+def test_private_names_are_found(source):
     assert private(source) == ["_b"]
 
 

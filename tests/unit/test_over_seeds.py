@@ -1,9 +1,6 @@
 """A table over seeds of training: means, Student's intervals, directions, and what does not belong together."""
 
-from __future__ import annotations
-
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,7 +66,7 @@ def test_reports_that_do_not_belong_together_are_refused():
         changes_over_seeds([seeds()[0], other])
 
 
-def test_the_command_prints_and_writes_both_tables(tmp_path: Path, capsys):
+def test_the_command_prints_and_writes_both_tables(tmp_path, capsys):
     folders = [tmp_path / str(number) for number in range(3)]
     for folder, result in zip(folders, seeds(), strict=True):
         folder.mkdir()

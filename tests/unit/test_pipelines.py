@@ -1,7 +1,5 @@
 """Inference: results that depend on page, references and seed alone; what each argument does; clear errors."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,9 +49,7 @@ MASK = query_mask(PAGE_SIZE)[None]
 
 @pytest.mark.parametrize("sampling", [FAST, GUIDED], ids=["plain", "guided"])
 @pytest.mark.parametrize("channels", [5, 9])
-def test_result_does_not_depend_on_the_batch(
-    icp: ICPPipeline, icp9: ICPPipeline, channels: int, sampling: Sampling
-) -> None:
+def test_result_does_not_depend_on_the_batch(icp, icp9, channels, sampling):
     pipeline, canvas = icp if channels == 5 else icp9, canvases(3)
     together = pipeline(canvas, MASK, sampling, generator=generators(1, 2, 3))
     assert together.shape == canvas.shape
@@ -65,7 +61,7 @@ def test_result_does_not_depend_on_the_batch(
 
 
 @pytest.mark.parametrize("sampling", [FAST, GUIDED], ids=["plain", "guided"])
-def test_same_seed_same_result(icp: ICPPipeline, sampling: Sampling) -> None:
+def test_same_seed_same_result(icp, sampling):
     canvas = canvases(1)
     first = icp(canvas, MASK, sampling, generator=generators(1))
     torch.manual_seed(123)
@@ -77,7 +73,7 @@ def test_same_seed_same_result(icp: ICPPipeline, sampling: Sampling) -> None:
     torch.testing.assert_close(one, first, atol=2e-5, rtol=0)
 
 
-def test_output_is_an_image(icp: ICPPipeline) -> None:
+def test_output_is_an_image(icp):
     seen: list[tuple[int, int, torch.Size]] = []
     result = icp(
         canvases(1),
@@ -94,7 +90,7 @@ def test_output_is_an_image(icp: ICPPipeline) -> None:
     assert seen == [(i, t, (1, 4, HEIGHT // 8, WIDTH // 8)) for i, t in enumerate([999, 666, 333])]
 
 
-def test_schedule_survives_saving(tmp_path: object) -> None:
+def test_schedule_survives_saving(tmp_path):
     """A DDPM configuration read back from disk names every default of its own; the released spacing must stay."""
     model = tiny_model()
     before = ICPPipeline(model).scheduler
@@ -108,7 +104,7 @@ def test_schedule_survives_saving(tmp_path: object) -> None:
     assert torch.equal(before.sigmas, after.sigmas)
 
 
-def test_v_prediction_reaches_the_sampler() -> None:
+def test_v_prediction_reaches_the_sampler():
     model = tiny_model()
     model.noise_scheduler = DDPMScheduler(**SCHEDULER | {"prediction_type": "v_prediction"})
     scheduler = ICPPipeline(model).scheduler
@@ -118,9 +114,7 @@ def test_v_prediction_reaches_the_sampler() -> None:
 
 @pytest.mark.parametrize("channels", [5, 9])
 @pytest.mark.parametrize("sampling", [FAST, GUIDED], ids=["plain", "guided"])
-def test_injected_noise_is_what_would_be_drawn(
-    icp: ICPPipeline, icp9: ICPPipeline, channels: int, sampling: Sampling
-) -> None:
+def test_injected_noise_is_what_would_be_drawn(icp, icp9, channels, sampling):
     """Under guidance each posterior draw is (2 B, ...), negative first."""
     pipeline, canvas, guided = icp if channels == 5 else icp9, canvases(2), sampling.guidance_scale > 1
     shape = (5 if guided else 3, 4, HEIGHT // 8, WIDTH // 8)
@@ -139,7 +133,7 @@ def prediction(icp: ICPPipeline, sampling: Sampling, halves: Sequence[tuple[Tens
 
 
 @torch.no_grad()
-def test_guidance_formula(icp: ICPPipeline) -> None:
+def test_guidance_formula(icp):
     negative = (noise(1, 5, 12, 8, seed=1), icp.negative_prompt_embeds)
     positive = (noise(1, 5, 12, 8, seed=2), icp.model.prompt_embeds)
     apart = [prediction(icp, FAST, [half]) for half in (negative, positive)]
@@ -150,7 +144,7 @@ def test_guidance_formula(icp: ICPPipeline) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [0.0, 0.5])
-def test_conditioning_scale(icp: ICPPipeline, scale: float) -> None:
+def test_conditioning_scale(icp, scale):
     condition = noise(1, 5, 12, 8, seed=1)
     found = prediction(icp, Sampling(STEPS, conditioning_scale=scale), [(condition, icp.model.prompt_embeds)])
     latents = noise(1, 4, 12, 8)
@@ -160,7 +154,7 @@ def test_conditioning_scale(icp: ICPPipeline, scale: float) -> None:
 
 
 @torch.no_grad()
-def test_sampling_by_hand(icp: ICPPipeline) -> None:
+def test_sampling_by_hand(icp):
     """The loop written out once more: encode, UniPC steps on the model's predictions, decode."""
     model, canvas = tiny_model().eval(), canvases(1)
     start, first, second = (noise(1, 4, 12, 8, seed=seed) for seed in (1, 2, 3))
@@ -177,13 +171,13 @@ def test_sampling_by_hand(icp: ICPPipeline) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-def test_mask_reaches_the_guider(icp: ICPPipeline) -> None:
+def test_mask_reaches_the_guider(icp):
     canvas = canvases(1)
     expected = icp(canvas, MASK, FAST, generator=generators(1))
     assert not torch.allclose(icp(canvas, 1 - MASK, FAST, generator=generators(1)), expected, atol=1e-4)
 
 
-def test_diffusers_conventions() -> None:
+def test_diffusers_conventions():
     icp = tiny_pipeline()
     assert isinstance(icp, DiffusionPipeline)
     assert isinstance(icp.scheduler, UniPCMultistepScheduler)
@@ -191,7 +185,7 @@ def test_diffusers_conventions() -> None:
     assert icp.to("meta").guider.device.type == icp.device.type == "meta"
 
 
-def test_wrong_sizes_are_refused(icp: ICPPipeline) -> None:
+def test_wrong_sizes_are_refused(icp):
     with pytest.raises(ValueError, match=r"multiples of 8, got 60 x 96"):
         icp(canvases(1)[..., :60], MASK, FAST)
     with pytest.raises(ValueError, match=r"one a canvas \(2\), got 1"):
@@ -222,7 +216,7 @@ def close(one: Image.Image, other: Image.Image) -> bool:
     return one.size == other.size and np.abs(pixels(one) - pixels(other)).max() <= 1
 
 
-def test_page_and_canvases(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_page_and_canvases(pipe, references):
     output = pipe(PAGE, references, seed=3)
     assert output.image.size == PAGE_SIZE
     assert output.canvas.size == (WIDTH, HEIGHT)
@@ -239,7 +233,7 @@ def test_page_and_canvases(pipe: ColorFlowPipeline, references: list[Image.Image
         assert np.array_equal(pixels(output.canvas.crop(box)), pixels(expected))
 
 
-def test_seed_alone_decides(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_seed_alone_decides(pipe, references):
     first = pipe(PAGE, references, seed=3).image
     assert np.array_equal(pixels(pipe(PAGE, references, seed=3).image), pixels(first))
     assert not close(pipe(PAGE, references, seed=4).image, first)
@@ -247,31 +241,31 @@ def test_seed_alone_decides(pipe: ColorFlowPipeline, references: list[Image.Imag
     assert np.array_equal(pixels(pipe.colorize(PAGE, pool, seed=3)), pixels(first)), "the Colorizer protocol"
 
 
-def test_order_of_pages_does_not_matter(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_order_of_pages_does_not_matter(pipe, references):
     pages = [draw_page(seed) for seed in (50, 51)]
     forward = [pipe(page, references, seed=1).image for page in pages]
     backward = [pipe(page, references, seed=1).image for page in reversed(pages)][::-1]
     assert all(np.array_equal(pixels(one), pixels(other)) for one, other in zip(forward, backward, strict=True))
 
 
-def test_only_luminance_is_read(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_only_luminance_is_read(pipe, references):
     gray = PAGE.convert("L")
     colour, plain = pipe(PAGE, references, seed=1), pipe(gray, references, seed=1)
     assert np.array_equal(pixels(colour.image), pixels(plain.image))
     assert colour.retrieved == plain.retrieved
 
 
-def test_transparent_page_lies_on_white(pipe: ColorFlowPipeline) -> None:
+def test_transparent_page_lies_on_white(pipe):
     page = Image.new("RGBA", PAGE_SIZE, (0, 0, 0, 0))
     assert pixels(pipe(page, []).canvas).min() == 255
 
 
-def test_references_change_the_result(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_references_change_the_result(pipe, references):
     other = [draw_page(seed) for seed in (90, 91)]
     assert not close(pipe(PAGE, references, seed=1).image, pipe(PAGE, other, seed=1).image)
 
 
-def test_without_references(pipe: ColorFlowPipeline) -> None:
+def test_without_references(pipe):
     output = pipe(PAGE, [], seed=1)
     assert output.retrieved == ()
     assert output.image.size == PAGE_SIZE
@@ -281,7 +275,7 @@ def test_without_references(pipe: ColorFlowPipeline) -> None:
     assert canvas.min() == 255
 
 
-def test_one_reference_fills_every_slot(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_one_reference_fills_every_slot(pipe, references):
     output = pipe(PAGE, references[:1], seed=1)
     assert len(output.retrieved) == 12
     assert {item.reference for item in output.retrieved} == {"reference0"}
@@ -291,7 +285,7 @@ def test_one_reference_fills_every_slot(pipe: ColorFlowPipeline, references: lis
         assert found[0].similarity >= found[1].similarity >= found[2].similarity
 
 
-def test_references_are_encoded_once(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_references_are_encoded_once(pipe, references):
     encoder = pipe.retriever.encoder
     pool = reference_pool(["a", "b", "c"], references)
     pipe(PAGE, pool, seed=1)
@@ -309,21 +303,19 @@ def test_references_are_encoded_once(pipe: ColorFlowPipeline, references: list[I
     assert first.retrieved == second.retrieved
 
 
-def test_pool_of_another_size_is_refused(
-    icp: ICPPipeline, pipe: ColorFlowPipeline, references: list[Image.Image]
-) -> None:
+def test_pool_of_another_size_is_refused(icp, pipe, references):
     other = ColorFlowPipeline(icp, pipe.retriever, (48, 48), FAST)
     with pytest.raises(ValueError, match=r"page size \(32, 48\), got \(48, 48\)"):
         other(PAGE, pipe.index(references))
 
 
 @pytest.mark.parametrize("size", [(30, 48), (33, 48), (4, 4)])
-def test_page_size_without_a_canvas_is_refused(icp: ICPPipeline, size: tuple[int, int]) -> None:
+def test_page_size_without_a_canvas_is_refused(icp, size):
     with pytest.raises(ValueError, match="multiple"):
         ColorFlowPipeline(icp, NoReferences(), size, FAST)(PAGE, [])
 
 
-def test_sampling_can_be_given_for_one_page(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_sampling_can_be_given_for_one_page(pipe, references):
     plain = pipe(PAGE, references, seed=1).image
     guided = pipe(PAGE, references, seed=1, sampling=GUIDED).image
     assert guided.size == PAGE_SIZE
@@ -334,7 +326,7 @@ def test_sampling_can_be_given_for_one_page(pipe: ColorFlowPipeline, references:
 @pytest.mark.parametrize(
     ("kind", "expected"), [("hog", SimilarityRetriever), ("random", RandomRetriever), ("none", NoReferences)]
 )
-def test_retrievers_by_settings(icp: ICPPipeline, references: list[Image.Image], kind: str, expected: type) -> None:
+def test_retrievers_by_settings(icp, references, kind, expected):
     retriever = build_retriever(RetrievalSettings(kind=kind))
     assert isinstance(retriever, expected)
     if kind == "hog":
@@ -343,6 +335,6 @@ def test_retrievers_by_settings(icp: ICPPipeline, references: list[Image.Image],
     assert len(output.retrieved) == (0 if kind == "none" else 12)
 
 
-def test_unknown_retrieval_is_refused() -> None:
+def test_unknown_retrieval_is_refused():
     with pytest.raises(ValueError, match="expected clip, hog, random or none, got 'colour'"):
         build_retriever(RetrievalSettings(kind="colour"))

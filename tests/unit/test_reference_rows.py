@@ -1,7 +1,5 @@
 """EBMC and ScreenVAE colorization as rows: official files alone, whole and unharmed; references; any size."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

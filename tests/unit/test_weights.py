@@ -1,7 +1,5 @@
 """Weights of metrics: from a folder, from torch's cache, downloaded; missing, wrong and of another layout."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from pathlib import Path
