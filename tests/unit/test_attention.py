@@ -202,13 +202,21 @@ def test_maps_of_the_full_size_models_have_the_layers_grid(family, layer, grid):
     assert seen == [grid]
 
 
-def test_grids_at_every_level():
+def test_grids_and_tokens_of_a_region():
     assert [token_grid(count, (25, 16)) for count in (400, 13 * 8, 7 * 4, 4 * 2)] == [(25, 16), (13, 8), (7, 4), (4, 2)]
     with pytest.raises(ValueError, match="the tokens of a level of 16 x 25, got 100"):
         token_grid(100, (25, 16))
+    grid = (6, 4)  # of a canvas of 64 x 96: tokens of 16 x 16
+    assert tokens_in((16, 16, 48, 48), (64, 96), grid).tolist() == [5, 6, 9, 10]
+    assert tokens_in((17, 33, 20, 35), (64, 96), grid).tolist() == [9], "smaller than a token"
+    assert tokens_in((0, 0, 64, 96), (64, 96), grid).tolist() == list(range(24))
+    assert tokens_in((63.9, 95.9, 64, 96), (64, 96), grid).tolist() == [23]
 
 
-def test_an_unknown_layer_is_told_with_all_there_are(pipe):
+def test_unknown_layers_and_steps_that_are_not_taken_are_told(pipe):
+    for steps in ([], [STEPS], [-1], [0, 7]):
+        with pytest.raises(ValueError, match="attention steps: expected some of 0 to 2, got"):
+            attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION, steps=steps))
     with pytest.raises(ValueError, match=r"expected one of (.*\.)?0\.attn1, .*; got 'attn1'"):
         attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION, "attn1"))
     with (
@@ -216,12 +224,6 @@ def test_an_unknown_layer_is_told_with_all_there_are(pipe):
         record_attention(pipe.icp.network, "conv_in", lambda grid: torch.arange(1)),
     ):
         pass
-
-
-@pytest.mark.parametrize("steps", [[], [STEPS], [-1], [0, 7]])
-def test_steps_that_are_not_taken_are_told(steps):
-    with pytest.raises(ValueError, match="attention steps: expected some of 0 to 2, got"):
-        attention_map(pipeline("toon"), PAGE, REFERENCES, AttentionSettings(REGION, steps=steps))
 
 
 def test_a_network_that_did_not_run_is_told():
@@ -272,14 +274,6 @@ def test_regions_that_are_none_are_told(region, message):
         region_on_canvas(region, (300, 64), (64, 64))
 
 
-def test_tokens_of_a_region():
-    grid = (6, 4)  # of a canvas of 64 x 96: tokens of 16 x 16
-    assert tokens_in((16, 16, 48, 48), (64, 96), grid).tolist() == [5, 6, 9, 10]
-    assert tokens_in((17, 33, 20, 35), (64, 96), grid).tolist() == [9], "smaller than a token"
-    assert tokens_in((0, 0, 64, 96), (64, 96), grid).tolist() == list(range(24))
-    assert tokens_in((63.9, 95.9, 64, 96), (64, 96), grid).tolist() == [23]
-
-
 # The picture.
 
 
@@ -288,7 +282,7 @@ def found_map(weights: Tensor, pipe: ColorFlowPipeline) -> AttentionMap:
     return replace(base, weights=weights, box=tuple(float(edge) for edge in query_box(PAGE_SIZE)))
 
 
-def test_the_picture_is_hot_where_the_weights_are(pipe):
+def test_the_picture_is_hot_where_the_weights_are_and_even_weights_have_a_scale(pipe):
     weights = torch.full((12, 8), 1e-3)
     weights[8:, 6:] = 1.0
     picture = draw_attention(found_map(weights / weights.sum(), pipe), "ep/p1")
@@ -300,9 +294,6 @@ def test_the_picture_is_hot_where_the_weights_are(pipe):
     assert outline[:, :width].sum() == pytest.approx(outline[:, width:].sum(), rel=0.05)
     assert outline[:, :width].sum() > 1000, "the region is outlined on both"
     assert picture.size[1] > 720
-
-
-def test_even_attention_has_a_scale_too(pipe):
     picture = draw_attention(found_map(torch.full((3, 2), 1 / 6), pipe))
     assert isinstance(picture, Image.Image)
     assert canvas_size(PAGE_SIZE)[1] < picture.height

@@ -109,22 +109,20 @@ def test_a_saved_base_does_not_tell_where_it_came_from(tmp_path):
         assert str(tmp_path) not in file.read_text()
 
 
-def test_load_without_prompt(tmp_path):
+def test_load_without_prompt_and_in_bfloat16(tmp_path):
     base = tiny_base()
     save_base(base, tmp_path)
     loaded = load_base(SD, str(tmp_path), prompt="")
     assert torch.equal(loaded.prompt_embeds, base.negative_prompt_embeds)
     assert torch.equal(loaded.negative_prompt_embeds, base.negative_prompt_embeds)
-
-
-def test_load_in_bfloat16(tmp_path):
-    base = tiny_base()
     save_base(base, tmp_path)
     loaded = load_base(SD, str(tmp_path), dtype=torch.bfloat16)
     parameters = [*loaded.vae.parameters(), *loaded.network.parameters()]
     assert {parameter.dtype for parameter in parameters} == {torch.bfloat16}
     assert torch.equal(loaded.network.conv_in.weight, base.network.conv_in.weight.bfloat16())
     assert loaded.prompt_embeds.dtype == torch.float32
+    with pytest.raises(ValueError, match="prompt"):
+        load_base(SD, str(tmp_path), prompt="watercolour")
 
 
 @torch.no_grad()
@@ -141,7 +139,7 @@ def test_prompt_is_encoded_once(diffusers_folder):
     torch.testing.assert_close(empty.prompt_embeds, loaded.negative_prompt_embeds)
 
 
-def test_text_encoder_is_dropped(diffusers_folder, monkeypatch):
+def test_text_encoder_is_dropped_and_stored_embeddings_need_none(diffusers_folder, tmp_path, monkeypatch):
     encoders: list[weakref.ref] = []
     load = CLIPTextModel.from_pretrained
 
@@ -156,14 +154,9 @@ def test_text_encoder_is_dropped(diffusers_folder, monkeypatch):
     assert len(encoders) == 1
     assert encoders[0]() is None
     assert base.prompt_embeds.shape == (1, LENGTH, 8)
-
-
-def test_stored_embeddings_need_no_text_side(diffusers_folder, tmp_path, monkeypatch):
-    """What training keeps: written once, then no text encoder is ever loaded."""
-    loaded = load_base(SD, str(diffusers_folder))
-    save_base(loaded, tmp_path / "kept")
+    save_base(base, tmp_path / "kept")
     monkeypatch.setattr(transformers.CLIPTextModel, "from_pretrained", lambda *a, **k: pytest.fail("loaded"))
-    assert_same(load_base(SD, str(tmp_path / "kept")), loaded)
+    assert_same(load_base(SD, str(tmp_path / "kept")), base)
 
 
 def assert_one_clear_line(error: Exception, source: str) -> None:
@@ -180,18 +173,16 @@ def test_missing_source(source):
     assert_one_clear_line(caught.value, source)
 
 
-@pytest.mark.parametrize("part", ["vae", "unet", "scheduler", "tokenizer", "text_encoder"])
+PARTS = ["vae", "unet", "scheduler", "tokenizer", "text_encoder"]
+WEIGHTS = [f"{part}/*.safetensors" for part in ("vae", "unet", "text_encoder")]
+
+
+@pytest.mark.parametrize(
+    "part", [*PARTS, *WEIGHTS, "tokenizer/[vm]*"]
+)  # vocabulary and merges: all words were one token
 def test_missing_part(diffusers_folder, part):
-    shutil.rmtree(diffusers_folder / part)
-    with pytest.raises(FileNotFoundError) as caught:
-        load_base(SD, str(diffusers_folder))
-    assert_one_clear_line(caught.value, str(diffusers_folder))
-
-
-def test_missing_vocabulary(diffusers_folder):
-    """With a tokenizer's configuration alone, every word would become the same token, without a word."""
-    for name in ("vocab.json", "merges.txt"):
-        (diffusers_folder / "tokenizer" / name).unlink()
+    for path in list(diffusers_folder.glob(part)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(FileNotFoundError) as caught:
         load_base(SD, str(diffusers_folder))
     assert_one_clear_line(caught.value, str(diffusers_folder))
@@ -212,21 +203,6 @@ def test_damaged_weights(tmp_path, part, kind):
         load_base(SD, str(tmp_path))
 
 
-def test_embeddings_of_another_prompt_are_refused(tmp_path):
-    save_base(tiny_base(), tmp_path)
-    with pytest.raises(ValueError, match="prompt"):
-        load_base(SD, str(tmp_path), prompt="watercolour")
-
-
-@pytest.mark.parametrize("part", ["vae", "unet", "text_encoder"])
-def test_missing_weights_file(diffusers_folder, part):
-    for file in (diffusers_folder / part).glob("*.safetensors"):
-        file.unlink()
-    with pytest.raises(FileNotFoundError) as caught:
-        load_base(SD, str(diffusers_folder))
-    assert_one_clear_line(caught.value, str(diffusers_folder))
-
-
 def test_a_base_by_its_configuration(tmp_path):
     random = {"vae": VAE, "unet": UNET, "scheduler": SCHEDULER, "tokens": 3, "seed": 0}
     assert_same(build_base("random", "never/loaded", random, "sd"), tiny_base())
@@ -237,9 +213,6 @@ def test_a_base_by_its_configuration(tmp_path):
     own = build_base("pretrained", str(tmp_path / "family"), random, "sd")
     assert_same(own, tiny_base(seed=1))
     assert_same(build_base(str(tmp_path / "other"), str(tmp_path / "family"), random, "sd"), tiny_base(seed=2))
-
-
-def test_a_random_base_needs_all_of_its_configuration():
     with pytest.raises(ValueError, match=r"random base: expected the entries .*'unet', 'vae'\], got \['vae'\]"):
         random_base(SD, {"vae": VAE})
 
@@ -254,10 +227,7 @@ def test_configurations_from_before_families_had_names(network, name, monkeypatc
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (
-            "pixar",
-            "expected one of pixart, sd, or the dotted name of a module with FAMILY, got 'pixar'; did",
-        ),
+        ("pixar", "expected one of pixart, sd, or the dotted name of a module with FAMILY, got 'pixar'; did"),
         ("lora", "got 'lora'"),
         ("nowhere.at_all", "got 'nowhere.at_all'"),
         ("json.decoder", "got 'json.decoder'"),

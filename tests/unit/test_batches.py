@@ -72,7 +72,7 @@ def test_injected_noise_is_what_seeds_would_draw():
 # Callbacks.
 
 
-def test_stages_are_announced():
+def test_stages_and_steps_are_announced_and_steps_may_change_latents():
     stages: list[str] = []
     pipe = make(Recipe(Sampling(STEPS)))
     pipe(PAGE, REFERENCES, callback_on_stage=stages.append)
@@ -81,11 +81,6 @@ def test_stages_are_announced():
     pipe.gsrp = None
     pipe.batch([PAGE, PAGE], [REFERENCES] * 2, seeds=[1, 2], callback_on_stage=stages.append)
     assert stages == ["retrieve", "encode", "denoise", "decode"]
-
-
-def test_step_callback_sees_and_changes_latents():
-    """diffusers' form: (pipeline, step, timestep, tensors) to a dict, or nothing."""
-    pipe = make(Recipe(Sampling(STEPS)))
     seen: list[tuple[int, int, torch.Size]] = []
 
     def watch(icp: ICPPipeline, step: int, timestep: int, tensors: dict[str, Tensor]) -> None:
@@ -94,12 +89,8 @@ def test_step_callback_sees_and_changes_latents():
 
     plain = pipe(PAGE, REFERENCES, seed=1, callback_on_step_end=watch)
     assert seen == [(0, 999, (1, 4, 12, 8)), (1, 500, (1, 4, 12, 8))]
-    changed = pipe(
-        PAGE,
-        REFERENCES,
-        seed=1,
-        callback_on_step_end=lambda icp, step, timestep, tensors: {"latents": torch.zeros_like(tensors["latents"])},
-    )
+    blank = lambda icp, step, timestep, tensors: {"latents": torch.zeros_like(tensors["latents"])}  # noqa: E731
+    changed = pipe(PAGE, REFERENCES, seed=1, callback_on_step_end=blank)
     assert gap(plain.low_res, changed.low_res) > 1
     zeros = decode_region(pipe.icp.vae, torch.zeros(1, 4, 12, 8), Region(query_box(PAGE_SIZE), LEAN.decode_margin or 0))
     assert gap(changed.low_res, to_image(zeros[0])) <= 1

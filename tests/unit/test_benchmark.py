@@ -16,7 +16,7 @@ from colorflow.evaluation.bench.build import build_benchmark
 from data import build_benchmark as script
 
 
-def test_folder_has_the_documented_form(benchmark):
+def test_folder_has_the_documented_form_its_pages_their_pixels_and_pools_the_other_pages(benchmark):
     files = {path.relative_to(benchmark.root).as_posix() for path in benchmark.root.rglob("*") if path.is_file()}
     pages = ["a/{}/000", "a/{}/001", "a/{}/002", "b/{}/000", "b/{}/001"]
     assert files == {f"{page.format(kind)}.png" for page in pages for kind in ("target", "gray")} | {"benchmark.json"}
@@ -31,14 +31,17 @@ def test_folder_has_the_documented_form(benchmark):
         "references": {},
     }
     assert str(benchmark.root.parent) not in json.dumps(index)
-
-
-def test_pages_keep_their_pixels_and_inputs_are_their_luminance(benchmark):
     source = benchmark.root.parent / "source"
     for page, file in zip(benchmark.pages, ("a/p1.png", "a/p2.jpg", "a/p3.png", "b/p1.png", "b/p2.jpg"), strict=True):
         original = Image.open(source / file).convert("RGB")
         assert np.array_equal(benchmark.target(page), original)
         assert np.array_equal(benchmark.input(page, "gray"), original.convert("L").convert("RGB"))
+    pool = benchmark.references(benchmark.pages[1])
+    assert pool.ids == ("a/target/000", "a/target/002")
+    assert np.array_equal(pool.pages[1], benchmark.target(benchmark.pages[2]))
+    assert benchmark.references(benchmark.pages[1], "other_chapter").ids == ("b/target/000", "b/target/001")
+    assert len(benchmark.references(benchmark.pages[4], "other_chapter").ids) == 3
+    assert benchmark.references(benchmark.pages[1], "none").ids == ()
 
 
 def test_pages_are_counted_in_natural_order(tmp_path):
@@ -51,15 +54,6 @@ def test_pages_are_counted_in_natural_order(tmp_path):
     ]
 
 
-def test_leave_one_out_pools_hold_the_other_pages_only(benchmark):
-    pool = benchmark.references(benchmark.pages[1])
-    assert pool.ids == ("a/target/000", "a/target/002")
-    assert np.array_equal(pool.pages[1], benchmark.target(benchmark.pages[2]))
-    assert benchmark.references(benchmark.pages[1], "other_chapter").ids == ("b/target/000", "b/target/001")
-    assert len(benchmark.references(benchmark.pages[4], "other_chapter").ids) == 3
-    assert benchmark.references(benchmark.pages[1], "none").ids == ()
-
-
 def test_large_chapters_get_a_reference_folder_apart_from_their_pages(tmp_path):
     source = write_chapters(tmp_path / "source", {"large": 9, "small": 4, "single": 1})
     benchmark = build_benchmark(source, tmp_path / "out", references=3, pages=2, progress=False)
@@ -70,9 +64,7 @@ def test_large_chapters_get_a_reference_folder_apart_from_their_pages(tmp_path):
     chosen, references = (set(index["chapters"][0][kind].values()) for kind in ("pages", "references"))
     assert not chosen & references
     assert benchmark.references(benchmark.pages[0]).ids == tuple(f"large/reference/{i:03d}" for i in range(3))
-    assert index["skipped"] == [
-        {"path": "single", "kind": "alone", "reason": "1 readable pages, at least 2 needed"},
-    ]
+    assert index["skipped"] == [{"path": "single", "kind": "alone", "reason": "1 readable pages, at least 2 needed"}]
 
 
 def test_only_the_named_chapters_are_taken(tmp_path):
@@ -106,15 +98,6 @@ def test_the_same_benchmark_is_kept_another_is_refused_or_replaced(benchmark, tm
     assert replaced.digest != benchmark.digest
 
 
-def test_a_folder_in_the_way_is_left_alone(tmp_path):
-    source = write_chapters(tmp_path / "source", {"a": 2})
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(BenchmarkError, match="overwrite=true"):
-        build_benchmark(source, tmp_path / "out", progress=False)
-    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
-
-
 def test_a_build_that_dies_leaves_nothing(tmp_path, monkeypatch):
     source = write_chapters(tmp_path / "source", {"a": 2, "b": 2})
 
@@ -142,7 +125,7 @@ def test_unreadable_pages_are_left_out_with_a_list(tmp_path):
         build_benchmark(source, tmp_path / "other", progress=False)
 
 
-def test_sources_that_give_no_benchmark(tmp_path):
+def test_sources_and_targets_that_give_no_benchmark(tmp_path):
     with pytest.raises(DataError, match="expected a folder of chapter folders"):
         build_benchmark(tmp_path / "nowhere", tmp_path / "out", progress=False)
     source = write_chapters(tmp_path / "source", {"a": 1, "b": 1})
@@ -150,6 +133,12 @@ def test_sources_that_give_no_benchmark(tmp_path):
         build_benchmark(source, tmp_path / "out", progress=False)
     with pytest.raises(BenchmarkError, match="references=0"):
         build_benchmark(source, tmp_path / "out", references=0, progress=False)
+    write_chapters(tmp_path / "source", {"a": 2})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(BenchmarkError, match="overwrite=true"):
+        build_benchmark(source, tmp_path / "out", progress=False)
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
 
 
 def test_damage_is_listed_by_kind(benchmark):

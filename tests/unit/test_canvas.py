@@ -170,13 +170,10 @@ def test_stitch_puts_everything_in_its_place():
     assert Counter(map(tuple, canvas.reshape(-1, 3)))[colors[0, 0]] == 14 * 22
 
 
-def test_stitch_without_references_is_white_around_the_query():
+def test_missing_slots_stay_white():
     query = noise((32, 48))
     expected = ImageOps.expand(query, (16, 24), "white")
     assert np.array_equal(np.asarray(stitch(query, {})), np.asarray(expected))
-
-
-def test_stitch_leaves_missing_slots_white():
     black = Image.new("L", (50, 50), 0)
     canvas = stitch(Image.new("L", (32, 32), 0), {(3, 1): black})
     assert canvas.mode == "RGB"
@@ -226,12 +223,6 @@ def test_training_window_holds_the_query_with_the_pages_aspect(size, scales, see
     assert high >= scales[0]
 
 
-def test_training_window_reaches_both_ends():
-    size = (48, 80)
-    assert training_window(size, seeded(0), 1, 1) == query_box(size)
-    assert training_window(size, seeded(0), 2, 2) == (0, 0, 96, 160)
-
-
 @pytest.mark.parametrize(("scale", "places"), [(1.25, (5, 9)), (1.5, (9, 17)), (1.75, (5, 9))])
 def test_training_window_visits_every_place_evenly(scale, places):
     """From the query at the window's one edge to the other, or from one edge of the canvas to the other."""
@@ -244,12 +235,15 @@ def test_training_window_visits_every_place_evenly(scale, places):
         assert max(abs(visits * count / draws - 1) for visits in found.values()) < 0.35
 
 
-def test_training_window_scales_are_uniform():
+def test_training_window_scales_are_uniform_and_reach_both_ends():
     source = seeded(1)
     boxes = [training_window((400, 400), source) for _ in range(4000)]
     scales = np.array([(right - left) / 400 for left, _, right, _ in boxes])
     found = np.histogram(scales, bins=np.linspace(1.25, 2, 6))[0] / len(scales)
     assert np.abs(found - 0.2).max() < 0.03
+    size = (48, 80)
+    assert training_window(size, seeded(0), 1, 1) == query_box(size)
+    assert training_window(size, seeded(0), 2, 2) == (0, 0, 96, 160)
 
 
 def test_training_window_depends_on_its_generator_alone():

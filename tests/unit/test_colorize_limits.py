@@ -97,16 +97,12 @@ def test_results_never_go_over_the_input(folders, key):
     assert {path: path.read_bytes() for path in (*pages.rglob("*.*"), *references.rglob("*.*"))} == before
 
 
-def test_folders_that_are_not_there_are_told_by_their_key(folders):
+def test_folders_that_are_not_there_and_pages_of_one_name_are_told(folders, caplog):
     pages, references, output = folders
     with pytest.raises(DataError, match="none; set pages=DIR"):
         find_jobs(output, references)
     with pytest.raises(DataError, match="none; set references=DIR"):
         find_jobs(pages, output)
-
-
-def test_pages_of_one_name_are_told(folders, caplog):
-    pages, references, _ = folders
     color_page(3).save(pages / "ep2" / "p1.jpg")
     find_jobs(pages, references)
     find_jobs(pages / "ep2", None)
@@ -116,7 +112,7 @@ def test_pages_of_one_name_are_told(folders, caplog):
 # The model is loaded only where a page is to be coloured.
 
 
-def test_the_model_is_not_loaded_where_every_page_is_there(folders):
+def test_the_model_is_not_loaded_where_no_page_is_to_be_coloured(folders, tmp_path):
     pages, references, output = folders
     jobs, first, second = find_jobs(pages, references), Painter(), Painter()
     colorize_chapters(first.load, jobs, output, QUIET)
@@ -129,11 +125,8 @@ def test_the_model_is_not_loaded_where_every_page_is_there(folders):
     colorize_chapters(second.load, jobs, output, QUIET)
     assert second.loads == 0
     assert (output / "ep2" / SHEET).is_file()
-
-
-def test_the_model_is_not_loaded_for_pages_in_colour(tmp_path):
-    pages, painter = write_chapters(tmp_path / "pages", {"ep": 2}), Painter()
-    report = colorize_chapters(painter.load, find_jobs(pages, None), tmp_path / "out", QUIET)
+    pages, painter = write_chapters(tmp_path / "colored", {"ep": 2}), Painter()
+    report = colorize_chapters(painter.load, find_jobs(pages, None), tmp_path / "there", QUIET)
     assert (report.passed_through, painter.loads) == (["ep/p1", "ep/p2"], 0)
 
 

@@ -62,7 +62,7 @@ def test_pages_that_cannot_be_compared_are_counted_or_left_out():
     assert _two_methods({"a": [20.0]}, {"b": [20.0]}) == []
 
 
-def test_styles_are_compared_within_themselves():
+def test_styles_are_compared_within_themselves_by_metrics_of_pages():
     pages = [page_scores(method, "a", 0, 20.0, style) for method in "mn" for style in ("gray", "screenstyle")]
     pages.append(page_scores("alone", "a", 0, 20.0, "screenstyle"))
     found = {(one.style, one.method, one.rival) for one in paired_differences(tiny_results(pages=pages))}
@@ -70,9 +70,6 @@ def test_styles_are_compared_within_themselves():
         ("screenstyle", *pair)
         for pair in (("m", "n"), ("n", "m"), ("m", "alone"), ("n", "alone"), ("alone", "m"), ("alone", "n"))
     }
-
-
-def test_only_metrics_of_pages_are_compared():
     results = tiny_results()
     results["pages"] = [page | {"lpips": None} for page in results["pages"]]
     results["rows"][0]["metrics"]["fid"] = 12.0

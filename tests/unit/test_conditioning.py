@@ -41,10 +41,6 @@ def draws(seed: int = 7) -> tuple[Tensor, Tensor]:
     return noise(*shape, seed=seed), noise(*shape, seed=seed + 1)
 
 
-def test_latent_size(vae):
-    assert latent_size(vae, 96, 64) == (12, 8)
-
-
 @pytest.mark.parametrize(("height", "width"), [(96, 60), (100, 64)])
 def test_sides_that_do_not_fit_are_refused(vae, height, width):
     with pytest.raises(ValueError, match=rf"multiples of 8, got {width} x {height}"):
@@ -122,9 +118,10 @@ def test_shrunk_masks_are_binary_at_multiples_of_sixteen(vae, size):
     assert torch.equal(shrink_mask(vae, query_mask(size)[None]), expected)
 
 
-def test_shrunk_masks_keep_their_batch(vae):
+def test_shrunk_masks_keep_their_batch_and_latents_their_size(vae):
     masks = torch.stack([torch.zeros(1, 32, 16), torch.ones(1, 32, 16)])
     found = shrink_mask(vae, masks)
     assert found.shape == (2, 1, 4, 2)
     assert (found[0] == 0).all()
     assert (found[1] == 1).all()
+    assert latent_size(vae, 96, 64) == (12, 8)

@@ -64,16 +64,12 @@ def test_timesteps_stay_in_range(mu, steps):
     assert found.max() == steps - 1
 
 
-def test_without_shift_every_timestep_has_an_equal_share():
+def test_timesteps_without_shift_have_equal_shares_and_whole_numbers_belong_to_the_step_below():
     middle = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
     assert torch.equal(sample_timesteps(middle, 0.0), torch.arange(999, -1, -1))
     counts = torch.bincount(sample_timesteps(UNIFORM, 0.0), minlength=1000)
     assert len(counts) == 1000
     assert chisquare(counts.numpy()).pvalue > 1e-3
-
-
-def test_whole_numbers_belong_to_the_step_below():
-    """The continuous t' in (k, k + 1] is step k; these fractions are exact in binary."""
     uniform = 1 - torch.tensor([1, 0.5, 0.25, 0.125])
     assert sample_timesteps(uniform, 0.0, 8).tolist() == [7, 3, 1, 0]
 
@@ -100,11 +96,8 @@ def test_min_snr(kind, gamma):
     assert found.std() > 0.05
 
 
-def test_without_gamma_all_weigh_one():
+def test_defaults_of_the_objective():
     assert torch.equal(DiffusionObjective().weights(ddpm()), torch.ones(1000))
-
-
-def test_objective_takes_its_mu():
     found = DiffusionObjective(mu=3.0).timesteps(UNIFORM, ddpm())
     assert torch.equal(found, sample_timesteps(UNIFORM, 3.0, 1000))
     assert DiffusionObjective().mu == 1.5
@@ -128,11 +121,14 @@ def loss_inputs() -> tuple[Tensor, Tensor, Tensor]:
     return noise(3, 4, 6, 8, seed=1), noise(3, 4, 6, 8, seed=2), mask
 
 
-def test_loss_is_the_mean_of_the_whole_crop():
+def test_loss_is_the_mean_of_the_whole_crop_in_float32():
     prediction, target, mask = loss_inputs()
     found = DiffusionObjective().loss(prediction, target, mask)
     assert found.shape == (3,)
     torch.testing.assert_close(found, ((prediction - target) ** 2).mean(dim=(1, 2, 3)))
+    prediction, target, mask = loss_inputs()
+    found = DiffusionObjective().loss(prediction.bfloat16(), target, mask)
+    assert found.dtype == torch.float32
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 4.0])
@@ -150,14 +146,7 @@ def test_loss_with_query_weight(weight):
         assert found[sample].item() == pytest.approx(above / below, rel=1e-5)
 
 
-def test_loss_is_float32():
-    prediction, target, mask = loss_inputs()
-    found = DiffusionObjective().loss(prediction.bfloat16(), target, mask)
-    assert found.dtype == torch.float32
-
-
-def test_noise_of_a_sample_is_its_own():
-    """Whoever else is in the batch, and on which rank."""
+def test_noise_of_a_sample_is_its_own_and_leaves_the_global_generator_alone():
     together = draw_noise([11, 22, 33], (4, 6, 5))
     for row, seed in enumerate([11, 22, 33]):
         alone = draw_noise([seed], (4, 6, 5))
@@ -166,9 +155,6 @@ def test_noise_of_a_sample_is_its_own():
         assert torch.equal(alone.target[0], together.target[row])
         for one, other in zip(alone.condition, together.condition, strict=True):
             assert torch.equal(one[0], other[row])
-
-
-def test_noise_leaves_the_global_generator_alone():
     state = torch.random.get_rng_state()
     draw_noise([1, 2], (4, 6, 5))
     assert torch.equal(torch.random.get_rng_state(), state)

@@ -28,7 +28,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 def test_writes_one_png_a_page_and_a_record(benchmark, tmp_path):
     method = Tint()
-    report = generate(method, benchmark, tmp_path / "out", base_seed=100, **QUIET)
+    report = generate(method, benchmark, tmp_path / "out", base_seed=100, fingerprint="abc", **QUIET)
     folder = tmp_path / "out" / "tint" / "gray"
     assert (report.folder, report.written, report.reused, report.failures) == (folder.parent, 5, 0, ())
     assert list(_bytes(folder)) == ["a/000.png", "a/001.png", "a/002.png", "b/000.png", "b/001.png"]
@@ -37,6 +37,9 @@ def test_writes_one_png_a_page_and_a_record(benchmark, tmp_path):
     assert [record.sha256 for record in records] == [digest_file(path) for path in sorted(folder.rglob("*.png"))]
     assert tuple(records[4].size) == benchmark.target(benchmark.pages[4]).size
     assert method.calls[1] == (101, ("a/target/000", "a/target/002"))
+    settings = json.loads((folder / "generation.json").read_text())
+    assert settings["benchmark_sha256"] == benchmark.digest
+    assert settings["fingerprint"] == "abc"
 
 
 def test_gray_copy_is_the_input(benchmark, tmp_path):
@@ -87,11 +90,16 @@ def test_a_page_without_record_a_changed_page_and_a_torn_manifest_are_redone(ben
     assert {record["page"] for record in read_jsonl(folder / "manifest.jsonl")} == {"000", "001", "002"}
 
 
-def test_a_finished_run_calls_nothing(benchmark, tmp_path):
-    generate(Tint(), benchmark, tmp_path, **QUIET)
+def test_a_finished_run_calls_nothing_and_its_manifest_is_in_page_order(benchmark, tmp_path):
+    folder = generate(Tint(), benchmark, tmp_path, **QUIET).folder / "gray"
     method = Tint()
     assert generate(method, benchmark, tmp_path, **QUIET).reused == 5
     assert method.calls == []
+    (folder / "a" / "001.png").unlink()
+    generate(Tint(), benchmark, tmp_path, **QUIET)
+    assert [(record["chapter"], record["page"]) for record in read_jsonl(folder / "manifest.jsonl")] == [
+        (page.chapter, page.name) for page in benchmark.pages
+    ]
 
 
 @pytest.mark.parametrize(
@@ -114,12 +122,6 @@ def test_a_changed_style_or_reference_is_another_benchmark(benchmark, tmp_path):
         generate(Tint(), read_benchmark(benchmark.root), tmp_path, **QUIET)
 
 
-def test_foreign_files_are_not_continued(benchmark, tmp_path):
-    (tmp_path / "tint" / "gray" / "a").mkdir(parents=True)
-    with pytest.raises(GenerationError, match=r"without generation\.json"):
-        generate(Tint(), benchmark, tmp_path, **QUIET)
-
-
 def test_one_failing_page_is_skipped_and_listed_then_tried_again(benchmark, tmp_path):
     report = generate(Tint(fail_on=(2,)), benchmark, tmp_path, **QUIET)
     assert [(failure.page, failure.error) for failure in report.failures] == [
@@ -138,8 +140,6 @@ def test_too_many_failing_pages_stop_the_run_with_a_list(benchmark, tmp_path):
     with pytest.raises(GenerationError, match="1 of 5"):
         generate(Tint(fail_on=(4,)), benchmark, tmp_path, max_failures=0, **QUIET)
 
-
-def test_what_is_no_image_counts_as_failure(benchmark, tmp_path):
     class Wrong(Tint):
         def colorize(self, *args: object, **kwargs: object) -> np.ndarray:
             return np.zeros((4, 4, 3))
@@ -148,10 +148,13 @@ def test_what_is_no_image_counts_as_failure(benchmark, tmp_path):
         generate(Wrong(), benchmark, tmp_path, **QUIET)
 
 
-def test_questions_are_asked_before_the_first_page(benchmark, tmp_path):
+def test_what_cannot_be_asked_is_told_before_the_first_page(benchmark, tmp_path):
     with pytest.raises(BenchmarkError, match="sketch"):
         generate(Tint(), benchmark, tmp_path, style="sketch", **QUIET)
     assert not (tmp_path / "tint").exists()
+    (tmp_path / "tint" / "gray" / "a").mkdir(parents=True)
+    with pytest.raises(GenerationError, match=r"without generation\.json"):
+        generate(Tint(), benchmark, tmp_path, **QUIET)
 
 
 @pytest.mark.parametrize(("size", "batches"), [(2, [[0, 1], [3, 4]]), (8, [[0, 1, 2], [3, 4]])])
@@ -168,10 +171,12 @@ def test_pages_of_a_chapter_are_coloured_together(benchmark, tmp_path, size, bat
     ]
 
 
-def test_a_method_that_cannot_is_asked_page_by_page(benchmark, tmp_path):
+def test_who_is_asked_for_batches(benchmark, tmp_path):
     assert generate(Tint(), benchmark, tmp_path, batch_size=4, **QUIET).written == 5
     with pytest.raises(GenerationError, match="batch_size: expected at least 1, got 0"):
         generate(TintTogether(), benchmark, tmp_path / "none", batch_size=0, **QUIET)
+    assert isinstance(make(Recipe(Sampling(STEPS))), BatchColorizer)
+    assert not isinstance(GrayCopy(), BatchColorizer)
 
 
 def test_a_bad_page_of_a_batch_loses_only_itself(benchmark, tmp_path, caplog):
@@ -197,27 +202,6 @@ def test_who_is_with_whom_in_a_batch_depends_on_the_benchmark_alone(benchmark, t
     generate(method, benchmark, tmp_path, batch_size=2, **QUIET)
     assert method.batches == []
     assert [seed for seed, _ in method.calls] == [0, 2]
-
-
-def test_the_pipeline_colours_in_batches():
-    assert isinstance(make(Recipe(Sampling(STEPS))), BatchColorizer)
-    assert not isinstance(GrayCopy(), BatchColorizer)
-
-
-def test_the_manifest_of_a_finished_run_is_in_page_order(benchmark, tmp_path):
-    folder = generate(Tint(), benchmark, tmp_path, **QUIET).folder / "gray"
-    (folder / "a" / "001.png").unlink()
-    generate(Tint(), benchmark, tmp_path, **QUIET)
-    assert [(record["chapter"], record["page"]) for record in read_jsonl(folder / "manifest.jsonl")] == [
-        (page.chapter, page.name) for page in benchmark.pages
-    ]
-
-
-def test_settings_are_written(benchmark, tmp_path):
-    folder = generate(Tint(), benchmark, tmp_path, fingerprint="abc", **QUIET).folder
-    settings = json.loads((folder / "gray" / "generation.json").read_text())
-    assert settings["benchmark_sha256"] == benchmark.digest
-    assert settings["fingerprint"] == "abc"
 
 
 @pytest.mark.parametrize(("pages", "fraction", "allowed"), [(5, 0.05, 1), (100, 0.05, 5), (59, 0.05, 2), (5, 0, 0)])
