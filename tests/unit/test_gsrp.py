@@ -40,15 +40,11 @@ def sd15_fusion() -> FusionNetwork:
         return GSRPModel.from_vae(AutoencoderKL(**vae)).fusion
 
 
-def test_sd15_keys_and_shapes():
+def test_sd15_keys_and_counts():
     expected = released_keys("multi_hidden_resnet")
     assert len(expected) == 258
-    assert shapes(sd15_fusion().state_dict()) == expected
-
-
-def test_sd15_counts():
     fusion = sd15_fusion()
-    assert len(fusion.state_dict()) == 258
+    assert shapes(fusion.state_dict()) == expected
     assert round(sum(parameter.numel() for parameter in fusion.parameters()) / 1e6, 2) == 84.97
     outputs = [stack.block4.conv2.out_channels for stack in fusion.two_layer_resnets]
     assert outputs == [256, 512, 512, 512, 512]
@@ -88,6 +84,8 @@ def test_wrong_number_of_skips_is_refused(count, got):
     vae = AutoencoderKL(**TOON_VAE)
     with pytest.raises(ValueError, match=f"takes 4 skips, got {got}"):
         decode_with_skips(vae, noise(1, 8, 4, 4), [torch.zeros(1, 1, 1, 1)] * count)
+    with pytest.raises(ValueError, match=r"widths \[8, 8, 8\], this VAE has \[4, 8, 12\]"):
+        GSRPModel(vae, FusionNetwork((8, 8, 8)))
 
 
 @pytest.mark.parametrize(("color", "gray"), [(3, 4), (4, 3), (5, 5)])
@@ -95,17 +93,9 @@ def test_wrong_number_of_features_is_refused(color, gray):
     one = torch.zeros(1, 4, 2, 2)
     with pytest.raises(ValueError, match=f"expected 4 features of either image, got {color} and {gray}"):
         FusionNetwork((4, 8, 12))([one] * color, [one] * gray)
-
-
-def test_a_fusion_network_of_another_vae_is_refused():
-    with pytest.raises(ValueError, match=r"widths \[8, 8, 8\], this VAE has \[4, 8, 12\]"):
-        GSRPModel(AutoencoderKL(**TOON_VAE), FusionNetwork((8, 8, 8)))
-
-
-@pytest.mark.parametrize("option", ["norm_mode", "upsample_mode"])
-def test_unknown_modes_are_refused(option):
-    with pytest.raises(ValueError, match=f"{option}: expected one of b"):
-        FusionNetwork((4, 4, 8, 8), **{option: "instance"})  # type: ignore[arg-type]
+    for option in ("norm_mode", "upsample_mode"):
+        with pytest.raises(ValueError, match=f"{option}: expected one of b"):
+            FusionNetwork((4, 4, 8, 8), **{option: "instance"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("training", [True, False])

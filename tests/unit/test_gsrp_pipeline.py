@@ -206,12 +206,6 @@ def test_files_cut_short_are_named_with_the_remedy(folder, share):
     load_export(folder)
 
 
-def test_damage_of_another_folders_network_and_pointers_are_told(pristine, folder):
-    (folder / "gsrp" / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(ValueError, match=r"gsrp/diffusion_pytorch_model\.safetensors.*got a Git LFS pointer instead"):
-        load_export(pristine, gsrp=folder)
-
-
 @pytest.mark.parametrize("part", ["config.json", WEIGHTS])
 def test_half_a_folder_is_refused(folder, part):
     (folder / "gsrp" / part).unlink()
@@ -219,10 +213,13 @@ def test_half_a_folder_is_refused(folder, part):
         load_export(folder)
 
 
-def test_the_network_of_another_vae_is_refused(folder):
+def test_another_folders_network_is_checked(folder, pristine):
     save_gsrp(FusionNetwork((8, 8, 8)), folder / "other")
     with pytest.raises(ValueError, match="use it with the family it was trained for"):
         load_export(folder, gsrp=folder / "other")
+    (folder / "gsrp" / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ValueError, match=r"gsrp/diffusion_pytorch_model\.safetensors.*got a Git LFS pointer instead"):
+        load_export(pristine, gsrp=folder)
 
 
 def test_rows_with_and_without(pristine, tmp_path):
@@ -265,16 +262,9 @@ def test_a_training_run_exports_the_average_beside_the_colorizer(pristine, tmp_p
 
 
 def test_the_grid_shows_page_input_result_and_truth(toon_cache, tmp_path):
-    cfg = tiny_config(
-        toon_cache,
-        tmp_path,
-        "model.gsrp.page_size=[64,96]",
-        "model.page_size=[32,48]",
-        "trainer.max_steps=1",
-        "trainer.val_check_interval=1",
-        "callbacks.sample_grid.pages=2",
-        experiment="gsrp",
-    )
+    sizes = ["model.gsrp.page_size=[64,96]", "model.page_size=[32,48]"]
+    short = ["trainer.max_steps=1", "trainer.val_check_interval=1", "callbacks.sample_grid.pages=2"]
+    cfg = tiny_config(toon_cache, tmp_path, *sizes, *short, experiment="gsrp")
     callbacks = config.build(cfg.callbacks)
     data, task = config.build(cfg.data.datamodule), config.build(cfg.task)
     loggers = list(config.build(cfg.logger).values())

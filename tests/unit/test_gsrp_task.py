@@ -48,7 +48,7 @@ def batch_of(*numbers: int) -> PageBatch:
     return collate([transform(ColorizationSample(f"c/{n}", draw_page(n), ()), 0, n) for n in numbers])
 
 
-def test_a_page_in_colour_and_in_gray():
+def test_pages_in_colour_and_in_gray_join_and_move():
     transform = PageTransform([32, 48], GrayStyle())  # type: ignore[arg-type]
     batch = transform(ColorizationSample("c/1", draw_page(1), ()), 0, 5)
     assert batch.target.shape == batch.gray.shape == (1, 3, 48, 32)
@@ -59,9 +59,6 @@ def test_a_page_in_colour_and_in_gray():
     other = transform(ColorizationSample("c/1", draw_page(1), ()), 0, 6)
     assert batch.seeds != other.seeds
     assert transform.for_validation() is transform
-
-
-def test_batches_join_and_move():
     batch = batch_of(1, 2)
     assert batch.page_ids == ("c/1", "c/2")
     assert batch.low_res is None
@@ -101,7 +98,7 @@ def test_a_degraded_sample_does_not_depend_on_its_batch(step):
 
 
 @torch.no_grad()
-def test_degradations_do_what_they_say():
+def test_degradations_do_what_they_say_in_order():
     network, page = vae(), to_tensor(draw_page(1))[None]
     small = Downsample((16, 24))(page, (1,), network)
     pillow = to_tensor(draw_page(1).resize((16, 24), Image.Resampling.BICUBIC))
@@ -120,9 +117,6 @@ def test_degradations_do_what_they_say():
     expected = network.decode(network.encode(small).latent_dist.mean).sample.clamp(-1, 1)
     torch.testing.assert_close(plain, expected, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(plain, latent, atol=1e-3)
-
-
-def test_steps_are_taken_in_order():
     images, network = noise(1, 3, 24, 16).tanh(), vae()
     order = [GaussianNoise(), Downsample((8, 16))]
     expected = order[1](order[0](images, (1,), network), (1,), network)
@@ -206,7 +200,7 @@ def test_a_checkpoint_holds_the_running_statistics_too(tmp_path):
         other.on_load_checkpoint({"state_dict": saved})
 
 
-def test_lpips_is_loaded_only_with_a_weight(monkeypatch):
+def test_lpips_is_loaded_and_added_only_with_a_weight(monkeypatch):
     def offline(*_: Any) -> None:
         raise OSError("no network")
 
@@ -215,8 +209,6 @@ def test_lpips_is_loaded_only_with_a_weight(monkeypatch):
     with pytest.raises(RuntimeError, match=r"vgg16-397923af\.pth .* or set lpips_weight=0"):
         task(lpips_weight=0.1)
 
-
-def test_lpips_is_added_with_its_weight(monkeypatch):
     class Distance(torch.nn.Module):
         def forward(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
             return (preds - target).square().mean()

@@ -39,16 +39,11 @@ def unet(request: pytest.FixtureRequest) -> UNet2DConditionModel:
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_sd15_keys_and_shapes(channels):
+def test_sd15_keys_and_counts(channels):
     expected = released_keys(f"colorguider_sd_cond{channels}")
-    assert len(expected) == 626
-    assert shapes(sd15_on_meta(channels).guider.state_dict()) == expected
-
-
-@pytest.mark.parametrize("channels", [5, 9])
-def test_sd15_counts(channels):
     guider = sd15_on_meta(channels).guider
-    assert len(guider.state_dict()) == 626
+    assert len(expected) == 626
+    assert shapes(guider.state_dict()) == expected
     assert guider.conv_in_condition.weight.shape == (320, 4 + channels, 3, 3)
     assert round(sum(parameter.numel() for parameter in guider.parameters()) / 1e6, 1) == 842.1
     down = [320] * 4 + [640] * 3 + [1280] * 5
@@ -58,20 +53,14 @@ def test_sd15_counts(channels):
     assert [tap.out_channels for tap in guider.brushnet_up_blocks] == up
 
 
-def test_sd15_base_is_the_released_one():
+def test_sd15_base_and_vae_are_the_released_ones():
     stored = sd15_on_meta().unet.state_dict()
     plain = {key.replace(".base_layer.", "."): value for key, value in stored.items() if "lora_" not in key}
     assert sd15_config()["conditioning_channels"] == 5
     assert len(plain) == 686
     assert round(sum(value.numel() for value in plain.values()) / 1e6, 2) == 859.52
     assert shapes(plain) == released_keys("unet_sd15_base")
-
-
-def test_sd15_vae_is_the_released_one():
     assert shapes(sd15_on_meta().vae.state_dict()) == released_keys("vae_sd")
-
-
-def test_sd15_copied_keys():
     unet, guider = sd15_on_meta().unet, sd15_on_meta().guider
     source = {key.replace(".base_layer.", ".") for key in unet.state_dict()}
     copied = sorted(guider.state_dict().keys() & source)
@@ -101,6 +90,9 @@ def test_from_unet_copies_every_shared_tensor(unet):
         assert (len(own), len(shared)) == (626, 568)
     rest = own.keys() - shared
     assert all(key.startswith((*TAPS, "conv_in_condition.")) for key in rest)
+    taps = [value for key, value in own.items() if key.startswith(TAPS)]
+    assert len(taps) == 2 * sum(map(len, (tap_widths(unet, 8)[0], [0], tap_widths(unet, 8)[2])))
+    assert not any(tap.any() for tap in taps), "taps start at zero"
     blocks = [key for key in own if "transformer_blocks" in key]
     assert not any(part in key for key in blocks for part in (".attn2.", ".norm2."))
 
@@ -117,13 +109,6 @@ def test_from_unet_input_convolution(unet, channels):
     with torch.no_grad():
         guider.conv_in_condition.bias.zero_()
     assert unet.conv_in.bias.any(), "the bias is shared with the U-Net"
-
-
-def test_taps_start_at_zero(unet):
-    guider = ColorizationGuider.from_unet(unet)
-    taps = [value for key, value in guider.state_dict().items() if key.startswith(TAPS)]
-    assert len(taps) == 2 * sum(map(len, (tap_widths(unet, 8)[0], [0], tap_widths(unet, 8)[2])))
-    assert not any(tap.any() for tap in taps)
 
 
 @torch.no_grad()
@@ -203,18 +188,14 @@ def test_samples_do_not_mix():
     torch.testing.assert_close(scalar[1], together[1], atol=1e-5, rtol=1e-5)
 
 
-def test_wrong_condition_is_refused():
-    latents, timesteps, condition = inputs(channels=9)
-    with pytest.raises(ValueError, match=r"condition has 9 channels, this guider expects 5"):
-        tiny_model().guider(latents, timesteps, condition)
-
-
-def test_wrong_number_of_residuals_is_refused():
+def test_conditions_and_residuals_that_do_not_fit_are_refused():
     model = tiny_model()
     latents, timesteps, condition = inputs()
     residuals = model.guider(latents, timesteps, condition)
     with pytest.raises(ValueError, match=rf"{len(residuals)} tap points, got {len(residuals) - 1} residuals"):
         unet_with_residuals(model.unet, latents, timesteps, noise(2, 3, 8), residuals[:-1])
+    with pytest.raises(ValueError, match=r"condition has 9 channels, this guider expects 5"):
+        model.guider(*inputs(channels=9))
 
 
 def test_from_unet_after_lora_is_refused():

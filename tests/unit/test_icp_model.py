@@ -60,15 +60,17 @@ def test_untrained_model_predicts_what_the_base_does():
 
 
 @torch.no_grad()
-def test_prompt_is_the_default_text():
+def test_prompt_is_the_default_text_and_no_weight():
     model, arguments = tiny_model().eval(), inputs()
     prompt = model.prompt_embeds.expand(2, -1, -1)
     negative = model.negative_prompt_embeds.expand(2, -1, -1)
     assert torch.equal(model(*arguments), model(*arguments, prompt))
     assert not torch.allclose(model(*arguments), model(*arguments, negative), atol=1e-5)
+    assert not any("prompt_embeds" in name for name in model.state_dict())
+    assert model.double().prompt_embeds.dtype == torch.float64, "they must follow the model"
 
 
-def test_only_guider_and_lora_get_gradients():
+def test_only_guider_and_lora_get_gradients_and_the_vae_stays_in_evaluation_mode():
     model = trained_model()
     _, found = gradients(model)
     trained = {name for name, _ in model.trainable()}
@@ -76,16 +78,6 @@ def test_only_guider_and_lora_get_gradients():
     assert {name for name, gradient in found.items() if gradient is not None} == trained
     still = [name for name in trained if not found[name].any()]
     assert not still, "parameters without any influence on the prediction"
-
-
-def test_embeddings_are_no_weights():
-    model = tiny_model()
-    assert not any("prompt_embeds" in name for name in model.state_dict())
-    assert model.double().prompt_embeds.dtype == torch.float64, "they must follow the model"
-
-
-def test_vae_stays_in_evaluation_mode():
-    model = tiny_model().train()
     assert model.guider.training
     assert model.unet.training
     assert not any(module.training for module in model.vae.modules())
@@ -101,10 +93,6 @@ def test_encoding_is_the_shared_one_without_gradients():
     condition = model.encode_condition(canvas, mask, (first, second))
     assert torch.equal(condition, encode_condition(model.vae, canvas, mask, 9, (first, second)))
     assert not condition.requires_grad
-
-
-def test_source_and_revision_are_kept():
-    model = tiny_model()
     assert (model.source, model.revision) == ("random", None)
 
 
@@ -127,11 +115,6 @@ def test_gradient_checkpointing_changes_no_gradient(networks):
     resnets = sum(isinstance(module, ResnetBlock2D) for module in model.unet.modules())
     recomputed = resnets - 1  # diffusers keeps the first one of the middle block
     assert calls == {name: resnets + recomputed * (name in networks) for name in calls}
-
-
-def test_gradient_checkpointing_of_something_else_is_refused():
-    with pytest.raises(ValueError, match=r"expected names among \['guider', 'unet'\], got 'vae'"):
-        trained_model(["vae"])
 
 
 def test_channels_last_changes_rounding_alone():
@@ -157,6 +140,8 @@ def test_blocks_of_both_networks_are_compiled(monkeypatch):
     assert all(options == {"fullgraph": True} for _, options in compiled)
     with pytest.raises(ValueError, match=r"expected blocks among \('ResNet',\), ColorizationGuider has none"):
         trained_model(compiled=["ResNet"])
+    with pytest.raises(ValueError, match=r"expected names among \['guider', 'unet'\], got 'vae'"):
+        trained_model(["vae"])
 
 
 def test_compiles_without_a_graph_break():

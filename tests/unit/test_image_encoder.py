@@ -68,7 +68,7 @@ def checkpoint(open_clip_model: str, tmp_path: Path) -> Path:
 # --- transformers folder
 
 
-def test_clip_folder_gives_the_models_own_image_embeds(clip_folder):
+def test_clip_folder_gives_the_models_own_image_embeds_in_any_batches(clip_folder):
     from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
     model = CLIPVisionModelWithProjection.from_pretrained(clip_folder).eval()
@@ -79,14 +79,9 @@ def test_clip_folder_gives_the_models_own_image_embeds(clip_folder):
     found = ClipVisionEncoder(clip_folder)(PICTURES)
     assert (found.shape, found.dtype, found.device.type) == ((5, 8), torch.float32, "cpu")
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
-
-
-def test_batches_change_nothing(clip_folder):
-    whole = ClipVisionEncoder(clip_folder, batch_size=64)(PICTURES)
     for size in (1, 2, 5):
-        torch.testing.assert_close(
-            ClipVisionEncoder(clip_folder, batch_size=size)(PICTURES), whole, atol=1e-6, rtol=1e-5
-        )
+        other = ClipVisionEncoder(clip_folder, batch_size=size)(PICTURES)
+        torch.testing.assert_close(other, found, atol=1e-6, rtol=1e-5)
 
 
 def test_lower_precision_is_close_and_has_its_own_name(clip_folder):
@@ -115,14 +110,9 @@ def test_names_follow_the_weights_and_not_the_folder(clip_folder, tmp_path):
 def test_folder_of_a_whole_clip_model(tmp_path):
     from transformers import CLIPConfig, CLIPModel
 
-    text = {
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "vocab_size": 16,
-    }
-    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    layers = {"num_hidden_layers": 1, "num_attention_heads": 2}
+    text = layers | {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 16}
+    vision = layers | {"hidden_size": 16, "intermediate_size": 16}
     vision |= {"image_size": SIDE, "patch_size": 8, "projection_dim": 8}
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).eval()
     model.save_pretrained(tmp_path)
@@ -147,13 +137,10 @@ def test_outer_edges_are_not_seen(clip_folder):
     assert (seen[0] - seen[2]).abs().max() > 1e-4
 
 
-def test_missing_folder_says_what_to_do(tmp_path):
+def test_missing_folders_and_weights_say_what_to_do(tmp_path, clip_folder):
     with pytest.raises(MissingWeightsError, match=r"absent.*retrieval=hog") as caught:
         ClipVisionEncoder(tmp_path / "absent")
     assert "\n" not in str(caught.value)
-
-
-def test_folder_without_weights(clip_folder, tmp_path):
     (tmp_path / "config.json").write_bytes((clip_folder / "config.json").read_bytes())
     with pytest.raises(MissingWeightsError, match="retrieval=hog"):
         ClipVisionEncoder(tmp_path)
@@ -232,13 +219,10 @@ def test_open_clip_names_that_do_not_exist(open_clip_model):
         OpenClipEncoder(open_clip_model, "some_tag")
 
 
-@pytest.mark.parametrize(("option", "value"), [("dtype", "int8"), ("batch_size", 0)])
-def test_options_out_of_range(clip_folder, option, value):
-    with pytest.raises(ValueError, match=option):
-        ClipVisionEncoder(clip_folder, **{option: value})  # type: ignore[arg-type]
-
-
-def test_nothing_to_encode(clip_folder):
+def test_options_out_of_range_and_nothing_to_encode(clip_folder):
+    for option, value in (("dtype", "int8"), ("batch_size", 0)):
+        with pytest.raises(ValueError, match=option):
+            ClipVisionEncoder(clip_folder, **{option: value})  # type: ignore[arg-type]
     for encoder in (ClipVisionEncoder(clip_folder), HogEncoder()):
         with pytest.raises(ValueError, match="at least one image"):
             encoder([])
@@ -260,9 +244,6 @@ def test_hog_sees_shapes_and_not_colors():
     similar = cosine_similarity(found, found)
     assert similar[0, 2] > 0.9
     assert similar[0, 2] > similar[1, 2] + 0.2
-
-
-def test_hog_of_a_page_and_its_gray_copy_are_equal():
     picture = noise(70, 50)
     color, gray, repeated = HogEncoder()([picture, picture.convert("L"), picture.convert("L").convert("RGB")])
     assert torch.equal(color, gray)

@@ -45,9 +45,12 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(image)
 
 
-def test_rgb_is_read_as_it_is(tmp_path):
+def test_rgb_and_one_bit_are_read_as_they_are(tmp_path):
     Image.fromarray(ramp()).save(tmp_path / "a.png")
     assert np.array_equal(pixels(tmp_path / "a.png"), ramp())
+    bits = ramp()[..., 0] > 100
+    Image.fromarray(bits).save(tmp_path / "a.png")
+    assert np.array_equal(pixels(tmp_path / "a.png")[..., 2], np.where(bits, 255, 0))
 
 
 # What a viewer must do to the stored pixels, by the EXIF standard's table of orientations.
@@ -82,7 +85,7 @@ def test_alpha_is_laid_over_white(tmp_path, mode, alpha, expected):
     assert (pixels(tmp_path / "a.png") == expected).all()
 
 
-def test_palette_with_a_transparent_color(tmp_path):
+def test_transparent_colors_of_palettes_and_rgb(tmp_path):
     image = Image.new("P", (SIDE, SIDE), 0)
     image.putpalette([10, 20, 30, 200, 100, 50])
     image.paste(1, (0, 0, 8, SIDE))
@@ -90,9 +93,6 @@ def test_palette_with_a_transparent_color(tmp_path):
     found = pixels(tmp_path / "a.png")
     assert (found[:, :8] == (200, 100, 50)).all()
     assert (found[:, 8:] == 255).all()
-
-
-def test_rgb_with_a_transparent_color(tmp_path):
     image = Image.new("RGB", (SIDE, SIDE), (1, 2, 3))
     image.paste((9, 9, 9), (0, 0, 4, 4))
     image.save(tmp_path / "a.png", transparency=(1, 2, 3))
@@ -110,18 +110,12 @@ def test_cmyk(tmp_path, suffix, ink, color):
     assert np.abs(pixels(tmp_path / f"a.{suffix}").astype(int) - color).max() <= 2
 
 
-def test_sixteen_bit_gray_is_scaled_and_not_clipped(tmp_path):
+def test_sixteen_bits(tmp_path):
     levels = np.arange(256).reshape(16, 16)
     write_png16(tmp_path / "a.png", levels * 257)
     assert np.array_equal(pixels(tmp_path / "a.png"), np.repeat(levels[..., None], 3, axis=2))
-
-
-def test_sixteen_bit_rgb(tmp_path):
     write_png16(tmp_path / "a.png", ramp().astype(np.uint32) * 257)
     assert np.array_equal(pixels(tmp_path / "a.png"), ramp())
-
-
-def test_sixteen_bit_gray_with_a_transparent_value(tmp_path):
     values = np.full((SIDE, SIDE), 300)
     values[:4] = 301
     write_png16(tmp_path / "a.png", values, transparent=(300,))
@@ -153,12 +147,6 @@ def test_float_scans_out_of_range_are_refused(tmp_path, bad):
         load_image(tmp_path / "a.tif")
 
 
-def test_one_bit(tmp_path):
-    bits = ramp()[..., 0] > 100
-    Image.fromarray(bits).save(tmp_path / "a.png")
-    assert np.array_equal(pixels(tmp_path / "a.png")[..., 2], np.where(bits, 255, 0))
-
-
 def test_first_frame_of_an_animation(tmp_path):
     frames = [Image.new("RGB", (SIDE, SIDE), color) for color in ("red", "lime", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
@@ -185,13 +173,10 @@ def test_a_file_cut_short_is_named(tmp_path, suffix, share):
     assert caught.value.path == path
 
 
-def test_not_a_picture(tmp_path):
+def test_what_is_no_picture_and_what_is_not_there(tmp_path):
     (tmp_path / "a.png").write_text("hello")
     with pytest.raises(ImageError):
         load_image(tmp_path / "a.png")
-
-
-def test_missing_files_are_not_called_corrupt(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_image(tmp_path / "absent.png")
     with pytest.raises(IsADirectoryError):
@@ -228,32 +213,24 @@ def test_to_rgb_returns_a_copy():
     assert source.getpixel((0, 0)) == (0, 0, 0)
 
 
-def test_save_png_makes_parents_and_leaves_nothing_else(tmp_path):
+def test_save_png_makes_parents_and_keeps_the_old_file_where_it_fails(tmp_path):
     path = tmp_path / "new" / "folder" / "001.png"
     save_png(Image.fromarray(ramp()), path)
     assert np.array_equal(pixels(path), ramp())
     assert list(path.parent.iterdir()) == [path]
-
-
-def test_save_png_that_fails_keeps_the_old_file(tmp_path):
-    path = tmp_path / "001.png"
-    save_png(Image.fromarray(ramp()), path)
     with pytest.raises(OSError, match="mode"):
         save_png(Image.new("HSV", (4, 4)), path)
     assert np.array_equal(pixels(path), ramp())
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.parent.iterdir()) == [path]
 
 
-def test_tensor_layout_and_range():
+def test_tensor_layout_range_and_round_trip():
     image = Image.new("RGB", (3, 2), (0, 127, 255))
     image.putpixel((2, 1), (255, 0, 0))
     tensor = to_tensor(image)
     assert (tensor.shape, tensor.dtype) == ((3, 2, 3), torch.float32)
     assert tensor[:, 0, 0].tolist() == pytest.approx([-1, -1 / 255, 1], abs=1e-6)
     assert tensor[:, 1, 2].tolist() == [1, -1, -1]
-
-
-def test_every_level_survives_the_round_trip():
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     image = Image.fromarray(np.stack([levels, levels[::-1], levels.T], axis=2))
     assert np.array_equal(np.asarray(to_image(to_tensor(image))), np.asarray(image))
@@ -267,18 +244,16 @@ def test_to_image_rounds_to_the_nearest_level_and_clamps(value):
     assert abs(level - target) <= 0.5 + 1e-4
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_to_image_refuses_what_is_no_number(bad):
-    tensor = torch.zeros(3, 2, 2)
-    tensor[1, 1, 1] = bad
-    with pytest.raises(ValueError, match="NaN"):
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        *[(torch.full((3, 2, 2), bad), "NaN") for bad in (float("nan"), float("inf"))],
+        *[(torch.zeros(shape), r"\(3, H, W\)") for shape in ((1, 3, 4, 4), (4, 4, 3), (1, 4, 4))],
+    ],
+)
+def test_to_image_refuses_what_is_no_picture(tensor, message):
+    with pytest.raises(ValueError, match=message):
         to_image(tensor)
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 4, 4), (4, 4, 3), (1, 4, 4)])
-def test_to_image_refuses_other_shapes(shape):
-    with pytest.raises(ValueError, match=r"\(3, H, W\)"):
-        to_image(torch.zeros(shape))
 
 
 def test_natural_order():

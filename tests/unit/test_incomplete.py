@@ -51,11 +51,8 @@ def test_what_is_not_given_and_what_fails_stands_beside_whole_rows(benchmark, tm
     assert results["rows"] == plain["rows"]
     assert results["pages"] == plain["pages"]
     assert plain["incomplete"] == []
-    assert [(row["method"], row["failed"]) for row in results["incomplete"]] == [
-        ("fails", True),
-        ("ungiven", False),
-        ("broken", True),
-    ]
+    marked = [(row["method"], row["failed"]) for row in results["incomplete"]]
+    assert marked == [("fails", True), ("ungiven", False), ("broken", True)]
     assert "fails: 2 of 5 pages failed" in reasons(results)["fails"]
     assert "told to fail on seed 0" in reasons(results)["fails"]
     assert reasons(results)["broken"] == "no room for the network"
@@ -137,9 +134,8 @@ def test_a_mended_method_goes_on_and_the_others_are_kept(benchmark, tmp_path):
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/predictions").rglob("*.png")}
     assert len([path for path in made if "late" in path.parts]) == 2
     calls = Tint()
-    results = evaluate_tiny(
-        benchmark, tmp_path / "out", {"late": MethodSpec(build=lambda: calls), **GOOD}, incomplete="mark"
-    )
+    mended = {"late": MethodSpec(build=lambda: calls), **GOOD}
+    results = evaluate_tiny(benchmark, tmp_path / "out", mended, incomplete="mark")
     assert [seed for seed, _ in calls.calls] == [2, 3, 4]
     assert {path: path.stat().st_mtime_ns for path in made} == made
     assert (results["rows"], results["incomplete"]) == (whole["rows"], [])

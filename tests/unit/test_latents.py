@@ -227,9 +227,7 @@ def test_processes_share_the_rows(toon_cache, tmp_path):
     seen: list[int] = []
     for rank in range(3):
         views = ViewDataModule(source, transform, tmp_path / "cache", 2, 0)
-        views.trainer = SimpleNamespace(  # type: ignore[assignment]
-            global_rank=rank, world_size=3, lightning_module=task, precision="32-true"
-        )
+        views.trainer = SimpleNamespace(global_rank=rank, world_size=3, lightning_module=task, precision="32-true")
         views.setup("predict")
         seen += [row for batch in views.predict_dataloader() for row in batch.seeds]
     assert sorted(seen) == list(range(16))

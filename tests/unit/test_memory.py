@@ -58,13 +58,17 @@ def test_peak_and_its_stage(device):
     assert tracker.peak == tracker.stages["large"] == 3 * KILO
 
 
-def test_a_stage_starts_with_what_is_there():
+def test_a_stage_starts_with_what_is_there_and_other_devices_are_not_counted():
     with MemoryTracker() as tracker:
         kept = torch.empty(1000, device="meta")
         with tracker.stage("idle"):
             pass
     assert tracker.stages == {"idle": KILO}
     del kept
+    with MemoryTracker("meta") as tracker:
+        here = torch.empty(1000)
+        tracker.hold(here)
+        assert tracker.live == 0
 
 
 @DEVICES
@@ -90,13 +94,6 @@ def test_weights_are_held_and_released(device):
     del net
     gc.collect()
     assert tracker.live == 0
-
-
-def test_other_devices_are_not_counted():
-    with MemoryTracker("meta") as tracker:
-        here = torch.empty(1000)
-        tracker.hold(here)
-        assert tracker.live == 0
 
 
 def test_what_was_freed_is_not_mistaken_for_what_came_after():
@@ -133,14 +130,11 @@ def test_attention_inside_of_torchs_own_module_is_fused_too(mode):
     assert tracker.peak < 4 * 3 * 500 * 500, "not even the scores of one head"
 
 
-def test_attention_elsewhere_is_left_alone():
+def test_modes_end_with_the_block_and_leave_other_attention_alone():
     query = torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(0))
     expected = functional.scaled_dot_product_attention(query, query, query)
     with MemoryTracker("meta"):
         assert torch.equal(functional.scaled_dot_product_attention(query, query, query), expected)
-
-
-def test_modes_end_with_the_block():
     before = functional.scaled_dot_product_attention
     with pytest.raises(RuntimeError, match="stop"), MemoryTracker("meta"):
         raise RuntimeError("stop")

@@ -226,9 +226,8 @@ def test_a_page_of_full_size_fits_at_once(networks):
     """Guidance doubles what the VAE encodes at once, which alone would take it to 9.32 GB: hence slicing there."""
     weights = sum(value.nbytes for module in networks.modules() for value in module.state_dict().values())
     weights -= sum(value.nbytes for name, value in networks.gsrp.state_dict().items() if "num_batches" in name)
-    assert (
-        round(weights / 1e9, 2) == 5.05
-    )  # 1,725.5 M of U-Net, LoRA and guider, 168.7 M of VAE and fusion, 632.1 M of CLIP
+    # 1,725.5 M of U-Net, LoRA and guider, 168.7 M of VAE and fusion, 632.1 M of CLIP
+    assert round(weights / 1e9, 2) == 5.05
     for setting in (memory.Setting(), memory.Setting(slicing=True, row_tile=64, guidance=7.5)):
         peaks = memory.measure(networks, setting)
         assert list(peaks.stages) == ["retrieve", "encode", "denoise", "decode", "super-resolve"]
@@ -249,12 +248,8 @@ def test_tiles_save_memory_and_cost_no_convolutions(networks):
     for rows in (None, 64):
         networks.gsrp.fusion.set_row_tile(rows)
         run = memory.stages(networks, memory.Setting(size=(1536, 2400)))["super-resolve"]
-        with (
-            torch.no_grad(),
-            FlopCounterMode(display=False) as counter,
-            MemoryTracker() as tracker,
-            tracker.stage("run"),
-        ):
+        counter, tracker = FlopCounterMode(display=False), MemoryTracker()
+        with torch.no_grad(), counter, tracker, tracker.stage("run"):
             run()
         peaks[rows], flops[rows] = tracker.peak, counter.get_total_flops()
     assert peaks[64] < 0.65 * peaks[None]

@@ -40,6 +40,8 @@ def test_the_interval_covers_as_often_as_it_says():
     random = np.random.default_rng(0)
     bounds = [interval(list(random.normal(3.0, 2.0, size=4))) for _ in range(2000)]
     assert 0.93 < np.mean([low <= 3.0 <= high for low, high in bounds]) < 0.97
+    assert interval([1.0, 1.0]) == (1.0, 1.0)
+    assert not math.isnan(interval([1.0, 2.0])[0])
 
 
 def test_rows_show_mean_and_range_beside_the_paper():
@@ -76,8 +78,3 @@ def test_the_command_prints_and_writes_both_tables(tmp_path, capsys):
     assert (tmp_path / "table.md").read_text().count("| --- |") >= 2
     assert main([str(folders[0]), str(tmp_path / "none")]) == 1
     assert "ResultsError: expected" in capsys.readouterr().err
-
-
-def test_two_equal_seeds_have_an_interval_of_no_width():
-    assert interval([1.0, 1.0]) == (1.0, 1.0)
-    assert not math.isnan(interval([1.0, 2.0])[0])

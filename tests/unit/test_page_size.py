@@ -58,15 +58,12 @@ def test_a_page_of_the_models_aspect_is_coloured_as_ever(pipe):
     assert np.array_equal(np.asarray(plain.image), np.asarray(again.image)), "the pipeline itself stays as it is"
 
 
-def test_pools_are_kept_for_several_sizes(pipe):
+def test_pools_are_kept_for_several_sizes_and_belong_to_theirs(pipe):
     sizes = [(32, 48), (48, 32), (32, 32), (48, 48)]
     first = [pipe.at_size(size).index(REFERENCES) for size in sizes]
     assert [pool.pages[0].size for pool in first] == sizes
     assert all(pipe.at_size(size).index(REFERENCES) is pool for size, pool in zip(sizes, first, strict=True))
     assert pipe.index(REFERENCES) is first[0]
-
-
-def test_a_pool_of_another_size_is_told(pipe):
     pool = pipe.at_size((48, 32)).index(REFERENCES)
     with pytest.raises(ValueError, match=r"expected a query of the pool's page size \(48, 32\), got \(32, 48\)"):
         pipe(Image.new("L", (40, 60)), pool)

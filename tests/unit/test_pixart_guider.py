@@ -60,16 +60,13 @@ def test_full_size_keys_and_shapes(channels):
     assert own == {key: shape for key, shape in released.items() if key not in alias}
 
 
-def test_full_size_base_and_lora():
+def test_full_size_base_lora_and_counts():
     stored = pixart_on_meta().transformer.state_dict()
     plain = {key.replace(".base_layer.", "."): value for key, value in stored.items() if "lora_" not in key}
     assert shapes(plain) == released_keys("pixart_transformer_base")
     lora = {key: value for key, value in stored.items() if "lora_" in key}
     assert len(lora) == 582
     assert shapes(lora) == released_keys("pixart_lora_r128")
-
-
-def test_full_size_counts():
     model, settings = pixart_on_meta(), pixart_config()
     assert len(model.guider.transformer_blocks) == len(model.guider.adapter_linear) == 14
     assert (settings["conditioning_channels"], settings["lora"]["r"], settings["lora"]["lora_alpha"]) == (9, 128, 128)
@@ -125,12 +122,6 @@ def test_from_transformer(transformer, channels):
     assert not weight[:, 8:].any()
     assert not any(value.any() for key, value in own.items() if key.startswith("adapter_linear."))
     assert not any(".attn2." in key for key in own)
-
-
-def test_from_transformer_after_lora_is_refused(transformer):
-    add_lora(transformer, 2, 2, PIXART_TARGETS)
-    with pytest.raises(ValueError, match="before LoRA layers are injected"):
-        PixArtGuider.from_transformer(transformer)
 
 
 @torch.no_grad()
@@ -197,3 +188,6 @@ def test_wrong_inputs_are_refused(transformer):
         guider(latents, timesteps, condition, SIZE)
     with pytest.raises(ValueError, match="5 blocks, got 6 control tensors"):
         transformer_with_control(transformer, latents, timesteps, TEXT, TEXT_MASK, SIZE, [latents] * 6)
+    add_lora(transformer, 2, 2, PIXART_TARGETS)
+    with pytest.raises(ValueError, match="before LoRA layers are injected"):
+        PixArtGuider.from_transformer(transformer)

@@ -136,16 +136,13 @@ def test_a_wait_has_no_limit_as_long_as_all_give_signs_of_life():
     assert in_ranks(2, work, limit=1.0) == [[0, 1]] * 2
 
 
-def test_the_place_that_torchrun_tells():
+def test_the_place_that_torchrun_and_submitit_tell():
     told = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "node7", "MASTER_PORT": "29500"}
     assert find_place(told) == Place(3, 4, 1, "node7", 29500)
     by_hand = {name: value for name, value in told.items() if name != "LOCAL_RANK"} | {"SLURM_LOCALID": "2"}
     assert find_place(by_hand) == Place(3, 4, 2, "node7", 29500)
     assert find_place({}) is None
     assert find_place({"RANK": "0"}) is None
-
-
-def test_the_place_that_submitit_tells_on_one_machine():
     told = {"NTASKS": "2", "GLOBALID": "1", "LOCALID": "1", "JOB_ID": "20123", "NODEID": "0"}
     local = {f"SUBMITIT_LOCAL_{name}": value for name, value in told.items()}
     assert find_place(local) == Place(1, 2, 1, "127.0.0.1", 12123)
@@ -182,15 +179,12 @@ def test_the_place_that_srun_tells(nodes, first):
     assert other.port != place.port
 
 
-def test_srun_may_be_told_where_to_meet():
+def test_srun_may_be_told_where_to_meet_and_without_it_a_process_is_alone():
     place = find_place(SRUN | {"MASTER_ADDR": "10.0.0.7", "MASTER_PORT": "4000"})
     assert place is not None
     assert (place.host, place.port) == ("10.0.0.7", 4000)
     with pytest.raises(RankError, match="set MASTER_ADDR to the first one"):
         find_place(SRUN)
-
-
-def test_within_an_allocation_but_without_srun_a_process_is_alone():
     batch_script = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
     assert find_place(batch_script) is None
     assert find_place(SRUN | {"SLURM_STEP_NUM_TASKS": "1"}) is None

@@ -47,9 +47,7 @@ def counting(pipe: ColorFlowPipeline, monkeypatch: pytest.MonkeyPatch) -> dict[s
         monkeypatch.setattr(owner, method, counted)
 
     watch(pipe.icp.vae, "encode", "encoded", len)
-    watch(
-        pipe.icp.vae, "decode", "decoded pixels", lambda latents: len(latents) * latents.shape[-1] * latents.shape[-2]
-    )
+    watch(pipe.icp.vae, "decode", "decoded pixels", lambda latents: len(latents) * latents[0, 0].numel())
     watch(pipe.icp.guider, "forward", "guided", len)
     watch(pipe.icp.network.conv_in, "forward", "predicted", len)
     return seen
@@ -59,14 +57,9 @@ def counting(pipe: ColorFlowPipeline, monkeypatch: pytest.MonkeyPatch) -> dict[s
 def test_what_each_recipe_calls(monkeypatch, channels):
     """Four encodings and twice the networks as released (with 9 channels), two encodings and one pass in ours."""
     canvas, encodings = 8 * 12, 1 if channels == 5 else 2
+    released = replace(RELEASED, sampling=replace(RELEASED.sampling, num_inference_steps=STEPS))
     expected = {
-        "released": (
-            replace(RELEASED, sampling=replace(RELEASED.sampling, num_inference_steps=STEPS)),
-            2,
-            2,
-            2,
-            canvas,
-        ),
+        "released": (released, 2, 2, 2, canvas),
         "lean": (Recipe(Sampling(STEPS), decode_margin=1), 1, 1, 1, 6 * 8),
         "lean, guided": (Recipe(GUIDED, decode_margin=None), 1, 1, 2, canvas),
     }
@@ -123,9 +116,18 @@ def test_decoded_region(box):
     assert errors[0] < (shifted - whole).abs().mean().item(), "further off than one latent pixel to the side"
 
 
-def test_a_margin_below_zero_is_refused():
+def test_what_a_recipe_cannot_be():
     with pytest.raises(ValueError, match="at least 0, or None, got -1"):
         Recipe(decode_margin=-1)
+    with pytest.raises(Exception, match="mergelora"):
+        compose_config("colorize", ["recipe.mergelora=true"])
+    with pytest.raises(Exception, match="frugal"):
+        compose_config("colorize", ["recipe=frugal"])
+    assert compose_config("colorize", ["recipe.merge_lora=false"]).pipeline.recipe.merge_lora is False
+    icp = tiny_pipeline()
+    icp.model.unet = nn.Linear(1, 1)
+    with pytest.raises(ValueError, match="Linear has none"):
+        prepare_networks(icp, None, Recipe(merge_lora=False, compile_blocks=True))
 
 
 @pytest.mark.parametrize("pixart", [False, True], ids=["sd", "pixart"])
@@ -200,13 +202,6 @@ def test_compiled_blocks_break_no_graph(pixart):
     assert 0 < len(graphs) < len(blocks), "blocks of one shape share a graph"
 
 
-def test_nothing_to_compile_is_an_error():
-    icp = tiny_pipeline()
-    icp.model.unet = nn.Linear(1, 1)
-    with pytest.raises(ValueError, match="Linear has none"):
-        prepare_networks(icp, None, Recipe(merge_lora=False, compile_blocks=True))
-
-
 def test_released_pages():
     """1.5 times the query, from the page fitted to that size; a draw of its own for every seed."""
     recipe = replace(RELEASED, sampling=replace(RELEASED.sampling, num_inference_steps=STEPS))
@@ -276,11 +271,3 @@ def test_config_group(main, name, recipe):
     used = cfg.pipeline if main == "colorize" else cfg.method
     assert used.recipe == cfg.recipe
     assert config.build(compose_config(main, []).recipe) == LEAN
-
-
-def test_unknown_recipe_keys_are_refused():
-    with pytest.raises(Exception, match="mergelora"):
-        compose_config("colorize", ["recipe.mergelora=true"])
-    with pytest.raises(Exception, match="frugal"):
-        compose_config("colorize", ["recipe=frugal"])
-    assert compose_config("colorize", ["recipe.merge_lora=false"]).pipeline.recipe.merge_lora is False
