@@ -26,14 +26,11 @@ FILES = {
 }  # fmt: skip
 
 
-def test_rows_are_means_over_pages_and_the_gray_copy_is_first():
+def test_rows_are_means_over_pages_in_any_order_and_the_gray_copy_is_first():
     results = tiny_results()
     assert [(row["method"], row["n"]) for row in results["rows"]] == [("gray_copy", 12), ("colorflow", 12)]
     values = [page["psnr"] for page in scored_pages() if page["method"] == "colorflow"]
     assert find_row(results, "colorflow")["metrics"]["psnr"] == pytest.approx(sum(values) / 12, abs=1e-12)
-
-
-def test_results_do_not_depend_on_the_order_of_pages():
     pages = scored_pages()
     ours, theirs = pages[:12], pages[12:]
     random.Random(0).shuffle(ours)
@@ -64,11 +61,8 @@ def test_infinite_pages_and_single_chapters():
     assert Bootstrap().interval({"a": [1.0, 2.0]}) is None
     low, high = Bootstrap().interval({"a": [10.0, 10.0], "b": [math.inf]})
     assert (low, high) == (10.0, math.inf)
-    pages = [
-        page_scores("colorflow", "a", 0, 20.0),
-        page_scores("colorflow", "a", 1, math.inf) | {"ssim": 1.0, "ciede2000": 0.0},
-    ]
-    results = tiny_results(pages=pages)
+    perfect = page_scores("colorflow", "a", 1, math.inf) | {"ssim": 1.0, "ciede2000": 0.0}
+    results = tiny_results(pages=[page_scores("colorflow", "a", 0, 20.0), perfect])
     assert results["rows"][0]["metrics"]["psnr"] == math.inf
     assert results["rows"][0]["intervals"]["psnr"] is None
     assert "No interval from a single chapter" in markdown_table(results)
@@ -110,6 +104,17 @@ def test_all_stages_write_everything_of_the_documented_form(benchmark, tmp_path)
     shape = {"chapters": 2, "pages": [2, 3], "references": [0]}
     assert results["protocol"]["benchmark"] == {"name": "tiny", "sha256": benchmark.digest, "pages": 5, "shape": shape}
     assert read_results(tmp_path / "out" / "results.json") == results
+    strip = Image.open(tmp_path / "out" / "strip.png")
+    cell = round(strips.CELL_HEIGHT * SIZE[0] / SIZE[1])
+    columns, rows = 5, 3
+    assert strip.mode == "RGB"
+    assert strip.width == columns * (cell + 12) + 12
+    assert strip.height == 34 + rows * (strips.CELL_HEIGHT + 22 + 12) + 12
+    pixels = np.asarray(strip).astype(int)
+    inside = pixels[60:300, :, :]
+    chroma = (inside.max(2) - inside.min(2)).mean(0)
+    assert chroma[20 : 8 + cell].max() == 0  # the input has no colour
+    assert chroma[-cell:-20].mean() > 20  # the original has
 
 
 @pytest.mark.parametrize("names", [("psnr", "fid"), ("psnr",), ("ssim", "lpips"), ("fid",)])
@@ -158,7 +163,7 @@ def test_folders_of_predictions_are_rows_without_a_model(benchmark, tmp_path):
     assert [row["method"] for row in results["rows"]] == ["gray_copy", "theirs"]
 
 
-def test_what_scoring_lacks_is_said_before_any_method_is_built(benchmark, tmp_path):
+def test_wrong_requests_and_what_scoring_lacks_are_told_before_any_method_is_built(benchmark, tmp_path):
     built: list[str] = []
 
     def build() -> Tint:
@@ -176,8 +181,14 @@ def test_what_scoring_lacks_is_said_before_any_method_is_built(benchmark, tmp_pa
     (benchmark.root / "a" / "target" / "000.png").write_bytes(b"")
     with pytest.raises(BenchmarkError, match=r"changed  a/target/000\.png"):
         evaluate_tiny(benchmark, tmp_path / "out", methods)
+    with pytest.raises(EvaluationError, match="row name"):
+        evaluate_tiny(benchmark, tmp_path / "out", {"../up": MethodSpec(build=build)})
     assert built == []
     assert not (tmp_path / "out").exists()
+    with pytest.raises(EvaluationError, match="all, generate, score, report, got 'train'"):
+        evaluate_tiny(benchmark, tmp_path, {}, stage="train")
+    with pytest.raises(ResultsError, match="run stage=score first"):
+        evaluate_tiny(benchmark, tmp_path, {}, stage="report")
 
 
 def test_all_folders_of_other_settings_are_named_before_any_method_is_built(benchmark, tmp_path):
@@ -198,37 +209,13 @@ def test_all_folders_of_other_settings_are_named_before_any_method_is_built(benc
     assert remedy == "choose another output or remove what is named above"
 
 
-def test_wrong_requests(benchmark, tmp_path):
-    with pytest.raises(EvaluationError, match="all, generate, score, report, got 'train'"):
-        evaluate_tiny(benchmark, tmp_path, {}, stage="train")
-    with pytest.raises(EvaluationError, match="row name"):
-        evaluate_tiny(benchmark, tmp_path, {"../up": MethodSpec(build=Tint)})
-    with pytest.raises(ResultsError, match="run stage=score first"):
-        evaluate_tiny(benchmark, tmp_path, {}, stage="report")
-
-
-def test_strip_has_a_column_each_and_the_computed_size(benchmark, tmp_path):
-    evaluate_tiny(benchmark, tmp_path / "out", tint_rows())
-    strip = Image.open(tmp_path / "out" / "strip.png")
-    cell = round(strips.CELL_HEIGHT * SIZE[0] / SIZE[1])
-    columns, rows = 5, 3
-    assert strip.mode == "RGB"
-    assert strip.width == columns * (cell + 12) + 12
-    assert strip.height == 34 + rows * (strips.CELL_HEIGHT + 22 + 12) + 12
-    pixels = np.asarray(strip).astype(int)
-    inside = pixels[60:300, :, :]
-    chroma = (inside.max(2) - inside.min(2)).mean(0)
-    assert chroma[20 : 8 + cell].max() == 0  # the input has no colour
-    assert chroma[-cell:-20].mean() > 20  # the original has
-
-
 def test_missing_pages_are_shown_as_missing(benchmark, tmp_path):
     results = evaluate_tiny(benchmark, tmp_path / "out", {"colorflow": MethodSpec(build=lambda: Tint(fail_on=(2,)))})
     assert [row["n"] for row in results["rows"]] == [5, 4]
     assert '<div class="missing">missing</div>' in (tmp_path / "out" / "index.html").read_text()
 
 
-def test_mosaic_shows_up_to_four_references_where_they_fit_best():
+def test_the_strip_spreads_pages_and_shows_up_to_four_references_where_they_fit_best():
     colors = ["red", "green", "blue", "yellow", "cyan"]
     wide = [Image.new("RGB", (80, 20), color) for color in colors]
     picture = strips.mosaic(wide[:2], (80, 60))
@@ -238,9 +225,6 @@ def test_mosaic_shows_up_to_four_references_where_they_fit_best():
     shown = {tuple(pixel[:3]) for pixel in np.asarray(strips.mosaic(wide, (80, 60))).reshape(-1, 4) if pixel[3] == 255}
     assert len(shown) == 4
     assert np.asarray(strips.mosaic([], (80, 60))).max() == 0
-
-
-def test_spread_takes_items_evenly():
     assert strips.spread(range(9), 3) == [1, 4, 7]
     assert strips.spread([5, 6], 4) == [5, 6]
     assert strips.spread([], 4) == []

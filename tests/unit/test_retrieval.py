@@ -39,9 +39,8 @@ class MeanColor:
 
     def __call__(self, images: Sequence[Image.Image]) -> Tensor:
         self.seen.append(len(images))
-        return torch.tensor(
-            [image.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) for image in images]
-        ).float()
+        means = [image.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) for image in images]
+        return torch.tensor(means).float()
 
 
 def flat_pool(*colors: str) -> ReferencePool:
@@ -91,16 +90,13 @@ def test_top_k_against_exact_arithmetic(pair, k):
         assert values[row].tolist() == pytest.approx(cosines, abs=1e-6)
 
 
-def test_copies_of_a_reference_tie_exactly():
+def test_ties_are_exact_and_similarities_do_not_depend_on_the_company():
     source = torch.Generator().manual_seed(0)
     vector, others = torch.randn(1, 1024, generator=source), torch.randn(97, 1024, generator=source)
     references = torch.cat([others[:13], vector, others[13:], vector, vector])
     indices, values = top_k(vector + 0.1 * torch.randn(1, 1024, generator=source), references, 3)
     assert indices.tolist() == [[13, 98, 99]]
     assert values[0, 0] == values[0, 1] == values[0, 2]
-
-
-def test_similarities_do_not_depend_on_the_company():
     source = torch.Generator().manual_seed(1)
     queries, references = torch.randn(4, 300, generator=source), torch.randn(50, 300, generator=source)
     together = cosine_similarity(queries, references)
@@ -124,7 +120,7 @@ def test_top_k_refuses(queries, references, message):
 # --- pools
 
 
-def test_pool_keys_follow_ids_order_and_pixels():
+def test_pool_keys_follow_ids_order_and_pixels_and_pages_are_rgb():
     red, blue = (Image.new("RGB", (9, 9), color) for color in ("red", "blue"))
     pools = [
         reference_pool(["a", "b"], [red, blue]),
@@ -136,9 +132,6 @@ def test_pool_keys_follow_ids_order_and_pixels():
     ]
     assert len({pool.key for pool in pools}) == len(pools)
     assert reference_pool(["a", "b"], [red.copy(), blue]).key == pools[0].key
-
-
-def test_pool_pages_are_rgb():
     pool = reference_pool(["a"], [Image.new("RGBA", (20, 20), (0, 0, 0, 0))])
     assert pool.pages[0].mode == "RGB"
     assert pool.pages[0].getpixel((5, 5)) == (255, 255, 255)
@@ -187,7 +180,7 @@ def test_hog_finds_the_same_place_of_the_same_page_in_other_colors():
     assert [(c.reference, c.patch) for c in best] == [("c", 1), ("c", 2), ("c", 3), ("c", 4)]
 
 
-def test_similarities_fall_with_rank():
+def test_similarities_fall_with_rank_and_one_reference_fills_all_slots():
     retriever = SimilarityRetriever(HogEncoder(32))
     pool = retriever.index(reference_pool(list("ab"), [drawing(3), drawing(4)]), SIZE)
     chosen = retriever.select(drawing(5).resize(SIZE), pool, seed=0)
@@ -195,10 +188,6 @@ def test_similarities_fall_with_rank():
         values = [c.similarity for c in chosen if c.quadrant == quadrant]
         assert values == sorted(values, reverse=True)
         assert len({(c.reference, c.patch) for c in chosen if c.quadrant == quadrant}) == 3
-
-
-def test_one_reference_fills_all_slots_from_its_five_views():
-    retriever = SimilarityRetriever(HogEncoder(32))
     pool = retriever.index(reference_pool(["only"], [drawing(0)]), SIZE)
     chosen = retriever.select(drawing(1).resize(SIZE), pool, seed=0)
     assert [(c.quadrant, c.rank) for c in chosen] == SLOTS
@@ -222,6 +211,9 @@ def test_no_references_ignores_those_it_has():
     assert chosen == ()
     canvas = stitch(query, {(c.quadrant, c.rank): pool.patch_image(c.reference, c.patch) for c in chosen})
     assert canvas.crop((0, 0, 96, 32)).getextrema() == ((255, 255),) * 3
+    names = {SimilarityRetriever(HogEncoder(32)).name, SimilarityRetriever(HogEncoder(64)).name}
+    names |= {RandomRetriever().name, NoReferences().name}
+    assert len(names) == 4
 
 
 def test_a_pool_is_encoded_once_until_it_falls_out_of_the_cache():
@@ -245,7 +237,7 @@ def test_a_pool_is_encoded_once_until_it_falls_out_of_the_cache():
     assert encoder.seen == [5] * 4, "the pool is made again, of embeddings that are still there"
 
 
-def test_leave_one_out_pools_encode_each_page_once():
+def test_each_page_is_encoded_once_while_the_cache_holds_it():
     pages = [Image.new("RGB", SIZE, color) for color in ("red", "blue", "lime", "white")]
     encoder = MeanColor()
     retriever = SimilarityRetriever(encoder)
@@ -258,9 +250,6 @@ def test_leave_one_out_pools_encode_each_page_once():
         assert alone.embeddings is not None
         assert torch.equal(embeddings, alone.embeddings)
     assert sum(encoder.seen) == 4 * 5
-
-
-def test_embeddings_beyond_the_cache_are_made_again():
     encoder = MeanColor()
     retriever = SimilarityRetriever(encoder, cached_pools=1, cached_pages=1)
     for color in ("red", "blue", "red"):
@@ -293,19 +282,10 @@ def test_random_patches_differ_while_the_pool_has_enough():
         seen |= {(slot, c.reference, c.patch) for slot, c in enumerate(chosen)}
     assert len({use[1:] for use in seen}) == 15, "every patch of the pool comes up"
     assert len(seen) > 12 * 15 * 0.85, "and in nearly every slot"
-
-
-def test_random_patches_repeat_where_the_pool_is_small():
-    retriever = RandomRetriever()
-    pool = retriever.index(flat_pool("red", "blue"), SIZE)
-    chosen = retriever.select(Image.new("RGB", SIZE), pool, seed=0)
+    small = retriever.index(flat_pool("red", "blue"), SIZE)
+    chosen = retriever.select(query, small, seed=0)
     assert [(c.quadrant, c.rank) for c in chosen] == SLOTS
     assert {c.patch for c in chosen} <= set(range(5))
-
-
-def test_random_patches_hang_on_the_seed_alone():
-    retriever = RandomRetriever()
-    pool = retriever.index(flat_pool("red", "blue", "lime"), SIZE)
 
     def uses(seed: int) -> list[tuple[str, int]]:
         return [(c.reference, c.patch) for c in retriever.select(Image.new("RGB", SIZE), pool, seed=seed)]
@@ -315,12 +295,6 @@ def test_random_patches_hang_on_the_seed_alone():
     torch.manual_seed(1)
     assert uses(5) == first
     assert uses(6) != first
-
-
-def test_names_tell_what_is_compared():
-    names = {SimilarityRetriever(HogEncoder(32)).name, SimilarityRetriever(HogEncoder(64)).name}
-    names |= {RandomRetriever().name, NoReferences().name}
-    assert len(names) == 4
 
 
 def test_queries_chosen_for_together_get_what_each_gets_alone_in_one_call_of_the_encoder():

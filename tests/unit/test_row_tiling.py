@@ -63,9 +63,8 @@ def test_tiles_are_really_used(norm_mode, monkeypatch):
     """And the widest thing that a convolution sees is a tile with one row on either side."""
     net, seen = build(norm_mode), []
     convolve = row_tiling.conv2d
-    monkeypatch.setattr(
-        row_tiling, "conv2d", lambda tile, weight: (seen.append(tile.shape[-2]), convolve(tile, weight))[1]
-    )
+    watched = lambda tile, weight: (seen.append(tile.shape[-2]), convolve(tile, weight))[1]  # noqa: E731
+    monkeypatch.setattr(row_tiling, "conv2d", watched)
     net.set_row_tile(5)
     net(features(1, 24, 16), features(1, 24, 16, seed=2))
     assert max(seen) == 7
@@ -112,19 +111,16 @@ def test_training_is_never_tiled(mode, monkeypatch):
         assert all(parameter.grad is not None for parameter in net.two_layer_resnets[0].parameters())
 
 
-@pytest.mark.parametrize("rows", [0, -4])
-def test_impossible_tiles_are_refused(rows):
-    with pytest.raises(ValueError, match=f"row_tile: expected None or at least 1 row, got {rows}"):
-        build("batch").set_row_tile(rows)
-
-
 @torch.no_grad()
-def test_the_switch_is_not_part_of_the_weights():
+def test_the_switch_is_checked_and_no_part_of_the_weights():
     net = build("batch")
     net.set_row_tile(4)
     assert "row_tile" not in net.config
     net.set_row_tile(None)
     assert net.row_tile is None
+    for rows in (0, -4):
+        with pytest.raises(ValueError, match=f"row_tile: expected None or at least 1 row, got {rows}"):
+            net.set_row_tile(rows)
 
 
 @torch.no_grad()

@@ -83,13 +83,10 @@ def test_round_trip(tmp_path, make, net):
         assert str(tmp_path) not in file.read_text(), f"{file}: a path of this machine"
 
 
-def test_over_its_own_folder(folder, pristine):
+def test_over_its_own_folder_and_in_bfloat16(folder, pristine, tmp_path):
     ColorFlowPipeline.from_pretrained(folder).save_pretrained(folder)
     assert_same(folder, pristine)
     assert [path.name for path in folder.parent.iterdir()] == ["export"]
-
-
-def test_in_bfloat16(folder, tmp_path):
     pipe = ColorFlowPipeline.from_pretrained(folder, torch.bfloat16)
     pipe.save_pretrained(tmp_path / "two")
     again = ColorFlowPipeline.from_pretrained(tmp_path / "two", torch.bfloat16)

@@ -26,21 +26,12 @@ def test_different_parts_give_different_seeds(one, other):
 def test_type_order_and_boundaries_count():
     variants = [("ab", "c"), ("a", "bc"), ("abc",), ("c", "ab"), (1,), ("1",), (-1,), (1, 1), (11,)]
     assert len({stable_seed(*variant) for variant in variants}) == len(variants)
-
-
-def test_numpy_integers_are_integers():
     assert stable_seed(np.int64(5), "x") == stable_seed(5, "x")
-
-
-@pytest.mark.parametrize("part", [1.5, None, b"x", ("a",)])
-def test_other_types_are_refused(part):
-    with pytest.raises(TypeError, match=type(part).__name__):
-        stable_seed("a", part)  # type: ignore[arg-type]
-
-
-def test_no_parts_are_refused():
     with pytest.raises(ValueError, match="at least one"):
         stable_seed()
+    for part in (1.5, None, b"x", ("a",)):
+        with pytest.raises(TypeError, match=type(part).__name__):
+            stable_seed("a", part)  # type: ignore[arg-type]
 
 
 def test_generator_is_its_own_and_repeats():

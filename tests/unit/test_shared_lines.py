@@ -25,13 +25,10 @@ def path(tmp_path: Path) -> Path:
 ALL = [[0, 0], [0, 1], [2, 0], [2, 1], [10, 0], [10, 1]]
 
 
-def test_every_writer_has_a_file_and_reads_all(path):
+def test_every_writer_has_a_file_of_its_row_and_reads_all(path):
     assert {file.name for file in path.parent.iterdir()} == {"row.jsonl", "row@2.jsonl", "row@10.jsonl"}
     assert SharedLines(path).read() == SharedLines(path, 2).read() == ALL
     assert SharedLines(path.with_name("none.jsonl")).read() == []
-
-
-def test_rows_of_like_names_are_not_mixed_up(path):
     for name in ("row.clip-1.jsonl", "row2.jsonl", "a_row.jsonl"):
         SharedLines(path.with_name(name), 1).append([99])
     assert SharedLines(path).read() == ALL

@@ -83,7 +83,7 @@ def test_another_chapter_has_other_colours_and_other_characters():
     assert len({len(table) for table in tables}) > 1
 
 
-def test_ground_truth_boxes_hold_what_they_name(chapter):
+def test_ground_truth_boxes_hold_what_they_name_and_characters_are_large(chapter):
     for page in chapter:
         assert 2 <= len(page.panels) <= 4
         for box in page.panels:
@@ -101,14 +101,8 @@ def test_ground_truth_boxes_hold_what_they_name(chapter):
             assert ((region > 0) & ((region - 1) // len(PARTS) == character.id)).mean() > 0.2
         drawn = {int(label - 1) // len(PARTS) for label in np.unique(page.labels[page.labels > 0])}
         assert drawn <= {character.id for character in page.characters}
-
-
-def test_characters_are_large(chapter):
-    shares = [
-        (c.box[3] - c.box[1]) / (page.panels[c.panel][3] - page.panels[c.panel][1])
-        for page in chapter
-        for c in page.characters
-    ]
+    boxes = [(c.box, page.panels[c.panel]) for page in chapter for c in page.characters]
+    shares = [(box[3] - box[1]) / (panel[3] - panel[1]) for box, panel in boxes]
     assert min(shares) > 0.3
     assert np.median(shares) > 0.5
 
@@ -229,15 +223,12 @@ def test_refuses_bad_counts_and_a_file_for_a_folder(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_growing_moves_every_edge_by_the_amount():
+def test_outlines_grow_by_the_amount_and_tubes_are_as_wide_as_asked():
     square = points((0, 0), (10, 0), (10, 10), (0, 10))
     for outline in (square, square[::-1]):
         grown = grow(outline, 1.0)
         assert np.allclose(sorted(map(tuple, grown)), [(-1, -1), (-1, 11), (11, -1), (11, 11)])
     assert np.allclose(np.linalg.norm(grow(circle(64) * 5.0, 2.0), axis=1), 7.0, atol=0.02)
-
-
-def test_a_tube_is_as_wide_as_asked_and_has_round_ends():
     outline = tube(points((0, 0), (4, 0), (8, 0)), (2.0, 4.0), caps=15)
     low, high = outline.min(axis=0), outline.max(axis=0)
     assert np.allclose((low[0], high[0]), (-1.0, 10.0), atol=0.02)

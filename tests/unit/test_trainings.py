@@ -134,9 +134,8 @@ def test_a_training_must_be_the_baselines_but_for_what_it_is_about(runs, tmp_pat
         return list(trained_rows(trainings(root), rows, FAST))
 
     assert build() == ["mu_0", "colorflow"]
-    with pytest.raises(
-        DifferentTrainingError, match=r"(?s)mu_0 .* differ in more than diffusion\.mu:\n  style\.name: mixed"
-    ):
+    said = r"(?s)mu_0 .* differ in more than diffusion\.mu:\n  style\.name: mixed"
+    with pytest.raises(DifferentTrainingError, match=said):
         build(style={"name": "mixed"})
     with pytest.raises(DifferentTrainingError, match="seed: 1, there 0"):
         build(seed=1)

@@ -66,9 +66,8 @@ def test_the_site_tells_no_method_and_no_chapter(study):
     names = [path.name for path in (study / "site").rglob("*") if path.is_file()]
     assert not [name for name in names if any(word in name for word in TINTS)]
     assert "key.json" not in names
-    orders = {
-        tuple(question["codes"][code] for code in sorted(question["codes"])) for question in key["questions"].values()
-    }
+    by_code = [question["codes"] for question in key["questions"].values()]
+    orders = {tuple(codes[code] for code in sorted(codes)) for codes in by_code}
     assert orders != {tuple(TINTS)}  # the page lists codes sorted: not in the methods' order everywhere
 
 
@@ -93,11 +92,16 @@ def test_pictures_are_those_of_the_key_at_one_size_without_metadata(study, evalu
         assert (folder / "references.webp").is_file()
 
 
-def test_codes_are_drawn_anew_for_every_study(evaluation, study, tmp_path):
+def test_a_study_has_codes_of_its_own_is_not_overwritten_and_needs_the_report(evaluation, study, tmp_path):
     build_study(evaluation, tmp_path, StudyOptions(pages=2), progress=False)
     one, other = read_key(study / "key.json"), read_key(tmp_path / "key.json")
     assert one["study"] != other["study"]
     assert not set(one["questions"]["q001"]["codes"]) & set(other["questions"]["q001"]["codes"])
+    with pytest.raises(StudyError, match="holds a study already"):
+        build_study(evaluation, study, progress=False)
+    (tmp_path / "results.json").write_bytes((evaluation / "results.json").read_bytes())
+    with pytest.raises(StudyError, match="run stage=report first"):
+        build_study(tmp_path, tmp_path / "study", progress=False)
 
 
 def test_points_are_those_of_table_6():
@@ -191,9 +195,8 @@ def test_commands(evaluation, tmp_path, capsys):
     key = read_key(output / "key.json")
     assert key["methods"] == ["third", "colorflow"]
     assert len(key["questions"]) == 2
-    paths = [
-        _write(_votes(key, voter, ("third", "colorflow")), output / "votes" / f"{voter}.json") for voter in ("a", "b")
-    ]
+    votes = {voter: _votes(key, voter, ("third", "colorflow")) for voter in ("a", "b")}
+    paths = [_write(vote, output / "votes" / f"{voter}.json") for voter, vote in votes.items()]
     assert main(["tally", *map(str, paths), f"output={tmp_path / 'table'}"]) == 0
     assert re.search(r"\| Aesthetic quality \| 4 \| \*\*2\.000\*\*", capsys.readouterr().out)
     assert {path.name for path in (tmp_path / "table").iterdir()} == {"study.md", "study.tex", "study.csv"}
@@ -219,11 +222,3 @@ def test_errors_end_in_one_line(evaluation, tmp_path, capsys, words, message):
     error = capsys.readouterr().err
     assert re.search(message, error), error
     assert error.count("\n") == 1
-
-
-def test_a_study_is_not_overwritten_and_needs_the_report(study, evaluation, tmp_path):
-    with pytest.raises(StudyError, match="holds a study already"):
-        build_study(evaluation, study, progress=False)
-    (tmp_path / "results.json").write_bytes((evaluation / "results.json").read_bytes())
-    with pytest.raises(StudyError, match="run stage=report first"):
-        build_study(tmp_path, tmp_path / "study", progress=False)
