@@ -1,7 +1,5 @@
 """The paper's tables from the command line, at tiny size: one training stands for all of them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from contextlib import redirect_stderr, redirect_stdout

@@ -1,7 +1,5 @@
 """The report in a real browser: sorting, filters, plots, zoom, theme, keyboard; no errors, nothing fetched."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,7 +56,7 @@ def column(page: Any, metric: str) -> list[str]:
     return [cell.evaluate("cell => cell.firstChild.textContent") for cell in cells]
 
 
-def test_a_click_on_a_heading_sorts_and_the_papers_rows_sort_along(page: Any) -> None:
+def test_a_click_on_a_heading_sorts_and_the_papers_rows_sort_along(page):
     for metric, best_first in (("psnr", True), ("ciede2000", False), ("fid", False)):
         head = page.locator(f"#score-table th[data-metric={metric}]")
         for descending in (best_first, not best_first):
@@ -75,7 +73,7 @@ def test_a_click_on_a_heading_sorts_and_the_papers_rows_sort_along(page: Any) ->
     assert names == sorted(names, key=str.lower)
 
 
-def test_filters_act_on_every_part(page: Any, report: tuple[Path, dict[str, Any]]) -> None:
+def test_filters_act_on_every_part(page, report):
     assert page.locator("#score-table tbody tr:visible").count() == 2 * 4 + 9
     page.select_option("#style", "screenstyle")
     assert page.locator("#score-table tbody tr:visible").count() == 4 + 5
@@ -100,7 +98,7 @@ def test_filters_act_on_every_part(page: Any, report: tuple[Path, dict[str, Any]
     assert page.locator("#score-table tbody tr:visible").count() == 2 * 4 + 9
 
 
-def test_differences_are_those_of_the_results(page: Any, report: tuple[Path, dict[str, Any]]) -> None:
+def test_differences_are_those_of_the_results(page, report):
     page.select_option("#metric", "ciede2000")
     page.select_option("#rival", "theirs")
     expected = {
@@ -122,7 +120,7 @@ def test_differences_are_those_of_the_results(page: Any, report: tuple[Path, dic
             assert (mark["x"] + mark["width"] / 2 > zero["x"]) == (one.value < 0)
 
 
-def test_the_plot_opens_a_chapter_and_switches_methods(page: Any) -> None:
+def test_the_plot_opens_a_chapter_and_switches_methods(page):
     groups = page.locator("#chapter-panels [data-style=gray] g")
     assert groups.count() == len(CHAPTERS)
     assert page.locator("[data-style=gray] g").first.locator("path").count() == 4
@@ -137,7 +135,7 @@ def test_the_plot_opens_a_chapter_and_switches_methods(page: Any) -> None:
     assert page.locator("#chapter-panels [data-style=gray] g").count() == CHAPTERS["b"]
 
 
-def test_worst_and_best_pages_come_in_order(page: Any, report: tuple[Path, dict[str, Any]]) -> None:
+def test_worst_and_best_pages_come_in_order(page, report):
     psnr = {
         (row["chapter"], row["page"]): row["psnr"]
         for row in report[1]["pages"]
@@ -155,9 +153,7 @@ def test_worst_and_best_pages_come_in_order(page: Any, report: tuple[Path, dict[
     assert note == f"PSNR {max(psnr.values()):.2f}"
 
 
-def test_worst_and_best_pages_by_the_metric_that_the_reader_chooses(
-    page: Any, report: tuple[Path, dict[str, Any]]
-) -> None:
+def test_worst_and_best_pages_by_the_metric_that_the_reader_chooses(page, report):
     rows = [row for row in report[1]["pages"] if (row["method"], row["style"]) == ("odd", "gray")]
     page.select_option("#style", "gray")
     assert not page.locator("#strip-metric").is_visible()
@@ -185,7 +181,7 @@ def test_worst_and_best_pages_by_the_metric_that_the_reader_chooses(
     assert page.input_value("#strip-metric") == "ciede2000"
 
 
-def test_a_metric_of_whole_chapters_is_plotted(browser: Any, tmp_path: Path) -> None:
+def test_a_metric_of_whole_chapters_is_plotted(browser, tmp_path):
     write_toon(tmp_path / "source", 3, 3, 0, ToonSpec(size=(64, 96)), progress=False)
     root = build_benchmark(tmp_path / "source", tmp_path / "benchmark", name="toon", progress=False).root
     methods = {"odd": MethodSpec(build=lambda: Tint(30)), "theirs": MethodSpec(build=lambda: Tint(60))}
@@ -212,7 +208,7 @@ def test_a_metric_of_whole_chapters_is_plotted(browser: Any, tmp_path: Path) -> 
         assert groups.count() == 1
 
 
-def test_zoom_by_keys_keeps_its_place_and_gives_the_focus_back(page: Any) -> None:
+def test_zoom_by_keys_keeps_its_place_and_gives_the_focus_back(page):
     link = page.locator("article:visible figure[data-key=colorflow] a").first
     link.focus()
     page.keyboard.press("Enter")
@@ -242,7 +238,7 @@ def test_zoom_by_keys_keeps_its_place_and_gives_the_focus_back(page: Any) -> Non
     assert link.evaluate("link => link === document.activeElement")
 
 
-def test_zoom_by_wheel_holds_the_point_under_the_pointer(page: Any) -> None:
+def test_zoom_by_wheel_holds_the_point_under_the_pointer(page):
     page.locator("article:visible figure[data-key=truth] a").first.click()
     stage = page.locator("#stage").bounding_box()
     x, y = stage["x"] + stage["width"] * 0.6, stage["y"] + stage["height"] * 0.3
@@ -259,7 +255,7 @@ def test_zoom_by_wheel_holds_the_point_under_the_pointer(page: Any) -> None:
     assert page.evaluate(at, [x + 40, y + 10]) == pytest.approx(before, abs=1e-3)
 
 
-def test_theme_follows_the_system_until_it_is_switched(browser: Any, report: tuple[Path, dict[str, Any]]) -> None:
+def test_theme_follows_the_system_until_it_is_switched(browser, report):
     luminance = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).reduce((sum, x) => sum + Number(x), 0)"
     for scheme in ("light", "dark"):
         with opened(browser, report[0], color_scheme=scheme) as watched:
@@ -271,7 +267,7 @@ def test_theme_follows_the_system_until_it_is_switched(browser: Any, report: tup
             assert (watched.page.evaluate(luminance) < 200) != dark  # kept
 
 
-def test_every_page_is_listed_sorted_and_opens_its_picture(page: Any) -> None:
+def test_every_page_is_listed_sorted_and_opens_its_picture(page):
     page.select_option("#page-method", "")
     assert page.locator("#page-table tbody tr").count() == 72 == 2 * 4 * sum(CHAPTERS.values())
     page.locator("#page-table th[data-metric=ssim] button").click()
@@ -286,7 +282,7 @@ def test_every_page_is_listed_sorted_and_opens_its_picture(page: Any) -> None:
     assert page.locator("#zoom").is_visible()
 
 
-def test_it_reads_on_a_phone_and_without_scripts(browser: Any, report: tuple[Path, dict[str, Any]]) -> None:
+def test_it_reads_on_a_phone_and_without_scripts(browser, report):
     with opened(browser, report[0], width=390) as watched:
         assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390
         assert watched.page.locator("#metric").is_visible()
@@ -297,7 +293,7 @@ def test_it_reads_on_a_phone_and_without_scripts(browser: Any, report: tuple[Pat
         assert watched.page.locator("dl").is_visible()
 
 
-def test_pictures_come_when_they_are_needed(browser: Any, report: tuple[Path, dict[str, Any]]) -> None:
+def test_pictures_come_when_they_are_needed(browser, report):
     with opened(browser, report[0]) as watched:
         hidden = watched.page.locator("article[hidden] figure[data-key=truth] img").first
         url = hidden.evaluate("image => image.src")

@@ -1,7 +1,5 @@
 """evaluate.py by several real processes: the results of one; killed or on a full disk all end, and can go on."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

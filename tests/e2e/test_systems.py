@@ -1,7 +1,5 @@
 """``experiment=table1``: all systems in one command, and what is said of those that cannot be rows."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import shutil

@@ -10,8 +10,6 @@ the json names. Those under ``$COLORFLOW_FIXTURES/baselines`` are ``<kind>*.npz`
         config, tensors = load(path)
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -7,8 +7,6 @@ and ``yuv``, which doubles what is blue, makes two of one: there each stage is h
 equal.
 """
 
-from __future__ import annotations
-
 import copy
 from functools import cache
 from pathlib import Path

@@ -5,9 +5,6 @@ themselves: at values of 15 they are 2.4e-5 away from the same network run in fl
 the scale would test the order of additions. Pipelines: tolerances of the released-code facts, 9.16.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,7 +93,7 @@ def levels(canvas: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("path", cases("b_sd_"))
 @torch.no_grad()
-def test_guider_residuals(path: Path) -> None:
+def test_guider_residuals(path):
     config, tensors = load(path)
     guider = build_guider(config, tensors)
     found = guider(tensors["in.latents"], tensors["in.timestep"], tensors["in.cond"])
@@ -111,7 +108,7 @@ def test_guider_residuals(path: Path) -> None:
 
 @pytest.mark.parametrize("path", cases("b_sd_"))
 @torch.no_grad()
-def test_predictions(path: Path) -> None:
+def test_predictions(path):
     config, tensors = load(path)
     unet, guider = build_unet(config, tensors), build_guider(config, tensors)
     latents, timestep, condition = tensors["in.latents"], tensors["in.timestep"], tensors["in.cond"]
@@ -130,7 +127,7 @@ def test_predictions(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("b_sd_"))
-def test_from_unet(path: Path) -> None:
+def test_from_unet(path):
     config, tensors = load(path)
     guider = ColorizationGuider.from_unet(build_unet(config, tensors), config["guider"]["conditioning_channels"])
     own, expected = guider.state_dict(), with_prefix(tensors, "from_unet_init.")
@@ -154,7 +151,7 @@ def posterior_noise(config: Config, tensors: Tensors, source: str) -> list[Tenso
 
 @pytest.mark.parametrize("noise", ["stored", "seed"])
 @pytest.mark.parametrize("path", cases("g_pipeline_sd_"))
-def test_pipeline(path: Path, noise: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipeline(path, noise, monkeypatch):
     config, tensors = load(path)
     pipeline = build_pipeline(config, tensors)
     predictions: list[Tensor] = []
@@ -185,7 +182,7 @@ def test_pipeline(path: Path, noise: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("path", cases("g_pipeline_sd_"))
-def test_scheduler_is_the_released_one(path: Path) -> None:
+def test_scheduler_is_the_released_one(path):
     """The schedule that a base's own (DDPM) configuration leads to is the fixture's UniPC."""
     config, tensors = load(path)
     ours, theirs = build_pipeline(config, tensors).scheduler, UniPCMultistepScheduler.from_config(config["scheduler"])
@@ -199,7 +196,7 @@ def test_scheduler_is_the_released_one(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
-def test_end_to_end_canvas(path: Path) -> None:
+def test_end_to_end_canvas(path):
     """From the stitched canvas to the coloured one, with the product's own mask; guidance 7.5 (facts, 9.7)."""
     config, tensors = load(path)
     pipeline = build_pipeline(config, tensors)

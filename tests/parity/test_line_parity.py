@@ -4,8 +4,6 @@ Tolerances are those stated beside the fixtures: 0.05 of 255 on the network's ou
 are cut off below the point).
 """
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Tolerances are those stated beside the fixtures: 2e-4 on network outputs, one le
 exact.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Pages are random ones and toon pages, which look like comics. Where weights woul
 same random ones.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import open_clip
 import pytest

@@ -5,9 +5,6 @@ Pipelines: tolerances of the released-code facts, 9.16. Non-square fixtures show
 aspect ratio and position embedding.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,7 +70,7 @@ def build_pipeline(config: Config, tensors: Tensors) -> ICPPipeline:
 
 @pytest.mark.parametrize("path", cases("c_pixart_"))
 @torch.no_grad()
-def test_control_tokens(path: Path) -> None:
+def test_control_tokens(path):
     config, tensors = load(path)
     found = build_guider(config, tensors)(
         tensors["in.latents"], tensors["in.timestep"], tensors["in.cond"], tensors["in.resolution"]
@@ -87,7 +84,7 @@ def test_control_tokens(path: Path) -> None:
 
 @pytest.mark.parametrize("path", cases("c_pixart_"))
 @torch.no_grad()
-def test_predictions(path: Path) -> None:
+def test_predictions(path):
     """All channels, the learned variance included."""
     config, tensors = load(path)
     size = tensors["in.resolution"]
@@ -107,7 +104,7 @@ def test_predictions(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("g_pipeline_pixart"))
-def test_pipeline(path: Path) -> None:
+def test_pipeline(path):
     config, tensors = load(path)
     pipeline = build_pipeline(config, tensors)
     latents: list[Tensor] = []
@@ -130,7 +127,7 @@ def test_pipeline(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("g_pipeline_pixart"))
-def test_scheduler_is_the_released_one(path: Path) -> None:
+def test_scheduler_is_the_released_one(path):
     """The schedule that a base's own (DDPM) configuration leads to is the fixture's DPM-Solver++."""
     config, tensors = load(path)
     ours = build_pipeline(config, tensors).scheduler

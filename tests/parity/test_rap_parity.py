@@ -1,7 +1,5 @@
 """RAP against the released code: fixtures ``a_process_image*``, ``a_stitch*`` and the retrieval of ``h_*``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +48,7 @@ def stitch_inputs(path: Path) -> tuple[dict, dict[str, Tensor], Image.Image, lis
 
 
 @pytest.mark.parametrize("path", cases("a_process_image"))
-def test_fit_page(path: Path) -> None:
+def test_fit_page(path):
     config, tensors = load(path)
     assert config["cases"]
     for i, (width, height, target_width, target_height) in enumerate(config["cases"]):
@@ -61,7 +59,7 @@ def test_fit_page(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("a_stitch"))
-def test_patches(path: Path) -> None:
+def test_patches(path):
     _, tensors, query, references = stitch_inputs(path)
     found = query_patches(query)
     assert len(found) == len(with_prefix(tensors, "out.query_patch."))
@@ -72,7 +70,7 @@ def test_patches(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("a_stitch"))
-def test_ranking(path: Path) -> None:
+def test_ranking(path):
     _, tensors = load(path)
     queries, references = tensors["in.query_embeds"], tensors["in.ref_embeds"]
     torch.testing.assert_close(cosine_similarity(queries, references), tensors["out.cosine"], atol=1e-6, rtol=0)
@@ -82,7 +80,7 @@ def test_ranking(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("a_stitch"))
-def test_stitched_canvas(path: Path) -> None:
+def test_stitched_canvas(path):
     _, tensors, query, references = stitch_inputs(path)
     views = [view for page in references for view in reference_patches(page)]
     chosen = {(q, r): views[i] for q, row in enumerate(tensors["out.topk"].tolist()) for r, i in enumerate(row)}
@@ -95,7 +93,7 @@ def test_stitched_canvas(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("a_stitch"))
-def test_mask(path: Path) -> None:
+def test_mask(path):
     config, tensors = load(path)
     size = (config["W"], config["H"])
     assert worst(mask_image(size), tensors["out.mask_image"]) == 0
@@ -104,7 +102,7 @@ def test_mask(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("a_stitch"))
-def test_clip_pixels(path: Path) -> None:
+def test_clip_pixels(path):
     _, tensors, query, _ = stitch_inputs(path)
     expected = tensors["out.clip_pixels_query0"]
     pixels = _clip_preprocess(expected.shape[-1])(query_patches(query)[0])
@@ -113,7 +111,7 @@ def test_clip_pixels(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("h_"))
-def test_retrieval_end_to_end(path: Path, tmp_path: Path) -> None:
+def test_retrieval_end_to_end(path, tmp_path):
     """Pages in, canvas out, through the fixture's own CLIP: embeddings, choice and pixels."""
     if pillow_levels(1):
         pytest.skip("fixture h is exact only with Pillow 13 (released-code facts, 9.2)")

@@ -6,8 +6,6 @@ error under 0.05 levels: one value of the canvas that rounds the other way sprea
 page. A page that is rounded and not truncated is 0.5 levels off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +66,7 @@ def run(pipe: ColorFlowPipeline, tensors: Tensors, noise: Sequence[Tensor]) -> C
 
 
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
-def test_end_to_end(path: Path, tmp_path: Path) -> None:
+def test_end_to_end(path, tmp_path):
     if pillow_levels(1):
         pytest.skip("fixture h is exact only with Pillow 13 (released-code facts, 9.2)")
     config, tensors = load(path)
@@ -93,7 +91,7 @@ def test_end_to_end(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
-def test_the_recipes_savings_that_are_exact(path: Path, tmp_path: Path) -> None:
+def test_the_recipes_savings_that_are_exact(path, tmp_path):
     """Merged LoRA changes the rounding, cached references change nothing."""
     if pillow_levels(1):
         pytest.skip("fixture h is exact only with Pillow 13 (released-code facts, 9.2)")

@@ -1,7 +1,5 @@
 """The released input styles: fixtures ``f_input_styles*``, exact."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

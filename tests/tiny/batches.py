@@ -1,7 +1,5 @@
 """Ported systems colour pages together as they do one by one: what their tests share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 

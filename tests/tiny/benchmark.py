@@ -1,7 +1,5 @@
 """Tiny chapters, a benchmark of them, methods that are no models, and results."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ As a script, for torchrun: ``tests/tiny/faults.py RECORD STRIKE OVERRIDES...`` w
 or ``none``.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

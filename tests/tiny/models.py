@@ -1,7 +1,5 @@
 """Tiny models for tests: the structure of the families ``toon`` and ``sd15``, random weights, no download."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os

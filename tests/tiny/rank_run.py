@@ -1,7 +1,5 @@
 """What several processes are started with: a small evaluation, ``evaluate.py``, and one that stops."""
 
-from __future__ import annotations
-
 import os
 import resource
 import signal

@@ -3,8 +3,6 @@
 Without torchrun they are forked from one that has imported everything, so that none takes the seconds of a start.
 """
 
-from __future__ import annotations
-
 import itertools
 import multiprocessing
 import os

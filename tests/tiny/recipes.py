@@ -1,7 +1,5 @@
 """Whole tiny pipelines by recipe, for tests of inference."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from PIL import Image

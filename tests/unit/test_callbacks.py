@@ -237,11 +237,8 @@ def test_doing_a_step_again_gives_its_loss_and_names_the_module_that_overflows(t
         weight.fill_(math.inf)
     write_step(tmp_path, 0, task, [batch], [loss.detach()])
     assert {item.source for item in replay_step(new_task(), tmp_path)} == {name.removesuffix(".weight")}
-
-
-def test_a_folder_without_a_step_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"replay: expected weights\.pt and rank_0\.pt"):
-        replay_step(new_task(), tmp_path)
+        replay_step(new_task(), tmp_path / "none")
 
 
 def test_no_checkpoint_in_the_middle_of_an_accumulated_step(tmp_path):

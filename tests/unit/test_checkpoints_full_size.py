@@ -1,7 +1,5 @@
 """Folders of full size through the command, out and back, bit for bit: 11 GB of disk, 5 GB of memory."""
 
-from __future__ import annotations
-
 import copy
 import os
 import shutil
@@ -119,7 +117,7 @@ def folder() -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("family", list(MODELS))
-def test_full_size_folders_come_back_bit_for_bit(family: str, folder: Path) -> None:
+def test_full_size_folders_come_back_bit_for_bit(family, folder):
     if shutil.disk_usage(folder).free < 20 * 2**30:
         pytest.skip(f"needs 20 GB of disk, {folder} has less")
     ours, released, again = (folder / name for name in ("ours", "released", "again"))

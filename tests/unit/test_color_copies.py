@@ -1,7 +1,5 @@
 """The two rows without weights: what they know, what they cannot, any size, any pool."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,7 +1,5 @@
 """The cache of latents: a step on it is the step on pictures, and one of anything else is refused."""
 
-from __future__ import annotations
-
 import runpy
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,7 +68,7 @@ def cached(toon_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(configure(toon_cache, folder.parent, ONE, latents=folder))
 
 
-def test_training_on_the_cache_is_training_on_pictures(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
+def test_training_on_the_cache_is_training_on_pictures(cached, toon_cache, tmp_path):
     """Bit for bit where both encode a picture at a time; nothing is decoded or encoded on the way."""
     expected = trained(configure(toon_cache, tmp_path, ONE))
     with pytest.MonkeyPatch.context() as patch:
@@ -83,7 +81,7 @@ def test_training_on_the_cache_is_training_on_pictures(cached: Path, toon_cache:
     assert any(not torch.equal(value, start[name]) for name, value in found.items() if "lora_B" in name)
 
 
-def test_larger_batches_differ_by_rounding_alone(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
+def test_larger_batches_differ_by_rounding_alone(cached, toon_cache, tmp_path):
     steps = "trainer.max_steps=1"
     expected = trained(configure(toon_cache, tmp_path, steps))
     found = trained(configure(toon_cache, tmp_path, steps, latents=cached))
@@ -110,13 +108,13 @@ STALE = {
 
 
 @pytest.mark.parametrize("change", STALE)
-def test_a_stale_cache_is_refused(change: str, cached: Path, toon_cache: Path, tmp_path: Path) -> None:
+def test_a_stale_cache_is_refused(change, cached, toon_cache, tmp_path):
     overrides, message = STALE[change]
     with pytest.raises(DataError, match=message):
         trained(configure(toon_cache, tmp_path, *overrides, latents=cached))
 
 
-def test_what_cannot_be_cached_is_refused(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_cached_is_refused(cached, toon_cache, tmp_path):
     with pytest.raises(ValueError, match="expected a canvas transform with a fixed number of views"):
         trained(configure(toon_cache, tmp_path, "transform.views=null", latents=cached))
     with pytest.raises(ValueError, match="this task trains on pictures, not on cached latents"):
@@ -129,7 +127,7 @@ def test_what_cannot_be_cached_is_refused(cached: Path, toon_cache: Path, tmp_pa
         made_of(SimpleNamespace(fingerprint="a"), transform, trainer)  # type: ignore[arg-type]
 
 
-def test_an_unfinished_cache_is_not_used_and_is_gone_on_with(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
+def test_an_unfinished_cache_is_not_used_and_is_gone_on_with(cached, toon_cache, tmp_path):
     """Killed after two rows and in a third: the rest is encoded, and the file is that of an unbroken run."""
     folder = tmp_path / "cache"
     cfg = configure(toon_cache, tmp_path, ONE, latents=folder)
@@ -177,7 +175,7 @@ def _dies_at_the_second(pwrite: Callable[..., int]) -> Callable[..., int]:
     return once
 
 
-def test_a_cache_cut_short_is_refused(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
+def test_a_cache_cut_short_is_refused(cached, toon_cache, tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
     for name in ("index.json", "rows.bin"):
@@ -191,7 +189,7 @@ def test_a_cache_cut_short_is_refused(cached: Path, toon_cache: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_rows_come_back_as_they_were_written(dtype: torch.dtype, tmp_path: Path) -> None:
+def test_rows_come_back_as_they_were_written(dtype, tmp_path):
     """In any order, whoever wrote them; a long or odd id is cut, not the row."""
     source = torch.Generator().manual_seed(0)
     target, condition = torch.randn(3, 2, 4, 3, 5, generator=source), torch.randn(3, 2, 2, 4, 3, 5, generator=source)
@@ -221,7 +219,7 @@ def _part(batch: LatentBatch, rows: slice) -> LatentBatch:
     return replace(batch, **parts)
 
 
-def test_processes_share_the_rows(toon_cache: Path, tmp_path: Path) -> None:
+def test_processes_share_the_rows(toon_cache, tmp_path):
     """Whatever their number, every row is one process's."""
     cfg = configure(toon_cache, tmp_path)
     source, transform = config.build(cfg.data.datamodule.source), config.build(cfg.data.datamodule.transform)
@@ -229,15 +227,13 @@ def test_processes_share_the_rows(toon_cache: Path, tmp_path: Path) -> None:
     seen: list[int] = []
     for rank in range(3):
         views = ViewDataModule(source, transform, tmp_path / "cache", 2, 0)
-        views.trainer = SimpleNamespace(  # type: ignore[assignment]
-            global_rank=rank, world_size=3, lightning_module=task, precision="32-true"
-        )
+        views.trainer = SimpleNamespace(global_rank=rank, world_size=3, lightning_module=task, precision="32-true")
         views.setup("predict")
         seen += [row for batch in views.predict_dataloader() for row in batch.seeds]
     assert sorted(seen) == list(range(16))
 
 
-def test_a_batch_of_latents_is_left_as_it_is() -> None:
+def test_a_batch_of_latents_is_left_as_it_is():
     model = tiny_model(conditioning_channels=9)
     batch = batch_of(1, 2)
     encoded = model.encode_batch(batch)

@@ -1,7 +1,5 @@
 """Scoring with networks: random ones, marked; their numbers are those of the plain functions on all pictures."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -162,9 +162,8 @@ def test_a_killed_process_loses_the_chapter_in_its_hands(source, straight, tmp_p
 def test_another_number_of_processes_goes_on(source, straight, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shard_build, "encode_sample", stop_after(9, shard_build.encode_sample))
-        assert any(
-            isinstance(end, StopError) for end in in_ranks(3, lambda ranks: write(source, tmp_path / "out", ranks))
-        )
+        ends = in_ranks(3, lambda ranks: write(source, tmp_path / "out", ranks))
+        assert any(isinstance(end, StopError) for end in ends)
     in_ranks(2, lambda ranks: write(source, tmp_path / "out", ranks))
     assert files(tmp_path / "out") == files(straight[0])
 
