@@ -8,6 +8,7 @@ _BENCH = "colorflow.evaluation.bench"
 
 TARGETS = {
     "colorflow.data.toon.ToonSpec": "colorflow.toon.ToonSpec",
+    "colorflow.data.toon_source.ToonSource": "colorflow.data.sources.ToonSource",
     "colorflow.evaluation.colorflow_bench.colorflow_bench": f"{_BENCH}.colorflow_bench.colorflow_bench",
     "colorflow.evaluation.command_rows.command_rows": "colorflow.baselines.command.rows",
     "colorflow.evaluation.methods.Row": "colorflow.evaluation.rows.exports.Row",

@@ -33,11 +33,9 @@ class SampleDataset(Protocol):
 
     def __len__(self) -> int:
         """Number of samples."""
-        ...
 
     def __getitem__(self, index: int) -> ColorizationSample:
         """Return a sample, decoded."""
-        ...
 
 
 class PageCache:

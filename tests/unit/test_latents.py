@@ -18,10 +18,9 @@ from torch import Tensor
 from colorflow import config
 from colorflow.data import latents
 from colorflow.data.chapters import DataError
-from colorflow.data.latents import LatentCache, cacheable, made_of
+from colorflow.data.latents import LatentCache, ViewDataModule, cacheable, made_of
 from colorflow.data.page_transform import PageTransform
 from colorflow.data.transforms import CanvasTransform
-from colorflow.data.view_module import ViewDataModule
 from colorflow.schema import LatentBatch
 from colorflow.styles.gray import GrayStyle
 
