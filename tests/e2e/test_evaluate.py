@@ -88,17 +88,9 @@ def test_score_alone_loads_no_model(asked, again, tmp_path, monkeypatch):
 
 
 def test_a_folder_of_pictures_is_scored_alike(debug_run, again, tmp_path):
-    message = call_main(
-        evaluate,
-        "method=predictions",
-        f"predictions={again / 'predictions' / 'colorflow'}",
-        "benchmark=folder",
-        f"benchmark.root={debug_run.benchmark}",
-        "metrics=pixels",
-        "metrics.metric_size=native",
-        f"output={tmp_path}",
-    )
-    assert message is None
+    where = ["benchmark=folder", f"benchmark.root={debug_run.benchmark}", f"output={tmp_path}"]
+    given = ["method=predictions", f"predictions={again / 'predictions' / 'colorflow'}", "metrics=pixels"]
+    assert call_main(evaluate, *where, *given, "metrics.metric_size=native") is None
     assert metrics(tmp_path)["predictions"] == metrics(again)["colorflow"]
     assert metrics(tmp_path)["gray_copy"] == metrics(again)["gray_copy"]
 

@@ -133,8 +133,8 @@ def test_systems_have_their_own_options_and_can_be_left_out_and_added():
 
 def test_two_systems_of_one_name_are_refused(bench, tmp_path):
     message, _ = run(bench, tmp_path, "+method@method.again=patch_copy")
-    assert message == (
-        "ConfigError: method.again: expected a name of its own, got patch_copy; set method.again.name=NAME"
+    assert (
+        message == "ConfigError: method.again: expected a name of its own, got patch_copy; set method.again.name=NAME"
     )
 
 
@@ -168,9 +168,8 @@ def test_every_system_at_full_size_with_weights_made_by_rule(bench, tmp_path):
     for name in set(expected) - {"style2paints"}:
         for style in STYLES:
             records = manifest(tmp_path, name, style)
-            assert [(record["chapter"], record["page"]) for record in records] == [
-                (page.chapter, page.name) for page in bench.pages
-            ]
+            pages = [(page.chapter, page.name) for page in bench.pages]
+            assert [(record["chapter"], record["page"]) for record in records] == pages
             for record in records:
                 file = tmp_path / "out/predictions" / name / style / record["chapter"] / f"{record['page']}.png"
                 assert record["sha256"] == digest_file(file)

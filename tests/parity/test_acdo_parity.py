@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny.models import released_keys, shapes
+from tiny.models import released_keys
 from torch.nn import functional as F
 
 from colorflow.baselines.acdo import Acdo, AcdoSettings
@@ -23,7 +23,7 @@ from colorflow.baselines.acdo.method import FINISHES, MEAN, prepare, to_levels
 from colorflow.baselines.acdo.unet import STRIDE, AcdoUNet
 from colorflow.schema import NATIVE_SIZE, ReferencePool
 from parity.filling import baseline_state, override
-from parity.fixtures import npz_cases, npz_index
+from parity.fixtures import assert_official, npz_cases, npz_index
 
 CLOSE = 2e-3
 POOL = ReferencePool((), (), "")
@@ -119,5 +119,4 @@ def test_the_network_is_the_released_one_key_by_key():
     entry = released_keys("acdo", "baselines.json")["unet_deep_resnet34"]
     with torch.device("meta"):
         unet = AcdoUNet()
-    assert shapes(unet.state_dict()) == entry["state_dict"]
-    assert sum(parameter.numel() for parameter in unet.parameters()) == entry["params"]
+    assert_official(unet, entry)

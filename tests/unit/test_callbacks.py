@@ -147,18 +147,10 @@ def test_the_export_is_the_average_and_the_checkpoint_is_not(tmp_path):
 
 def test_the_sample_grid_shows_the_average(toon_cache, tmp_path, monkeypatch):
     """With the callbacks in the order of configs/callbacks/default.yaml."""
-    cfg = tiny_config(
-        toon_cache,
-        tmp_path,
-        *SMALLER,
-        "trainer.max_steps=3",
-        "trainer.val_check_interval=3",
-        "trainer.limit_val_batches=1",
-        "optimizer.lr=0.01",
-        "lr_scheduler.num_warmup_steps=0",
-        "callbacks.sample_grid={pages:1,num_inference_steps:1}",
-        "callbacks.ema.decay=0.9",
-    )
+    steps = ["trainer.max_steps=3", "trainer.val_check_interval=3", "trainer.limit_val_batches=1"]
+    fast = ["optimizer.lr=0.01", "lr_scheduler.num_warmup_steps=0", "callbacks.ema.decay=0.9"]
+    grid = "callbacks.sample_grid={pages:1,num_inference_steps:1}"
+    cfg = tiny_config(toon_cache, tmp_path, *SMALLER, *steps, *fast, grid)
     callbacks = config.build(cfg.callbacks)
     drawn, shadows = [], []
     task = config.build(cfg.task)
