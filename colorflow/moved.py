@@ -29,23 +29,31 @@ TARGETS = {
     "colorflow.styles.ProceduralStyle": "colorflow.styles.procedural.style.ProceduralStyle",
     "colorflow.styles.RecordedStyle": "colorflow.styles.recorded.RecordedStyle",
     "colorflow.styles.Scan": "colorflow.styles.procedural.scan.Scan",
+    "colorflow.styles.ScreenVAEStyle": "colorflow.styles.screenvae.ScreenVAEStyle",
     "colorflow.styles.SketchStyle": "colorflow.styles.sketch.SketchStyle",
     "colorflow.styles.ToneRanges": "colorflow.styles.procedural.tones.ToneRanges",
     "colorflow.styles.screenstyle": "colorflow.styles.augmentation.screenstyle",
+    "colorflow.tasks.base_task.VAETask": "colorflow.tasks.vae_task.VAETask",
 }
 """What ``config.yaml`` of a run of commit 99cab2b may name as a ``_target_``, and its name now."""
 
-KEYS: dict[tuple[str, str], str] = {}
-"""Keys beside a ``_target_`` (as it is called now) that have another name now."""
+_FAMILIES = {"unet": "sd", "transformer": "pixart"}
+"""Of a base's ``network``, which families were told by; the U-Net went without saying."""
 
 
 def todays(tree: Any) -> Any:
-    """A saved configuration, plain containers, with every ``_target_`` and key by its name of today."""
+    """A saved configuration, plain containers, with every target and key by its name of today."""
     if isinstance(tree, list):
         return [todays(item) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    target = str(tree.get("_target_"))
-    target = TARGETS.get(target, target)
-    renamed = {KEYS.get((target, key), key): todays(value) for key, value in tree.items()}
-    return renamed | {"_target_": target} if "_target_" in tree else renamed
+    tree = {key: todays(value) for key, value in tree.items()}
+    if "_target_" in tree:
+        tree["_target_"] = TARGETS.get(tree["_target_"], tree["_target_"])
+    if tree.get("_target_") == "colorflow.models.families.build_base" and "family" not in tree:
+        tree["family"] = _FAMILIES[tree.pop("network", "unet")]
+    if "family" in tree and "base" in tree:  # a name of the configuration's alone
+        del tree["family"]
+    if "colour_weight" in tree:
+        tree["color_weight"] = tree.pop("colour_weight")
+    return tree

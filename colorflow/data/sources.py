@@ -9,9 +9,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from colorflow.canvas import Size
 from colorflow.data.chapters import DataError, HeldOut, read_chapters, some_names, split_chapters
-from colorflow.data.dataset import ChapterDataset, SampleDataset, ShardDataset
+from colorflow.data.dataset import ChapterDataset, SampleDataset
 from colorflow.data.recording import Recorder, record_chapters
 from colorflow.data.shards.index import read_index, verify_shards
+from colorflow.data.shards.sample import ShardDataset
 from colorflow.retrieval.retriever import Retriever
 from colorflow.utils.log import get_logger
 from colorflow.utils.remote import find

@@ -27,8 +27,8 @@ def parameter_names(target: str) -> set[str] | None:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return _of_class(node, module)
     package = module if source.name == "__init__.py" else module.rpartition(".")[0]
-    for line in ast.walk(tree):
-        for item in line.names if isinstance(line, ast.ImportFrom) else ():
+    for line in (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)):
+        for item in line.names:
             if (item.asname or item.name) == name:
                 return parameter_names(f"{_origin(line, package)}.{item.name}")
     return None

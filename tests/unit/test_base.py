@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from tiny.models import SCHEDULER, UNET, VAE, tiny_base
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from colorflow.models import families
 from colorflow.models.base import Base, load_base, random_base, save_base
 from colorflow.models.families import build_base, find_family
 from colorflow.models.sd import FAMILY as SD
@@ -215,13 +214,6 @@ def test_a_base_by_its_configuration(tmp_path):
     assert_same(build_base(str(tmp_path / "other"), str(tmp_path / "family"), random, "sd"), tiny_base(seed=2))
     with pytest.raises(ValueError, match=r"random base: expected the entries .*'unet', 'vae'\], got \['vae'\]"):
         random_base(SD, {"vae": VAE})
-
-
-@pytest.mark.parametrize(("network", "name"), [("unet", "sd"), ("transformer", "pixart")])
-def test_configurations_from_before_families_had_names(network, name, monkeypatch):
-    monkeypatch.setattr(families, "load_base", lambda family, *_: family.name)
-    assert build_base("pretrained", "somewhere", {}, network=network) == name
-    assert build_base("pretrained", "somewhere", {}) == "sd"
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def prediction(icp: ICPPipeline, sampling: Sampling, halves: Sequence[tuple[Tens
 
 @torch.no_grad()
 def test_guidance_formula(icp):
-    negative = (noise(1, 5, 12, 8, seed=1), icp.negative_prompt_embeds)
+    negative = (noise(1, 5, 12, 8, seed=1), icp.model.negative_prompt_embeds)
     positive = (noise(1, 5, 12, 8, seed=2), icp.model.prompt_embeds)
     apart = [prediction(icp, FAST, [half]) for half in (negative, positive)]
     guided = prediction(icp, Sampling(STEPS, guidance_scale=7.5), [negative, positive])

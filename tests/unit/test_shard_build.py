@@ -14,12 +14,12 @@ from tiny.comics import BlockEncoder, draw_page, tiny_build, write_chapters
 from tiny.ranks import in_ranks
 
 from colorflow.data.chapters import DataError
-from colorflow.data.dataset import ShardDataset
 from colorflow.data.shards import build as shard_build
 from colorflow.data.shards import growing as growing_shard
 from colorflow.data.shards.build import build_shards
 from colorflow.data.shards.index import read_index, scan_shards
 from colorflow.data.shards.plan import Listing, plan_shards
+from colorflow.data.shards.sample import ShardDataset
 from colorflow.distributed.ranks import RankError
 from colorflow.retrieval.retriever import RandomRetriever
 from colorflow.utils.output_lock import OutputLockError, locked

@@ -14,10 +14,9 @@ import webdataset
 from tiny.comics import SIZE, BlockEncoder, tiny_build, write_chapters
 
 from colorflow.data.chapters import DataError
-from colorflow.data.dataset import ShardDataset
 from colorflow.data.shards.build import build_shards
 from colorflow.data.shards.index import INDEX, read_index, read_members, scan_shards, verify_shards
-from colorflow.data.shards.sample import ShardFormat
+from colorflow.data.shards.sample import ShardDataset, ShardFormat
 from colorflow.data.sources import ChapterSource, ShardSource
 from colorflow.data.transforms import CanvasTransform
 from colorflow.retrieval.retriever import SimilarityRetriever

@@ -14,10 +14,10 @@ from tiny.runs import call_main, tiny_config
 from tiny.styles import seeded
 
 from colorflow import config
-from colorflow.data.dataset import ShardDataset
 from colorflow.data.page_transform import PageTransform
 from colorflow.data.shards.build import build_shards
 from colorflow.data.shards.index import INDEX, read_index
+from colorflow.data.shards.sample import ShardDataset
 from colorflow.data.sources import ChapterSource
 from colorflow.data.transforms import CanvasTransform
 from colorflow.evaluation.bench.benchmark import BenchmarkError, read_benchmark
@@ -114,7 +114,7 @@ def test_the_toon_benchmark_has_a_folder_for_each_choice_of_styles(tmp_path):
 
 
 def test_without_weights_nothing_takes_their_place_unless_told(caplog):
-    with pytest.raises(CheckpointError, match=r"set style\.weights=FOLDER"):
+    with pytest.raises(CheckpointError, match=r"set style\.weights to where it lies"):
         screenstyle(None)
     with caplog.at_level(logging.WARNING):
         gray, printed = screenstyle(None, "gray"), screenstyle(None, "procedural", weight=[0.5, 0.5])

@@ -18,12 +18,12 @@ from colorflow.metrics.inception import inception
 from colorflow.metrics.weights import (
     AESTHETIC_HEAD,
     INCEPTION,
-    MissingWeightsError,
     WeightsFile,
     WrongWeightsError,
     alexnet_file,
     find_weights,
 )
+from colorflow.utils.tensors import MissingWeightsError
 
 CONTENTS = b"weights"
 SHA256 = hashlib.sha256(CONTENTS).hexdigest()
