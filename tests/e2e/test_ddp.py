@@ -35,7 +35,6 @@ NOTHING = 1e-8
 
 @pytest.fixture(scope="module")
 def folders(toon_cache, tmp_path_factory):
-    """Run folders of one and of two processes."""
     import train
 
     places = [tmp_path_factory.mktemp(name) for name in ("one", "two")]

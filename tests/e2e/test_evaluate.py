@@ -17,12 +17,10 @@ def results(folder):
 
 
 def metrics(folder):
-    """Metrics by row."""
     return {row["method"]: row["metrics"] for row in results(folder)["rows"]}
 
 
 def plain(value):
-    """A plain value as Hydra's command line takes it."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{plain(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -50,7 +48,6 @@ def asked(debug_run):
 
 @pytest.fixture(scope="module")
 def again(asked, tmp_path_factory):
-    """The result of evaluate.py on all that."""
     output = tmp_path_factory.mktemp("evaluation") / "out"
     assert call_main(evaluate, *asked, f"output={output}") is None
     return output

@@ -33,7 +33,6 @@ def train_ranks(toon_cache, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def straight(train_ranks, tmp_path_factory):
-    """Run folders by the number of processes."""
     folders = {world: tmp_path_factory.mktemp(f"ranks{world}") for world in (1, 2, 4)}
     for world, folder in folders.items():
         assert train_ranks(world, folder) == [0] * world

@@ -87,7 +87,6 @@ def test_a_run_resumed_twice_equals_a_straight_one(toon_cache, tmp_path, straigh
 
 
 def test_resume_by_the_command_line(toon_cache, tmp_path, straight):
-    """The folder is continued, and keeps what the first part wrote there."""
     common = ["experiment=icp_lora64", *TINY, *QUIET, *RUN, f"paths.runs={tmp_path}", f"paths.cache_dir={toon_cache}"]
     assert call_main(train, *common, "trainer.max_steps=2") is None
     (folder,) = (tmp_path / "icp_lora64").iterdir()
@@ -103,7 +102,6 @@ def test_resume_by_the_command_line(toon_cache, tmp_path, straight):
 
 @pytest.fixture(scope="module")
 def one_step(toon_cache, tmp_path_factory):
-    """A run that stopped after its first step."""
     return run(toon_cache, tmp_path_factory.mktemp("one_step"), "trainer.max_steps=1", "validate_first=false")
 
 

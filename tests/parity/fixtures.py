@@ -1,13 +1,8 @@
 """Finding and reading the numeric fixtures: any number a kind, every size from the json.
 
 They lie under ``$COLORFLOW_FIXTURES/colorflow`` (default ``<repository>/../shared/fixtures``):
-``<letter>_<kind>*.json`` beside a ``.safetensors`` of the same name, weights in shared files that
-the json names. Those under ``$COLORFLOW_FIXTURES/baselines`` are ``<kind>*.npz`` with one
-``<index>_index.json`` for several; their weights are filled by ``parity.filling``.
-
-    @pytest.mark.parametrize("path", cases("a_stitch"))
-    def test_something(path):
-        config, tensors = load(path)
+``<letter>_<kind>*.json`` beside a ``.safetensors`` of the same name, weights in shared files that the json names. Those under ``baselines`` are
+``<kind>*.npz`` with one ``<index>_index.json`` for several; their weights are filled by ``parity.filling``.
 """
 
 import json

@@ -44,7 +44,6 @@ def denoiser(folder: Path) -> Denoiser:
 
 
 def away(got, expected) -> float:
-    """Largest difference."""
     got, expected = np.asarray(got), np.asarray(expected)
     assert got.shape == expected.shape
     return float(np.abs(got.astype(np.float64) - expected.astype(np.float64)).max())

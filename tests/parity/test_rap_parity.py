@@ -108,7 +108,6 @@ def test_clip_pixels(path):
 
 @pytest.mark.parametrize("path", cases("h_"))
 def test_retrieval_end_to_end(path, tmp_path):
-    """Pages in, canvas out, through the fixture's own CLIP: embeddings, choice and pixels."""
     if pillow_levels(1):
         pytest.skip("fixture h is exact only with Pillow 13 (released-code facts, 9.2)")
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection

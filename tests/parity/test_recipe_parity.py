@@ -40,7 +40,6 @@ def mean_error(image: Image.Image, expected: Tensor) -> float:
 
 
 def build(config: Config, tensors: Tensors, folder: Path, recipe: Recipe) -> ColorFlowPipeline:
-    """The product from the fixture's weights, its CLIP folder included."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     clip = CLIPVisionModelWithProjection(CLIPVisionConfig(**config["clip"]))

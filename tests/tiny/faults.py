@@ -45,14 +45,7 @@ class Struck(BaseException):
 
 
 class Fault(Callback):
-    """Writes down every sample; at some step, after its gradients and before its update, does something.
-
-    Args:
-        record: ``rank_R.jsonl`` there gets a line of step, page ids and seeds for every batch.
-        step: Optimizer steps done when it strikes.
-        rank: The process that it strikes.
-        strike: What it does.
-    """
+    """Writes down every sample; when some steps are done, strikes a process between gradients and update."""
 
     def __init__(
         self, record: Path, step: int | None = None, rank: int = 0, strike: Callable[[], None] | None = None

@@ -46,8 +46,6 @@ def fastai(monkeypatch):
 
 
 class Command:
-    """What a pickle must not be able to run."""
-
     def __init__(self, line):
         self.line = line
 

@@ -32,7 +32,6 @@ BATCHES = [batch_of(2 * number, 2 * number + 1) for number in range(9)]
 
 
 def new_task():
-    """Learning fast, so that the average is far from the weights."""
     model = tiny_model(base=tiny_base())
     return ICPTask(model, DiffusionObjective(), functools.partial(torch.optim.SGD, lr=0.5), validation_timesteps=(500,))
 
@@ -268,7 +267,6 @@ def test_quiet_runs_leave_out_the_bar_alone(tmp_path):
 
 
 def test_other_processes_wait_for_the_export(tmp_path):
-    """A run that follows reads the folder in every process; the first alone writes it."""
     waited = []
     trainer = SimpleNamespace(is_global_zero=False, strategy=SimpleNamespace(barrier=waited.append))
     Export(str(tmp_path / "export"), PAGE_SIZE, RetrievalSettings("hog")).on_train_end(trainer, None)

@@ -182,7 +182,6 @@ def test_damaged_weights_are_named(folder, change, message):  # type: ignore[no-
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_files_cut_short_are_named_with_the_remedy(folder, share):
-    """As a full disk, or a copy that was stopped, leaves them."""
     files = [path for path in folder.rglob("*") if path.suffix in (".safetensors", ".json")]
     assert {path.relative_to(folder).parts[0] for path in files} > {"guider", "lora", "gsrp", "base", "scheduler"}
     for file in files:

@@ -86,7 +86,6 @@ def test_over_its_own_folder_and_in_bfloat16(folder, pristine, tmp_path):
 
 
 def test_changes_are_kept(folder, tmp_path):
-    """What the pipeline is now, not what it was loaded as."""
     pipe = ColorFlowPipeline.from_pretrained(folder, retrieval=RetrievalSettings(kind="random"))
     pipe.page_size, pipe.gsrp = (64, 64), None
     with torch.no_grad():
@@ -105,7 +104,6 @@ def test_super_resolution_of_another_folder_comes_along(folder, pristine, tmp_pa
 
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_merged_lora_is_written_unmerged(tmp_path, monkeypatch, size):
-    """The base in the folder, or elsewhere by name: merged weights are never taken for the base's."""
     save_base(tiny_base(seed=4), tmp_path / "sd")
     if size == "large":
         monkeypatch.setattr(export, "SMALL_BASE", 0)
