@@ -25,7 +25,6 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two questions, hence six screens."""
     folder = tmp_path_factory.mktemp("study")
     root = tiny_benchmark(folder, {"a": 2, "b": 2}).root
     methods = {name: MethodSpec(build=lambda amount=amount: Tint(amount)) for name, amount in METHODS.items()}
@@ -45,7 +44,6 @@ def places(page: Any) -> list[str]:
 
 
 def codes(page: Any) -> dict[str, str]:
-    """Code of each letter on the screen."""
     pairs = page.locator("[data-letter]").evaluate_all("all => all.map((x) => [x.dataset.letter, x.dataset.key])")
     return dict(pairs)
 

@@ -88,7 +88,6 @@ def explicit(attention: torch.nn.Module, hidden: Tensor) -> Tensor:
 @torch.no_grad()
 @pytest.mark.parametrize("chunk", [1, 100, 1 << 24])
 def test_maps_are_the_softmax_of_queries_and_keys(pipe, monkeypatch, chunk):
-    """Every layer of every family, LoRA included; however many rows are worked out at once."""
     monkeypatch.setattr(attention_record, "_CHUNK", chunk)
     network, inputs = pipe.icp.network, {}
 
@@ -147,7 +146,6 @@ def test_under_guidance_the_map_is_of_the_prompt():
 
 
 def test_a_region_attends_to_where_the_keys_agree():
-    """Keys that equal the queries of one far token alone: all attention is there, whatever is asked."""
     attention = torch.nn.Module()
     attention.heads, attention.scale = 2, 1.0
     attention.to_q = attention.to_k = torch.nn.Identity()

@@ -30,7 +30,6 @@ def options(**more: object) -> ColorizeOptions:
 
 @pytest.mark.parametrize(("share", "allowed"), [(0.0, 0), (0.05, 1), (0.4, 2), (0.6, 3), (1.0, 5)])
 def test_the_run_stops_when_more_pages_fail_than_allowed(folders, share, allowed):
-    """Five pages, of which all fail: the run stops at the first that is too many, and lists them."""
     pages, references, output = folders
     assert allowed_failures(5, share) == allowed
     painter = Painter(fail_on=range(99))

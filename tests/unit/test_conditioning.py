@@ -90,7 +90,6 @@ def test_five_channels(vae, canvas, mask):
 
 @torch.no_grad()
 def test_nine_channels(vae, canvas, mask):
-    """References first, mask in the middle, query last; each encoding has its own draw."""
     first, second = draws()
     condition = encode_condition(vae, canvas, mask, 9, (first, second))
     left, top, right, bottom = query_box(PAGE_SIZE)

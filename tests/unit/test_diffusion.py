@@ -32,7 +32,6 @@ def signal(scheduler: DDPMScheduler) -> np.ndarray:
 
 @pytest.mark.parametrize("mu", MUS)
 def test_shift_is_a_shift_of_the_logit(mu):
-    """Eq. 5 rearranged: logit(t' / T) = logit(t / T) + mu."""
     fraction = torch.linspace(0.001, 0.999, 777, dtype=torch.float64)
     expected = torch.sigmoid(torch.logit(fraction) + mu)
     torch.testing.assert_close(shift_timesteps(fraction, mu), expected, atol=1e-12, rtol=1e-12)

@@ -20,7 +20,6 @@ def seeded_unet(seed: int = 0) -> UNet2DConditionModel:
 
 @pytest.fixture
 def unet() -> UNet2DConditionModel:
-    """With LoRA of rank 2 and scale 2, B random."""
     net = seeded_unet()
     add_lora(net, r=2, lora_alpha=4)
     randomize(net, "lora_B")

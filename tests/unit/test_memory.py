@@ -122,7 +122,6 @@ def test_attention_is_a_fused_kernel_on_meta():
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_attention_inside_of_torchs_own_module_is_fused_too(mode):
-    """The form in which open_clip's towers have it."""
     with torch.device("meta"):
         attention, tokens = nn.MultiheadAttention(8, 2, batch_first=True), torch.empty(3, 500, 8)
     with mode(), MemoryTracker() as tracker, tracker.stage("attention"):

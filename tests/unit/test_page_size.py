@@ -43,7 +43,6 @@ def test_a_page_is_coloured_on_its_own_canvas(pipe, aspect, size):
 
 @pytest.mark.parametrize("size", [(48, 48), (80, 48), (48, 112)])
 def test_odd_levels(pipe, size):
-    """Latents of 12 x 12, 20 x 12 and 12 x 28: levels of odd sides."""
     output = pipe.at_size(size)(draw_page(0).resize(size), REFERENCES)
     assert output.image.size == size
 

@@ -30,8 +30,6 @@ SLOTS = [(quadrant, rank) for quadrant in range(4) for rank in range(3)]
 
 
 class MeanColor:
-    """Embeds an image by its mean colour; counts what it is given."""
-
     name = "mean"
 
     def __init__(self) -> None:

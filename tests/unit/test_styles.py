@@ -17,8 +17,6 @@ from colorflow.styles.gray import GrayStyle
 
 @dataclass(frozen=True)
 class Flat:
-    """Paints the page in one gray; counts as a style."""
-
     level: int
 
     @property
@@ -34,7 +32,6 @@ class Flat:
 
 
 def levels(style, count=200):
-    """The gray of the first pixel for a sequence of pages drawn from one generator."""
     generator = seeded(1)
     return [style(Image.new("RGB", (2, 2), "red"), generator).getpixel((0, 0))[0] for _ in range(count)]
 

@@ -86,7 +86,6 @@ def test_the_canvas_of_a_row_is_scaled(runs):
 
 
 def test_a_row_is_the_same_in_every_table(runs):
-    """Tables share pages by fingerprints."""
     row, other = Row("colorflow", gsrp=True), Row("colorflow", gsrp=True, canvas=0.5)
     alone = trained_rows(trainings(runs), {"baseline": [row]}, FAST)["colorflow"].fingerprint
     beside = trained_rows(trainings(runs), {"no_rap": [Row("x")], "baseline": [row]}, FAST)["colorflow"].fingerprint

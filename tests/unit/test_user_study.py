@@ -41,7 +41,6 @@ def study(evaluation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _votes(key: dict[str, Any], voter: str, best: tuple[str, ...], criteria: tuple[str, ...] = ("aesthetic",)) -> dict:
-    """Ranks the same in every question."""
     rankings = []
     for name, question in key["questions"].items():
         code_of = {method: code for code, method in question["codes"].items()}
