@@ -112,6 +112,7 @@ def test_a_folder_of_pictures_stands_for_a_system_without_weights(tables, asked,
         "colorflow",
         "color_transfer",
         "patch_copy",
+        "mean_tint",
     ]
     assert [row["method"] for row in results["incomplete"]] == ["acdo", "ebmc", "screenvae", "style2paints"]
     written = (tmp_path / "table1/paper.md").read_text()
