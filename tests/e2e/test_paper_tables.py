@@ -102,7 +102,7 @@ def test_a_folder_of_pictures_stands_for_a_system_without_weights(tables, asked,
     given = ["experiment=table1", "styles=[gray]", *asked, f"output={tmp_path}", f"paths.weights={tmp_path}"]
     assert call_main(evaluate, *given, f"predictions={{mcv2:{pictures}}}") is None
     results = json.loads((tmp_path / "table1/results.json").read_text())
-    methods = ["gray_copy", "mcv2", "colorflow", "color_transfer", "patch_copy"]
+    methods = ["gray_copy", "mcv2", "colorflow", "color_transfer", "patch_copy", "mean_tint"]
     assert [row["method"] for row in results["rows"]] == methods
     assert [row["method"] for row in results["incomplete"]] == ["acdo", "ebmc", "screenvae", "style2paints"]
     written = (tmp_path / "table1/paper.md").read_text()
