@@ -13,8 +13,9 @@ from tiny.painter import QUIET, Painter, gray_chapters
 
 import colorize
 from colorflow.canvas import Size, canvas_size
-from colorflow.colorize.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.colorize.chapters import TooManyFailuresError as TooMany
+from colorflow.colorize.chapter_folder import MANIFEST, SHEET
+from colorflow.colorize.chapter_report import TooManyFailuresError as TooMany
+from colorflow.colorize.chapters import ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.colorize.page_painting import at_own_size, cut_strip
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
