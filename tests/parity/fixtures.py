@@ -1,8 +1,8 @@
 """Finding and reading the numeric fixtures: any number a kind, every size from the json.
 
 They lie under ``$COLORFLOW_FIXTURES/colorflow`` (default ``<repository>/../shared/fixtures``):
-``<letter>_<kind>*.json`` beside a ``.safetensors`` of the same name, weights in shared files that the json names. Those under ``baselines`` are
-``<kind>*.npz`` with one ``<index>_index.json`` for several; their weights are filled by ``parity.filling``.
+``<letter>_<kind>*.json`` beside a ``.safetensors`` of the same name, weights in shared files that the json names. Those
+under ``baselines`` are ``<kind>*.npz`` with one ``<index>_index.json`` for several, weights by `parity.filling`.
 """
 
 import json

@@ -10,14 +10,7 @@ from PIL import Image
 from tiny.models import VAE
 from torch import Tensor
 
-from colorflow.canvas import (
-    fit_page,
-    mask_image,
-    query_mask,
-    query_patches,
-    reference_patches,
-    stitch,
-)
+from colorflow.canvas import fit_page, mask_image, query_mask, query_patches, reference_patches, stitch
 from colorflow.models.conditioning import shrink_mask
 from colorflow.retrieval.encoders import ClipVisionEncoder, _clip_preprocess
 from colorflow.retrieval.retriever import SimilarityRetriever, cosine_similarity, reference_pool, top_k

@@ -3,7 +3,7 @@
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +105,7 @@ def tiny_pixart_base(seed: int = 0, **transformer: Any) -> Base:
 
 
 def tiny_pixart_model(
-    conditioning_channels: int = 9,
-    trained: bool = True,
-    base: Base | None = None,
-    lora: LoraSettings = PIXART_LORA,
+    conditioning_channels: int = 9, trained: bool = True, base: Base | None = None, lora: LoraSettings = PIXART_LORA
 ) -> ICPModel:
     """As `tiny_model`, of the PixArt-alpha family."""
     with torch.random.fork_rng(devices=[]):
@@ -150,6 +147,13 @@ def tiny_model(
         randomize(model.guider, "conv_in_condition.weight")
         randomize(model.unet, "lora_B")
     return model
+
+
+FAMILIES: dict[str, Callable[[], ICPModel]] = {
+    "toon": tiny_model,
+    "sd": lambda: tiny_model(9, base=tiny_base(SD_UNET)),
+    "pixart": tiny_pixart_model,
+}
 
 
 def tiny_pipeline(model: ICPModel | None = None) -> ICPPipeline:

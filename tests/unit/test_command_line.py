@@ -87,10 +87,7 @@ FAILED_STARTS = {
     "no weights": (train, [*TINY[2:], "model=toon", "weights={tmp}/none"]),
     "no chapters": (train, [*TINY, "data=chapters", "data.root={tmp}/given"]),
     "a job of a sweep": (train, ["-m", "seed=1,2", "data.root={tmp}/none"]),
-    "no export to evaluate": (
-        evaluate,
-        ["weights={tmp}/given", "benchmark.root={tmp}/given", "output={tmp}/runs/out"],
-    ),
+    "no export to evaluate": (evaluate, ["weights={tmp}/given", "benchmark.root={tmp}/given", "output={tmp}/runs/out"]),
     "no export to color with": (colorize, ["pages={tmp}/given", "weights={tmp}/none", "output={tmp}/runs/out"]),
 }
 

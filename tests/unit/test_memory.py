@@ -15,7 +15,7 @@ KILO = 1000 * 4
 
 
 @DEVICES
-def test_live_bytes_come_and_go(device):
+def test_live_bytes_come_and_go_and_views_count_once(device):
     with MemoryTracker(device) as tracker:
         one = torch.empty(1000, device=device)
         assert tracker.live == KILO
@@ -25,10 +25,6 @@ def test_live_bytes_come_and_go(device):
         assert tracker.live == KILO
         del two
     assert tracker.live == 0
-
-
-@DEVICES
-def test_views_and_writes_in_place_count_once(device):
     with MemoryTracker(device) as tracker:
         whole = torch.empty(10, 100, device=device)
         part = whole[3:].view(-1)

@@ -4,24 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny.comics import BlockEncoder, draw_page
-from tiny.models import PAGE_SIZE, SD_UNET, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
+from tiny.models import FAMILIES, PAGE_SIZE, tiny_pipeline
 
 from colorflow.pipelines.attention import AttentionSettings, attention_layers, attention_map
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import Sampling
 from colorflow.retrieval.retriever import SimilarityRetriever, reference_pool
 
-MODELS = {
-    "toon": tiny_model,
-    "sd": lambda: tiny_model(9, base=tiny_base(SD_UNET)),
-    "pixart": tiny_pixart_model,
-}
 REFERENCES = reference_pool(["a", "b"], [draw_page(1), draw_page(2)])
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+@pytest.fixture(scope="module", params=list(FAMILIES))
 def pipe(request: pytest.FixtureRequest) -> ColorFlowPipeline:
-    icp = tiny_pipeline(MODELS[request.param]())
+    icp = tiny_pipeline(FAMILIES[request.param]())
     return ColorFlowPipeline(icp, SimilarityRetriever(BlockEncoder()), PAGE_SIZE, Sampling(num_inference_steps=1))
 
 

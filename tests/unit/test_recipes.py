@@ -6,15 +6,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 from PIL import Image
-from tiny.models import (
-    PAGE_SIZE,
-    SD_UNET,
-    noise,
-    tiny_base,
-    tiny_model,
-    tiny_pipeline,
-    tiny_pixart_model,
-)
+from tiny.models import PAGE_SIZE, SD_UNET, noise, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
 from tiny.recipes import GUIDED, PAGE, REFERENCES, STEPS, gap, make, pixels
 from torch import Tensor, nn
 

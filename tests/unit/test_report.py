@@ -38,7 +38,7 @@ def test_rows_are_means_over_pages_in_any_order_and_the_gray_copy_is_first():
     assert tiny_results(pages=[*ours, *theirs]) == tiny_results()
 
 
-def test_intervals_are_those_of_a_plain_bootstrap_over_chapters():
+def test_intervals_are_those_of_a_plain_seeded_bootstrap_over_chapters():
     values = {"a": [10.0, 11.0, 12.0], "b": [20.0], "c": [14.0, 15.0]}
     low, high = Bootstrap(samples=4000).interval(values)
     draws, generator = [], np.random.default_rng(7)
@@ -48,9 +48,6 @@ def test_intervals_are_those_of_a_plain_bootstrap_over_chapters():
     assert (low, high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.35)
     assert Bootstrap(samples=4000).interval(dict(reversed(values.items()))) == [low, high]
     assert Bootstrap(samples=4000, confidence=0.5).interval(values) != [low, high]
-
-
-def test_bootstrap_is_deterministic_and_seeded():
     values = {str(i): list(np.random.default_rng(i).normal(size=3)) for i in range(9)}
     first = Bootstrap(samples=50).interval(values)
     assert Bootstrap(samples=50).interval(values) == first

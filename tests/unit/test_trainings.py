@@ -14,12 +14,7 @@ from tiny.models import PAGE_SIZE, VAE, tiny_model
 
 from colorflow.baselines import predictions
 from colorflow.evaluation.rows.exports import Row
-from colorflow.evaluation.rows.trainings import (
-    DifferentTrainingError,
-    Training,
-    Trainings,
-    trained_rows,
-)
+from colorflow.evaluation.rows.trainings import DifferentTrainingError, Training, Trainings, trained_rows
 from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import save_export
