@@ -39,7 +39,7 @@ from tiny.models import (
 
 from colorflow.checkpoints import CheckpointError, export_released, import_released
 from colorflow.checkpoints.__main__ import main
-from colorflow.checkpoints.fusion import fusion, fusion_widths
+from colorflow.checkpoints.parts import fusion, fusion_widths
 from colorflow.checkpoints.released import read_released
 from colorflow.models.base import save_base
 from colorflow.models.icp_model import ICPModel
