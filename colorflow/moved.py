@@ -8,6 +8,7 @@ _BENCH = "colorflow.evaluation.bench"
 
 TARGETS = {
     "colorflow.data.toon.ToonSpec": "colorflow.toon.ToonSpec",
+    "colorflow.data.toon_source.ToonSource": "colorflow.data.sources.ToonSource",
     "colorflow.evaluation.colorflow_bench.colorflow_bench": f"{_BENCH}.colorflow_bench.colorflow_bench",
     "colorflow.evaluation.command_rows.command_rows": "colorflow.baselines.command.rows",
     "colorflow.evaluation.methods.Row": "colorflow.evaluation.rows.exports.Row",
@@ -29,6 +30,7 @@ TARGETS = {
     "colorflow.styles.ProceduralStyle": "colorflow.styles.procedural.style.ProceduralStyle",
     "colorflow.styles.RecordedStyle": "colorflow.styles.recorded.RecordedStyle",
     "colorflow.styles.Scan": "colorflow.styles.procedural.scan.Scan",
+    "colorflow.styles.ScreenVAEStyle": "colorflow.styles.screenvae.ScreenVAEStyle",
     "colorflow.styles.SketchStyle": "colorflow.styles.sketch.SketchStyle",
     "colorflow.styles.ToneRanges": "colorflow.styles.procedural.tones.ToneRanges",
     "colorflow.styles.screenstyle": "colorflow.styles.augmentation.screenstyle",

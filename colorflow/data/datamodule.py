@@ -84,7 +84,7 @@ class ComicDataModule(LightningDataModule):
         self._unreadable: set[str] = set()
         self.latents = None if latents is None else Path(latents)
         self._cached: CachedLatents | None = None
-        self._splits: Splits[SampleDataset] | None = None
+        self._splits: Splits | None = None
         self._resumed: dict[str, Any] = {"batches": 0, "global_step": 0}
         for item in (self.transform, self.val_transform):
             if item.page_size != source.page_size:
@@ -213,7 +213,7 @@ class ComicDataModule(LightningDataModule):
                 "start a new run from the exported weights"
             )
 
-    def _ready(self) -> Splits[SampleDataset]:
+    def _ready(self) -> Splits:
         if self._splits is None:
             raise RuntimeError("ComicDataModule: call setup('fit') first (the Trainer does)")
         return self._splits

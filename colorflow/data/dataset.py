@@ -1,32 +1,29 @@
-"""Map-style datasets of pages with their recorded references, from folders or from shards.
+"""Map-style datasets of pages with their recorded references.
 
-Both sources answer ``dataset[i]`` in any order. That is what makes the order of training a matter of
-arithmetic (``colorflow.data.sampler``) and resuming exact by construction: a streaming reader with
-shuffle buffers has to replay or lose its buffers, and under several ranks it hangs or repeats where
-shards are uneven. webdataset writes our shards; its stream reader is not used, and version 1.0 no longer
-ships the indexed ``wids`` reader, so ``ShardDataset`` reads by an index of byte offsets.
+A source answers ``dataset[i]`` in any order, from folders or from shards. That is what makes the order of training a
+matter of arithmetic (``colorflow.data.sampler``) and resuming exact by construction: a streaming reader with shuffle
+buffers has to replay or lose its buffers, and under several ranks it hangs or repeats where shards are uneven.
 """
 
 from __future__ import annotations
 
-import io
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from colorflow.canvas import Size, fit_page, reference_patches
 from colorflow.data.chapters import DataError
-from colorflow.data.recording import RecordedChapter, RecordedPage, patches_from_json
-from colorflow.data.shards.index import ShardIndex, locate, read_members, reference_member, rendition_member
+from colorflow.data.recording import RecordedChapter, RecordedPage
 from colorflow.data.transforms import Transform
 from colorflow.schema import Batch, ColorizationSample, RetrievedPatch
 from colorflow.utils.hashing import digest_json
 from colorflow.utils.images import ImageError, load_image
+
+_DAMAGED_IN_A_ROW = 8
 
 
 class SampleDataset(Protocol):
@@ -36,11 +33,9 @@ class SampleDataset(Protocol):
 
     def __len__(self) -> int:
         """Number of samples."""
-        ...
 
     def __getitem__(self, index: int) -> ColorizationSample:
         """Return a sample, decoded."""
-        ...
 
 
 class PageCache:
@@ -113,50 +108,6 @@ class ChapterDataset:
         return reference_patches(self._load(self._files[patch.reference]))[patch.patch]
 
 
-class ShardDataset:
-    """Samples of one split of a shard folder, read by byte offsets."""
-
-    def __init__(self, index: ShardIndex, split: str) -> None:
-        """Take the samples of a split, shard after shard.
-
-        Args:
-            index: The folder's index.
-            split: Name of the split, the shards' names before the number.
-
-        Raises:
-            DataError: If there is no such split.
-        """
-        self.shards = index.split(split)
-        self.chapters = tuple(sorted({name for shard in self.shards for name in shard.chapters}))
-        self.fingerprint = digest_json([shard.sha256 for shard in self.shards])
-        self.styles = dict(index.styles)
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        return sum(shard.samples for shard in self.shards)
-
-    def __getitem__(self, index: int) -> ColorizationSample:
-        """Return a sample.
-
-        Raises:
-            DataError: For a sample that lacks a member or holds a damaged picture: the shard, the sample and what.
-        """
-        shard, place = locate(self.shards, index)
-        members = read_members(shard, place)
-        try:
-            meta = json.loads(members["meta.json"])
-            patches = patches_from_json(meta["references"])
-            pictures = tuple((patch, _decode(members[reference_member(patch)])) for patch in patches)
-            renditions = {name: _decode(members[rendition_member(name)]) for name in meta.get("styles", {})}
-            name = f"{meta['chapter']}/{meta['page']}"
-            return ColorizationSample(name, _decode(members["page.jpg"]), pictures, renditions)
-        except (KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
-            raise DataError(
-                f"{shard.path}, sample {place}: expected page.jpg, meta.json, and the pictures that this names, "
-                f"got {type(error).__name__}: {error}; build the shards again"
-            ) from error
-
-
 class PositionDataset:
     """A dataset seen through a transform: what the loader's workers run.
 
@@ -191,13 +142,3 @@ class PositionDataset:
                 batch = self.transform(sample, self.seed, position)
                 return replace(cast(Any, batch), unreadable=tuple(damage)) if damage else batch
         raise DataError(f"{len(damage)} samples in a row cannot be read, the first: {damage[0]}")
-
-
-_DAMAGED_IN_A_ROW = 8
-
-
-def _decode(data: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data)).convert("RGB")
-    except UnidentifiedImageError:  # its own message has an address in it, another one each time
-        raise ValueError("no picture that Pillow knows") from None

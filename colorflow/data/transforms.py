@@ -36,11 +36,9 @@ class Transform(Protocol):
 
     def for_validation(self) -> Transform:
         """Return the transform that validation uses, without random geometry."""
-        ...
 
     def __call__(self, sample: ColorizationSample, seed: int, position: int) -> Batch:
         """Return a batch of one; all randomness comes from (seed, position)."""
-        ...
 
 
 class Canvases(NamedTuple):

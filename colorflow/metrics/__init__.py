@@ -9,7 +9,8 @@ from colorflow.metrics.pages import PagePair
 from colorflow.metrics.settings import FREE_METRICS, MetricSettings
 from colorflow.metrics.spec import Column, MetricSpec, find_metric, is_ours, metric_names
 from colorflow.metrics.torchmetric import SpecMetric
-from colorflow.metrics.weights import MissingWeightsError, WrongWeightsError
+from colorflow.metrics.weights import WrongWeightsError
+from colorflow.utils.tensors import MissingWeightsError
 
 __all__ = [
     "FREE_METRICS",

@@ -11,8 +11,9 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from colorflow.metrics.weights import MissingWeightsError, WrongWeightsError, clip_file
+from colorflow.metrics.weights import WrongWeightsError, clip_file
 from colorflow.utils.seeding import fixed_draws
+from colorflow.utils.tensors import MissingWeightsError
 
 
 def clip_tower(model: str, pretrained: str, weights: Path | None) -> Any:

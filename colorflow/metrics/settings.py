@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from colorflow.metrics.spec import MetricSpec, find_metric
+from colorflow.utils.devices import resolve_device
 
 ClipResize = Literal["squash", "centre_crop"]
 FidResize = Literal["clean", "legacy"]
@@ -65,5 +66,4 @@ class MetricSettings:
     @property
     def place(self) -> torch.device:
         """Where networks run."""
-        found = "cuda" if torch.cuda.is_available() else "cpu"
-        return torch.device(found if self.device == "auto" else self.device)
+        return resolve_device(self.device)

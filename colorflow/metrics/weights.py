@@ -11,12 +11,9 @@ import torch
 
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.log import get_logger
+from colorflow.utils.tensors import MissingWeightsError
 
 logger = get_logger(__name__)
-
-
-class MissingWeightsError(FileNotFoundError):
-    """Weights that are neither on this machine nor to be had from it; the message says how to get them."""
 
 
 class WrongWeightsError(ValueError):

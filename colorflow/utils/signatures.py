@@ -27,9 +27,11 @@ def parameter_names(target: str) -> set[str] | None:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return _of_class(node, module)
     package = module if source.name == "__init__.py" else module.rpartition(".")[0]
-    lines = [line for line in ast.walk(tree) if isinstance(line, ast.ImportFrom)]
-    found = [(line, item) for line in lines for item in line.names if name == (item.asname or item.name)]
-    return parameter_names(f"{_origin(found[0][0], package)}.{found[0][1].name}") if found else None
+    for line in (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)):
+        for item in line.names:
+            if (item.asname or item.name) == name:
+                return parameter_names(f"{_origin(line, package)}.{item.name}")
+    return None
 
 
 def _of_class(node: ast.ClassDef, module: str) -> set[str] | None:

@@ -1,7 +1,5 @@
 """Tiny folders in the released layout, and ways to change their files."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -105,7 +105,6 @@ def test_a_start_that_fails_leaves_no_folder(start, tmp_path, toon_cache):
 
 
 def test_a_folder_that_was_there_stays(tmp_path):
-    """Even an empty one; and what is in one."""
     for name in ("empty", "run"):
         (tmp_path / name).mkdir()
     (tmp_path / "run" / "log.txt").write_text("of an earlier run\n")

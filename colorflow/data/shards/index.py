@@ -21,7 +21,6 @@ from typing import Any
 
 from colorflow.canvas import Size
 from colorflow.data.chapters import DataError
-from colorflow.schema import QUADRANTS, RetrievedPatch
 from colorflow.utils.files import write_text_atomic
 from colorflow.utils.hashing import digest_file, digest_stream
 from colorflow.utils.log import get_logger
@@ -82,16 +81,6 @@ class ShardIndex:
         if name not in self.splits:
             raise DataError(f"{self.root}: expected shards {name}-NNNNNN.tar, found splits {sorted(self.splits)}")
         return self.splits[name]
-
-
-def reference_member(patch: RetrievedPatch) -> str:
-    """Return the name of a patch in its sample, for example ``ref.TL.0.jpg``."""
-    return f"ref.{QUADRANTS[patch.quadrant]}.{patch.rank}.jpg"
-
-
-def rendition_member(style: str) -> str:
-    """Return the name of a style's rendition in its sample, for example ``style.screenstyle.png``."""
-    return f"style.{style}.png"
 
 
 def save_index(index: ShardIndex, extra: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""webdataset shards of pages with their recorded references: what a sample is.
+"""webdataset shards of pages with their recorded references: a sample, written and read.
 
 A sample is ``page.jpg``, up to twelve ``ref.{TL|TR|BL|BR}.{0|1|2}.jpg``, a ``style.NAME.png`` for each
 style that was rendered beforehand, and ``meta.json``, in tars named ``{split}-{000000}.tar`` that any
@@ -15,13 +15,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from colorflow.canvas import Size, slot_box
-from colorflow.data.recording import RecordedPage, patches_to_json
-from colorflow.data.shards.index import reference_member, rendition_member
-from colorflow.schema import ColorizationSample, Style
-from colorflow.utils.hashing import digest_bytes
+from colorflow.data.chapters import DataError
+from colorflow.data.recording import RecordedPage, patches_from_json, patches_to_json
+from colorflow.data.shards.index import ShardIndex, locate, read_members
+from colorflow.schema import QUADRANTS, ColorizationSample, RetrievedPatch, Style
+from colorflow.utils.hashing import digest_bytes, digest_json
 from colorflow.utils.seeding import generator
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
@@ -96,10 +97,65 @@ def encode_sample(sample: ColorizationSample, recorded: RecordedPage, form: Shar
     for patch, image in sample.patches:
         left, top, right, bottom = slot_box(form.page_size, patch.quadrant, patch.rank)
         resized = image.resize((right - left, bottom - top), Image.Resampling.BICUBIC)
-        members[reference_member(patch)] = _jpeg(resized, form)
+        members[_reference(patch)] = _jpeg(resized, form)
     for style in form.styles:  # by the page's id: the same page in every build, whatever else is built
-        members[rendition_member(style.name)] = _png(style(sample.page, generator("rendition", page.id, style.name)))
+        members[_rendition(style.name)] = _png(style(sample.page, generator("rendition", page.id, style.name)))
     return members
+
+
+class ShardDataset:
+    """Samples of one split of a shard folder, read by byte offsets.
+
+    webdataset writes shards; its stream reader is not used, and version 1.0 no longer ships its indexed reader.
+    """
+
+    def __init__(self, index: ShardIndex, split: str) -> None:
+        """Take the samples of a split, shard after shard.
+
+        Args:
+            index: The folder's index.
+            split: Name of the split, the shards' names before the number.
+
+        Raises:
+            DataError: If there is no such split.
+        """
+        self.shards = index.split(split)
+        self.chapters = tuple(sorted({name for shard in self.shards for name in shard.chapters}))
+        self.fingerprint = digest_json([shard.sha256 for shard in self.shards])
+        self.styles = dict(index.styles)
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return sum(shard.samples for shard in self.shards)
+
+    def __getitem__(self, index: int) -> ColorizationSample:
+        """Return a sample.
+
+        Raises:
+            DataError: For a sample that lacks a member or holds a damaged picture: the shard, the sample and what.
+        """
+        shard, place = locate(self.shards, index)
+        members = read_members(shard, place)
+        try:
+            meta = json.loads(members["meta.json"])
+            patches = patches_from_json(meta["references"])
+            pictures = tuple((patch, _decode(members[_reference(patch)])) for patch in patches)
+            renditions = {name: _decode(members[_rendition(name)]) for name in meta.get("styles", {})}
+            name = f"{meta['chapter']}/{meta['page']}"
+            return ColorizationSample(name, _decode(members["page.jpg"]), pictures, renditions)
+        except (KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
+            raise DataError(
+                f"{shard.path}, sample {place}: expected page.jpg, meta.json, and the pictures that this names, "
+                f"got {type(error).__name__}: {error}; build the shards again"
+            ) from error
+
+
+def _reference(patch: RetrievedPatch) -> str:
+    return f"ref.{QUADRANTS[patch.quadrant]}.{patch.rank}.jpg"
+
+
+def _rendition(style: str) -> str:
+    return f"style.{style}.png"
 
 
 def _png(image: Image.Image) -> bytes:
@@ -112,3 +168,10 @@ def _jpeg(image: Image.Image, form: ShardFormat) -> bytes:
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=form.quality, subsampling=form.subsampling)
     return buffer.getvalue()
+
+
+def _decode(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data)).convert("RGB")
+    except UnidentifiedImageError:  # its own message has an address in it, another one each time
+        raise ValueError("no picture that Pillow knows") from None
