@@ -1,9 +1,8 @@
-"""The geometry of in-context colorization: pages, patches, slots, mask and training window.
+"""The geometry of in-context colorization: pages, patches, slots, mask and training window (paper 3.1 and 3.2).
 
-Pure functions on PIL images; every size is (width, height), every box (left, top, right, bottom)
-with the last two exclusive. Facts: the paper's section 3.1 and 3.2; sizes, orders and rounding are
-those of the released code, and held by the parity fixtures ``a_*``. The canvas of a W x H page is
-2W x 2H: the query in the middle, twelve slots of W/2 x H/2 around it.
+Every size is (width, height), every box (left, top, right, bottom) with the last two exclusive. The canvas of a W x H
+page is 2W x 2H: the query in the middle, twelve slots of W/2 x H/2 around it. Sizes, orders and rounding are those of
+the released code, held by the parity fixtures ``a_*``.
 """
 
 from __future__ import annotations

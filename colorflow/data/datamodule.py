@@ -194,11 +194,8 @@ class ComicDataModule(LightningDataModule):
 
     def _sequence(self) -> dict[str, Any]:
         """What fixes the sequence of training samples."""
-        return {
-            "global_batch_size": self.global_batch_size,
-            "seed": self.seed,
-            "data": self.train_samples.fingerprint,
-        }
+        data = self.train_samples.fingerprint
+        return {"global_batch_size": self.global_batch_size, "seed": self.seed, "data": data}
 
     def _check_resumed(self) -> None:
         changed = {

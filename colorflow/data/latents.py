@@ -1,9 +1,7 @@
 """A cache of VAE posteriors, one row a view of a page: training then neither decodes pictures nor encodes them.
 
-What is kept is what does not change from step to step: mean and standard deviation of each encoding, and the mask. The
-draw of the posterior stays in the step, so that a step on cached rows is the step on pictures. A cache says what it was
-made of; any other is refused. ``data/cache_latents.py`` makes it, with any number of processes, and goes on where it
-was stopped.
+Kept is what does not change from step to step; the draw of the posterior stays in the step. A cache says what it was
+made of; any other is refused. ``data/cache_latents.py`` makes it, and goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -158,7 +156,6 @@ class CachedLatents:
     """What the loader's workers run in place of `colorflow.data.dataset.PositionDataset`: rows of a cache."""
 
     def __init__(self, cache: LatentCache, transform: CanvasTransform, seed: int) -> None:
-        """Join a cache with the seed that positions count for."""
         self.cache, self.transform, self.seed = cache, transform, seed
 
     def __len__(self) -> int:
@@ -177,7 +174,6 @@ class ViewDataset:
     """Every view of every page, as pictures, to be encoded once; a batch's seeds are its rows of the cache."""
 
     def __init__(self, dataset: SampleDataset, transform: CanvasTransform) -> None:
-        """Join pages and transform."""
         self.dataset, self.transform = dataset, transform
 
     def __len__(self) -> int:
@@ -226,7 +222,7 @@ def made_of(dataset: SampleDataset, transform: CanvasTransform, trainer: Any) ->
 
 
 class ViewDataModule(LightningDataModule):
-    """Every view of the training pages, once; what an earlier run has written is left out.
+    """Batches for `data/cache_latents.py`: every view of the training pages that the cache lacks, once.
 
     Args:
         source: Gives the pages.

@@ -109,18 +109,14 @@ class ChapterSource:
 
 
 class ToonSource(ChapterSource):
-    """Toon chapters, generated on the first use.
+    """Toon chapters, generated on the first use; arguments that it shares with `ChapterSource` are as there.
 
     Args:
         root: Parent folder; a set of given size and seed has its own subfolder.
-        page_size: Page size (W, H).
-        retriever: Finds the patches.
-        cache_dir: Folder for the retrieval records.
         spec: What is drawn, and at which size.
         chapters: How many chapters.
         pages: Pages a chapter.
-        val_chapters: How many of them are held out.
-        pool_size: Pages a page's references are looked for in.
+        val_chapters: How many of the chapters are held out.
         seed: Seed of the chapters, the split and the pools.
     """
 

@@ -1,8 +1,7 @@
-"""Image encoders for retrieval: CLIP by open_clip or transformers, and HOG, which needs no download.
+"""Image encoders for retrieval, each a `PatchEncoder`: CLIP by open_clip or transformers, and HOG without download.
 
-All satisfy ``colorflow.schema.PatchEncoder``: images in, ``(N, D)`` float32 on the CPU out. Both CLIP
-encoders resize the shortest edge bicubically with Pillow and crop the centre, as the released code does,
-so that the outer edges of a page that is not square are not seen (released-code facts, 2.3 and 6.5).
+Both CLIP encoders resize the shortest edge bicubically with Pillow and crop the centre, as the released code does: the
+outer edges of a page that is not square are not seen (released-code facts, 2.3 and 6.5).
 """
 
 from __future__ import annotations

@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from colorflow.toon.brush import FIRST_PART, Brush
+from colorflow.toon.bubble import Rect
 from colorflow.toon.cast import TAILS, Design, Pose
 from colorflow.toon.geometry import Points, circle, ellipse, points, smooth, tube, turn
 from colorflow.toon.head import draw_head, draw_head_back
 from colorflow.toon.prop import draw_prop
 from colorflow.toon.spec import PARTS
-
-Rect = tuple[float, float, float, float]
 
 
 def part_index(character: int) -> dict[str, int]:
