@@ -22,9 +22,6 @@ from colorflow.pipelines.icp import ICPPipeline
 PAGE_SIZE = (32, 48)
 """Page size (W, H) that suits the tiny VAE: the canvas is 64 x 96, its latents 8 x 12 pixels."""
 
-FACTOR = 8
-"""Pixels a latent; as SD's."""
-
 LORA = LoraSettings(r=2, lora_alpha=4)
 """Scale 2, so that a forgotten ``lora_alpha`` shows."""
 

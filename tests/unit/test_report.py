@@ -175,17 +175,17 @@ def test_wrong_requests_and_what_scoring_lacks_are_told_before_any_method_is_bui
         evaluate_tiny(benchmark, tmp_path / "out", methods, styles=("gray", "screenstyle"))
     with pytest.raises(ValueError, match="ssim_window"):
         evaluate_tiny(benchmark, tmp_path / "out", methods, ssim_window="box")
+    with pytest.raises(EvaluationError, match="row name"):
+        evaluate_tiny(benchmark, tmp_path / "out", {"../up": MethodSpec(build=build)})
+    with pytest.raises(EvaluationError, match="all, generate, score, report, got 'train'"):
+        evaluate_tiny(benchmark, tmp_path / "none", {}, stage="train")
+    with pytest.raises(ResultsError, match="run stage=score first"):
+        evaluate_tiny(benchmark, tmp_path / "none", {}, stage="report")
     (benchmark.root / "a" / "target" / "000.png").write_bytes(b"")
     with pytest.raises(BenchmarkError, match=r"changed  a/target/000\.png"):
         evaluate_tiny(benchmark, tmp_path / "out", methods)
-    with pytest.raises(EvaluationError, match="row name"):
-        evaluate_tiny(benchmark, tmp_path / "out", {"../up": MethodSpec(build=build)})
     assert built == []
     assert not (tmp_path / "out").exists()
-    with pytest.raises(EvaluationError, match="all, generate, score, report, got 'train'"):
-        evaluate_tiny(benchmark, tmp_path, {}, stage="train")
-    with pytest.raises(ResultsError, match="run stage=score first"):
-        evaluate_tiny(benchmark, tmp_path, {}, stage="report")
 
 
 def test_all_folders_of_other_settings_are_named_before_any_method_is_built(benchmark, tmp_path):
