@@ -11,8 +11,13 @@ from tiny.models import SCHEDULER, noise
 from torch import Tensor
 
 from colorflow.diffusion.noise import draw_noise
-from colorflow.diffusion.objective import DiffusionObjective, min_snr_weights, regression_target
-from colorflow.diffusion.timesteps import sample_timesteps, shift_timesteps
+from colorflow.diffusion.objective import (
+    DiffusionObjective,
+    min_snr_weights,
+    regression_target,
+    sample_timesteps,
+    shift_timesteps,
+)
 
 MUS = (0.0, 1.5, 3.0)
 UNIFORM = torch.rand(200_000, generator=torch.Generator().manual_seed(4))
