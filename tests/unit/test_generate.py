@@ -143,7 +143,7 @@ def test_too_many_failing_pages_stop_the_run_with_a_list(benchmark, tmp_path):
             return np.zeros((4, 4, 3))
 
     with pytest.raises(GenerationError, match="expected a PIL image, got ndarray"):
-        generate(Wrong(), benchmark, tmp_path, **QUIET)
+        generate(Wrong(), benchmark, tmp_path / "wrong", **QUIET)
 
 
 def test_what_cannot_be_asked_is_told_before_the_first_page(benchmark, tmp_path):
