@@ -119,7 +119,7 @@ def test_a_stale_cache_is_refused(change: str, cached: Path, toon_cache: Path, t
 def test_what_cannot_be_cached_is_refused(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a canvas transform with a fixed number of views"):
         trained(configure(toon_cache, tmp_path, "transform.views=null", latents=cached))
-    with pytest.raises(ValueError, match="this task trains on pictures, not on cached latents"):
+    with pytest.raises(ValueError, match="expected task=icp, got BaseTask, which trains on pictures"):
         trained(configure(toon_cache, tmp_path, "task=base_unet", latents=cached))
     with pytest.raises(ValueError, match="expected a canvas transform"):
         cacheable(PageTransform((32, 48), GrayStyle()))
