@@ -153,9 +153,7 @@ def change_grid(moved: Sequence[Change], results: Results, title: str, note: str
         title=title,
         note=f"{note} Direction: the same as in the paper, the other, or noise, where the interval holds 0.",
         headings=("row", *head, "metric", "direction", "ours", "paper"),
-        rows=tuple(
-            (label(change.row.method, results), *[change.style] * len(head), *_change(change)) for change in moved
-        ),
+        rows=tuple(rows),
         texts=3 + len(head),
     )
 
