@@ -16,7 +16,7 @@ from PIL import Image
 from colorflow.metrics import psnr
 from colorflow.models.base import load_base
 from colorflow.models.sd import FAMILY as SD
-from colorflow.pipelines.luminance import with_luminance
+from colorflow.pipelines.output import with_luminance
 from colorflow.toon import ToonSpec, draw_chapter
 from colorflow.utils.images import to_image, to_tensor
 

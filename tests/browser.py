@@ -1,7 +1,5 @@
 """The system's Chromium, driven by Playwright; tests that need it are skipped where there is none."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,11 +28,7 @@ def chromium() -> Iterator[Any]:
 
 @dataclass
 class Watched:
-    """A page, and what it should not have done.
-
-    Attributes:
-        home: What addresses of what it may fetch begin with.
-    """
+    """A page, what it should not have done, and the home from where alone it may fetch."""
 
     page: Any
     home: str = "file://"

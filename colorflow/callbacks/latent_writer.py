@@ -7,7 +7,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from colorflow.data.view_module import ViewDataModule
+from colorflow.data.latents import ViewDataModule
 
 
 class LatentWriter(Callback):

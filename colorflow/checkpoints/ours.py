@@ -68,7 +68,7 @@ def _write(parts: Parts, folder: Path) -> None:
     text, answer = layout.text_and_answer(config, parts.lora)
     given = {name: config[name] for name in (*layout.settings, layout.channels)}
     released = {"_class_name": layout.released_class} | given | layout.text_settings(config, text, answer)
-    write_json_atomic(released | layout.fixed | layout.idle, folder / "config.json")
+    write_json_atomic(released | layout.released["fixed"] | layout.released["idle"], folder / "config.json")
     aliases = {alias: parts.guider[name] for alias, name in layout.aliases(config).items()}
     if aliases:  # the released loader asks for them, and safetensors refuses two names for one tensor
         torch.save(parts.guider | aliases, folder / DIFFUSERS_NAMES[1])

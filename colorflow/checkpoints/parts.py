@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from colorflow.checkpoints.fusion import fusion, fusion_widths
 from colorflow.models.families import known_families
+from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.layout import Layout
 from colorflow.utils.files import atomic_folder
-from colorflow.utils.tensors import CheckpointError, Tensors, differences, read_tensors, renamed, shapes_of
+from colorflow.utils.tensors import CheckpointError, Shapes, Tensors, differences, read_tensors, renamed, shapes_of
 
 DIFFUSERS_NAMES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 ENCODER_NAMES = ("model.safetensors", "pytorch_model.bin")
@@ -151,6 +151,25 @@ def plain_lora(file: Path, tensors: Tensors) -> Tensors:
         listed = ", ".join(sorted(str(adapter) for adapter in adapters))
         raise CheckpointError(f"{file}: expected the tensors of one adapter, got {len(adapters)}: {listed}; keep one")
     return renamed(file, names, tensors)
+
+
+def fusion_widths(tensors: Mapping[str, Tensor]) -> list[int]:
+    """Widths of the VAE's tapped features, finest first, as the first convolution of each level tells them.
+
+    A level that is not there gets the width of the one before it, so that the comparison names all of it.
+    """
+    widths: list[int] = []
+    for level in range(5):  # both released bases have Stable Diffusion's VAE: input convolution, four blocks
+        first = tensors.get(f"two_layer_resnets.{level}.block1.conv1.weight")
+        told = first.shape[1] // 2 if first is not None and first.ndim == 4 else 0
+        widths.append(told or (widths[-1] if widths else 1))
+    return widths
+
+
+def fusion(widths: list[int]) -> Shapes:
+    """Tensors of ``MultiResNetModel.bin`` for a VAE whose tapped features are so wide."""
+    with torch.device("meta"):
+        return shapes_of(FusionNetwork(widths[1:]).state_dict())
 
 
 def read_json(file: Path, what: str) -> dict[str, Any]:

@@ -10,16 +10,17 @@ from diffusers import DDPMScheduler
 from peft import LoraConfig
 
 from colorflow import __version__
-from colorflow.checkpoints.fusion import fusion_config, fusion_widths
 from colorflow.checkpoints.parts import (
     DIFFUSERS_NAMES,
     Parts,
     first_of,
+    fusion_widths,
     layouts,
     new_folder,
     read_json,
     save_tensors,
 )
+from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.layout import Layout
 from colorflow.utils.files import write_json_atomic
 from colorflow.utils.tensors import CheckpointError, refuse
@@ -62,7 +63,7 @@ def read_released(source: Path, *, gsrp: bool = True, image_encoder: Path | None
     config = read_json(config_file, "a released folder such as GraySD, sketch or shading")
     family, layout = _layout(source, config)
     parts = Parts(family, layout, config)
-    for name, expected in layout.fixed.items():
+    for name, expected in layout.released["fixed"].items():
         if name in config and config[name] != expected:
             parts.problems.append(f"{config_file}: {name}: expected {expected!r}, got {config[name]!r}")
     parts.read_guider(first_of(source, DIFFUSERS_NAMES), config_file)
@@ -107,10 +108,16 @@ def _write(parts: Parts, folder: Path, base: str) -> None:
     )
     lora.save_pretrained(str(folder / "lora"))
     save_tensors(parts.lora, folder / "lora" / "adapter_model.safetensors")
-    DDPMScheduler(**layout.schedule).save_pretrained(folder / "scheduler")
+    DDPMScheduler(**layout.released["schedule"]).save_pretrained(folder / "scheduler")
     if parts.gsrp is not None:
         save_tensors(parts.gsrp, folder / "gsrp" / DIFFUSERS_NAMES[0])
-        write_json_atomic(fusion_config(fusion_widths(parts.gsrp)), folder / "gsrp" / "config.json")
+        fusion = {  # page statistics and Pillow's bicubic, as the demo runs (released code 5.1, 6.1)
+            "_class_name": FusionNetwork.__name__,
+            "block_out_channels": fusion_widths(parts.gsrp)[1:],
+            "norm_mode": "batch",
+            "upsample_mode": "bicubic",
+        }
+        write_json_atomic(fusion, folder / "gsrp" / "config.json")
     if parts.image_encoder is not None:
         shutil.copytree(parts.image_encoder, folder / ENCODER)
     index = {

@@ -8,9 +8,12 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+import yaml
 from torch import Tensor, nn
 
 from colorflow.utils.tensors import Shapes, shapes_of
@@ -29,9 +32,6 @@ class Layout(ABC):
         input_weight: Name of the tensor whose second side tells them.
         targets: Modules that have LoRA.
         base: Hub id of the base model.
-        schedule: Configuration of the base's training noise schedule.
-        fixed: Entries of the released configuration that must be so; ours knows nothing else.
-        idle: Entries of the released configuration without influence.
     """
 
     guider_class: ClassVar[Any]
@@ -41,9 +41,17 @@ class Layout(ABC):
     input_weight: ClassVar[str]
     targets: ClassVar[tuple[str, ...]]
     base: ClassVar[str]
-    schedule: ClassVar[dict[str, Any]]
-    fixed: ClassVar[dict[str, Any]]
-    idle: ClassVar[dict[str, Any]]
+
+    @cached_property
+    def released(self) -> dict[str, dict[str, Any]]:
+        """Entries of ``released.yaml`` beside the family's layout.
+
+        ``schedule``: the base's training noise schedule. ``fixed``: entries of the released configuration that must be
+        so; ours knows nothing else. ``idle``: those without influence.
+        """
+        file = Path(inspect.getfile(type(self))).with_name("released.yaml")
+        found: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return found
 
     @property
     def settings(self) -> tuple[str, ...]:

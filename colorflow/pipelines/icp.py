@@ -155,10 +155,8 @@ class ICPPipeline(DiffusionPipeline):
     def _encode(self, canvas: Tensor, mask: Tensor, noises: Sequence[Tensor], copies: int) -> Tensor:
         """The condition; of two copies under guidance as released, which doubles the canvas before encoding (3.1)."""
         device = self._execution_device
+        mask = mask.to(device).expand(len(canvas), -1, -1, -1).repeat(copies, 1, 1, 1)
         canvas = canvas.to(device).repeat(copies, 1, 1, 1)
-        mask = mask.to(device).expand(len(canvas) if len(mask) == 1 else -1, -1, -1, -1)
-        if len(mask) != len(canvas):
-            mask = mask.repeat(copies, 1, 1, 1)
         first, second = noises[0].to(device), noises[-1].to(device)
         if len(first) != len(canvas) or len(second) != len(canvas):
             raise ValueError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from colorflow.canvas import Size
@@ -20,7 +20,6 @@ from colorflow.pipelines.export import ExportSettings, save_gsrp
 from colorflow.pipelines.icp import Sampling
 from colorflow.schema import PageBatch
 from colorflow.tasks.degradation import Degradation, degrade
-from colorflow.tasks.perceptual import PerceptualDistance
 from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means
 from colorflow.utils.seeding import generator
 
@@ -101,6 +100,31 @@ class GSRPTask(TrainableTask):
     def kept_buffers(self) -> dict[str, Tensor]:
         """The running statistics of the norms, which ``norm_mode=running`` needs."""
         return {name: buffer for name, buffer in self.named_buffers() if name.startswith("model.fusion.")}
+
+
+class PerceptualDistance(nn.Module):
+    """LPIPS with VGG features (Zhang et al. 2018), frozen; torchmetrics' implementation.
+
+    Raises:
+        RuntimeError: If torchvision's VGG weights can be neither found nor downloaded.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+        try:
+            metric = LearnedPerceptualImagePatchSimilarity("vgg")
+        except (OSError, RuntimeError, ValueError) as error:  # a URLError is an OSError
+            raise RuntimeError(
+                f"lpips_weight: expected torchvision's VGG-16 weights, could not have them ({error}); download "
+                "vgg16-397923af.pth into $TORCH_HOME/hub/checkpoints on a machine with a network, or set lpips_weight=0"
+            ) from error
+        self.network = metric.net.requires_grad_(False).eval()  # without the metric's state
+
+    def forward(self, preds: Tensor, target: Tensor) -> Tensor:
+        """Mean distance of ``(B, 3, H, W)`` images in [-1, 1]; scalar."""
+        return self.network(preds, target).mean()
 
 
 def random_patches(stacks: Sequence[Tensor], size: Size, seeds: Sequence[int]) -> list[Tensor]:

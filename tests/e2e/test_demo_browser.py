@@ -1,7 +1,5 @@
 """The demo in a real browser: upload, look up, colour, another seed, zip; refusals; nothing fetched from elsewhere."""
 
-from __future__ import annotations
-
 import re
 import zipfile
 from collections.abc import Iterator
@@ -86,7 +84,6 @@ def upload(page: Any, kind: str, paths: list[Path]) -> None:
 
 
 def status(page: Any, words: str) -> str:
-    """What is said, once it holds some words."""
     found = page.locator("#cf-status .cf-notice", has_text=re.compile(words))
     found.wait_for()
     return found.inner_text()
@@ -98,7 +95,7 @@ def shown(page: Any) -> list[str]:
     return [image.get_attribute("src") for image in page.locator("#cf-slider img").all()]
 
 
-def test_from_upload_to_zip(page: Any, files: dict[str, list[Path]], tmp_path: Path) -> None:
+def test_from_upload_to_zip(page, files, tmp_path):
     upload(page, "pages", files["pages"])
     page.locator("#cf-pages-note li").nth(1).wait_for()
     assert page.locator("#cf-pages-note li span").all_inner_texts() == ["p1", "p2"]
@@ -138,7 +135,7 @@ def test_from_upload_to_zip(page: Any, files: dict[str, list[Path]], tmp_path: P
             assert picture.convert("RGB").getextrema()[0] != picture.convert("RGB").getextrema()[2]
 
 
-def test_refused_files_are_named_with_their_reason(page: Any, files: dict[str, list[Path]]) -> None:
+def test_refused_files_are_named_with_their_reason(page, files):
     upload(page, "pages", [*files["refused"], files["pages"][0]])
     page.locator("#cf-pages-note [role=alert]").wait_for()
     said = page.locator("#cf-pages-note [role=alert]").inner_text()
@@ -149,13 +146,13 @@ def test_refused_files_are_named_with_their_reason(page: Any, files: dict[str, l
     assert page.locator("#cf-pages-note li span").all_inner_texts() == ["p1"]
 
 
-def test_nothing_to_colour_is_said(page: Any) -> None:
+def test_nothing_to_colour_is_said(page):
     page.click("#cf-color")
     assert status(page, "Upload") == "Upload a page to colour first."
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it(browser: Any, address: str, files: dict[str, list[Path]], scheme: str) -> None:
+def test_a_phone_shows_all_of_it(browser, address, files, scheme):
     with window(browser, address, width=NARROW, color_scheme=scheme) as page:
         page.get_by_role("button", name="Example 1").click()
         page.locator("#cf-references-note li").nth(4).wait_for()

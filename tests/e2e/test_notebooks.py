@@ -1,7 +1,5 @@
 """The notebooks executed from start to end, each in a kernel of its own, and what they found out checked there."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nbformat
@@ -78,7 +76,13 @@ assert differences["patch_copy", "patch_copy_wrong_references"].value > 3
 @pytest.fixture
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny export folder, and nothing of the user's own settings; what notebooks write goes with the test."""
-    save_export(tiny_model().eval(), tmp_path / "export", PAGE_SIZE, RetrievalSettings(kind="hog"), fusion())
+    save_export(
+        tiny_model().eval(),
+        tmp_path / "export",
+        PAGE_SIZE,
+        RetrievalSettings(kind="hog"),
+        fusion(upsample_mode="bicubic"),
+    )
     monkeypatch.setenv("COLORFLOW_NOTEBOOK_EXPORT", str(tmp_path / "export"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
@@ -87,7 +91,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("surroundings")
 @pytest.mark.parametrize("name", CHECKS)
-def test_runs_from_start_to_end(name: str):
+def test_runs_from_start_to_end(name):
     notebook = execute(NOTEBOOKS / f"{name}.ipynb", CHECKS[name])
     tagged = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", ()) if tag.startswith(TAG)]
     shown = pictures(notebook)
@@ -99,7 +103,7 @@ def test_runs_from_start_to_end(name: str):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("surroundings")
-def test_a_check_can_fail(tmp_path: Path):
+def test_a_check_can_fail(tmp_path):
     cell = nbformat.v4.new_code_cell("found = 12")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "small.ipynb")
     execute(tmp_path / "small.ipynb", "assert found == 12")

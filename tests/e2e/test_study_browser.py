@@ -1,7 +1,5 @@
 """The study in a real browser: ranks by keys, buttons and drag, votes that are counted, orders of each voter's own."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +26,6 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two questions, hence six screens."""
     folder = tmp_path_factory.mktemp("study")
     root = tiny_benchmark(folder, {"a": 2, "b": 2}).root
     methods = {name: MethodSpec(build=lambda amount=amount: Tint(amount)) for name, amount in METHODS.items()}
@@ -48,7 +45,6 @@ def places(page: Any) -> list[str]:
 
 
 def codes(page: Any) -> dict[str, str]:
-    """Code of each letter on the screen."""
     pairs = page.locator("[data-letter]").evaluate_all("all => all.map((x) => [x.dataset.letter, x.dataset.key])")
     return dict(pairs)
 
@@ -60,7 +56,7 @@ def save(page: Any, button: str, path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def test_a_voter_ranks_by_keys_and_the_saved_file_is_counted(page: Any, study: Path, tmp_path: Path) -> None:
+def test_a_voter_ranks_by_keys_and_the_saved_file_is_counted(page, study, tmp_path):
     key = read_key(study / "key.json")
     best_first = ["mcv2", "colorflow", "ebmc"]
     page.get_by_role("button", name="Begin").click()
@@ -84,7 +80,7 @@ def test_a_voter_ranks_by_keys_and_the_saved_file_is_counted(page: Any, study: P
         assert tally.rankings == 2
 
 
-def test_ranks_by_buttons_digits_and_drag_agree(page: Any) -> None:
+def test_ranks_by_buttons_digits_and_drag_agree(page):
     page.click("#begin")
     page.get_by_role("button", name="A on place 2").click()
     assert places(page) == ["", "A", ""]
@@ -106,7 +102,7 @@ def test_ranks_by_buttons_digits_and_drag_agree(page: Any) -> None:
     assert page.locator("#next").is_disabled()
 
 
-def test_each_criterion_shows_what_it_asks_about(page: Any) -> None:
+def test_each_criterion_shows_what_it_asks_about(page):
     page.click("#begin")
     beside = []
     for _ in range(3):
@@ -119,7 +115,7 @@ def test_each_criterion_shows_what_it_asks_about(page: Any) -> None:
     assert all(page.locator("#strips img").evaluate_all("all => all.map((x) => x.complete && x.naturalWidth > 0)"))
 
 
-def test_orders_are_the_voters_own_and_the_same_again(browser: Any, study: Path) -> None:
+def test_orders_are_the_voters_own_and_the_same_again(browser, study):
     def orders(voter: str) -> dict[str, tuple[str, ...]]:
         """Candidates as shown, by the picture's question and the place of the screen among that question's."""
         seen: dict[str, tuple[str, ...]] = {}
@@ -142,7 +138,7 @@ def test_orders_are_the_voters_own_and_the_same_again(browser: Any, study: Path)
         assert len({one[screen] for one in (first, *others)}) > 1
 
 
-def test_going_back_stopping_and_going_on(page: Any, study: Path, tmp_path: Path) -> None:
+def test_going_back_stopping_and_going_on(page, study, tmp_path):
     page.click("#begin")
     page.keyboard.type("cab")
     page.click("#next")
@@ -161,7 +157,7 @@ def test_going_back_stopping_and_going_on(page: Any, study: Path, tmp_path: Path
     assert len(read_votes([tmp_path / "early.json", tmp_path / "later.json"], read_key(study / "key.json"))) == 2
 
 
-def test_pictures_open_in_full_without_ranking_and_it_fits_a_phone(browser: Any, study: Path) -> None:
+def test_pictures_open_in_full_without_ranking_and_it_fits_a_phone(browser, study):
     with opened(browser, study / "site" / "index.html", width=390) as watched:
         page = watched.page
         page.click("#begin")

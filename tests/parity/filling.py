@@ -1,7 +1,5 @@
 """Weights of the fixtures, a function of key, shape and salt (numpy alone; the facts stand beside the fixtures)."""
 
-from __future__ import annotations
-
 import fnmatch
 import zlib
 from collections.abc import Mapping, Sequence

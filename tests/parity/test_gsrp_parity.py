@@ -4,9 +4,6 @@ Tolerances as in test_icp_parity. uint8 results are truncated in the released co
 0.05 % of the values, a rounded result (one level on half of them) is told from a truncated one.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +40,7 @@ def truncated(image: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("path", cases("d_gsrp"))
 @torch.no_grad()
-def test_encoder_taps(path: Path) -> None:
+def test_encoder_taps(path):
     config, tensors = load(path)
     vae = build(config, tensors).vae
     for name in ("color", "bw"):
@@ -60,7 +57,7 @@ def test_encoder_taps(path: Path) -> None:
 @pytest.mark.parametrize(("part", "norm_mode"), MODES)
 @pytest.mark.parametrize("path", cases("d_gsrp"))
 @torch.no_grad()
-def test_fusion(path: Path, part: str, norm_mode: NormMode) -> None:
+def test_fusion(path, part, norm_mode):
     config, tensors = load(path)
     fusion = build(config, tensors, norm_mode).fusion.train(part == "train")
     found = fusion(numbered(tensors, "out.hidden_color."), numbered(tensors, "out.hidden_bw."))
@@ -78,7 +75,7 @@ def test_fusion(path: Path, part: str, norm_mode: NormMode) -> None:
 @pytest.mark.parametrize(("part", "norm_mode"), [("train", "batch"), ("eval", "running")])
 @pytest.mark.parametrize("path", cases("d_gsrp"))
 @torch.no_grad()
-def test_page(path: Path, part: str, norm_mode: NormMode, row_tile: int | None) -> None:
+def test_page(path, part, norm_mode, row_tile):
     """The whole model as we run it, in evaluation mode: ``batch`` gives the released result there too."""
     config, tensors = load(path)
     model = build(config, tensors, norm_mode)
@@ -94,7 +91,7 @@ def test_page(path: Path, part: str, norm_mode: NormMode, row_tile: int | None) 
 
 @pytest.mark.parametrize("path", cases("d_gsrp"))
 @torch.no_grad()
-def test_without_guidance_it_is_the_decoder(path: Path) -> None:
+def test_without_guidance_it_is_the_decoder(path):
     config, tensors = load(path)
     model = build(config, tensors)
     zeros = [torch.zeros_like(item) for item in reversed(numbered(tensors, "out.eval.gsrp_hidden."))]
@@ -103,8 +100,7 @@ def test_without_guidance_it_is_the_decoder(path: Path) -> None:
 
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
 @torch.no_grad()
-def test_end_to_end_super_resolution(path: Path) -> None:
-    """From the upscaled centre of the coloured canvas to the released page."""
+def test_end_to_end_super_resolution(path):
     config, tensors = load(path)
     gray, color = (
         to_tensor(Image.fromarray(tensors[name].numpy()))[None] for name in ("in.vae_input", "out.upscaled_center")
@@ -114,7 +110,7 @@ def test_end_to_end_super_resolution(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
-def test_upsampling_is_the_released_one(path: Path) -> None:
+def test_upsampling_is_the_released_one(path):
     """``bicubic`` against Pillow's resize of the canvas's centre, which rounds and clips between its two passes."""
     config, tensors = load(path)
     expected = tensors["out.upscaled_center"]

@@ -5,9 +5,6 @@ themselves: at values of 15 they are 2.4e-5 away from the same network run in fl
 the scale would test the order of additions. Pipelines: tolerances of the released-code facts, 9.16.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,12 +32,15 @@ def build_unet(config: Config, tensors: Tensors, lora: bool = False) -> UNet2DCo
     unet = UNet2DConditionModel.from_config(config["unet"])
     unet.load_state_dict(with_prefix(tensors, "unet."))
     if lora:
-        settings, stored = config["lora"], with_prefix(tensors, "lora.")
-        add_lora(unet, settings["r"], settings["alpha"], settings["targets"])
-        assert {key for key in unet.state_dict() if "lora_" in key} == stored.keys()
-        load_lora_state_dict(unet, {key.replace(".default.", "."): value for key, value in stored.items()}, "fixture")
-        assert len(lora_state_dict(unet)) == len(stored)
+        add_stored_lora(unet, config["lora"], with_prefix(tensors, "lora."))
     return unet.eval()
+
+
+def add_stored_lora(network: torch.nn.Module, settings: Config, stored: Tensors) -> None:
+    add_lora(network, settings["r"], settings["alpha"], settings["targets"])
+    assert {key for key in network.state_dict() if "lora_" in key} == stored.keys()
+    load_lora_state_dict(network, {key.replace(".default.", "."): value for key, value in stored.items()}, "fixture")
+    assert len(lora_state_dict(network)) == len(stored)
 
 
 def build_guider(config: Config, tensors: Tensors) -> ColorizationGuider:
@@ -68,7 +68,6 @@ def build_pipeline(config: Config, tensors: Tensors) -> ICPPipeline:
 
 
 def numbered(tensors: Tensors, prefix: str) -> list[Tensor]:
-    """``prefix0``, ``prefix1``, ... in the order of their numbers."""
     found = with_prefix(tensors, prefix)
     return [found[key] for key in sorted(found, key=int)]
 
@@ -88,6 +87,16 @@ def assert_levels(found: Tensor, expected: Tensor) -> None:
     assert (difference > 0).double().mean() < 5e-4
 
 
+def assert_same_schedule(ours: Any, theirs: Any, steps: int, more: tuple[str, ...]) -> None:
+    for count in (1, steps, 10, 50):
+        ours.set_timesteps(count)
+        theirs.set_timesteps(count)
+        assert torch.equal(ours.timesteps, theirs.timesteps)
+        assert torch.equal(ours.sigmas, theirs.sigmas)
+    keys = ("solver_order", "solver_type", "lower_order_final", "prediction_type", "final_sigmas_type", *more)
+    assert {key: ours.config[key] for key in keys} == {key: theirs.config[key] for key in keys}
+
+
 def levels(canvas: Tensor) -> Tensor:
     """``(H, W, 3)`` uint8 of the product's own conversion."""
     image = to_image(canvas)
@@ -96,7 +105,7 @@ def levels(canvas: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("path", cases("b_sd_"))
 @torch.no_grad()
-def test_guider_residuals(path: Path) -> None:
+def test_guider_residuals(path):
     config, tensors = load(path)
     guider = build_guider(config, tensors)
     found = guider(tensors["in.latents"], tensors["in.timestep"], tensors["in.cond"])
@@ -111,7 +120,7 @@ def test_guider_residuals(path: Path) -> None:
 
 @pytest.mark.parametrize("path", cases("b_sd_"))
 @torch.no_grad()
-def test_predictions(path: Path) -> None:
+def test_predictions(path):
     config, tensors = load(path)
     unet, guider = build_unet(config, tensors), build_guider(config, tensors)
     latents, timestep, condition = tensors["in.latents"], tensors["in.timestep"], tensors["in.cond"]
@@ -130,7 +139,7 @@ def test_predictions(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("b_sd_"))
-def test_from_unet(path: Path) -> None:
+def test_from_unet(path):
     config, tensors = load(path)
     guider = ColorizationGuider.from_unet(build_unet(config, tensors), config["guider"]["conditioning_channels"])
     own, expected = guider.state_dict(), with_prefix(tensors, "from_unet_init.")
@@ -154,7 +163,7 @@ def posterior_noise(config: Config, tensors: Tensors, source: str) -> list[Tenso
 
 @pytest.mark.parametrize("noise", ["stored", "seed"])
 @pytest.mark.parametrize("path", cases("g_pipeline_sd_"))
-def test_pipeline(path: Path, noise: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipeline(path, noise, monkeypatch):
     config, tensors = load(path)
     pipeline = build_pipeline(config, tensors)
     predictions: list[Tensor] = []
@@ -185,22 +194,14 @@ def test_pipeline(path: Path, noise: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("path", cases("g_pipeline_sd_"))
-def test_scheduler_is_the_released_one(path: Path) -> None:
-    """The schedule that a base's own (DDPM) configuration leads to is the fixture's UniPC."""
+def test_scheduler_is_the_released_one(path):
     config, tensors = load(path)
     ours, theirs = build_pipeline(config, tensors).scheduler, UniPCMultistepScheduler.from_config(config["scheduler"])
-    for steps in (1, config["steps"], 10, 50):
-        ours.set_timesteps(steps)
-        theirs.set_timesteps(steps)
-        assert torch.equal(ours.timesteps, theirs.timesteps)
-        assert torch.equal(ours.sigmas, theirs.sigmas)
-    keys = ("solver_order", "solver_type", "predict_x0", "lower_order_final", "prediction_type", "final_sigmas_type")
-    assert {key: ours.config[key] for key in keys} == {key: theirs.config[key] for key in keys}
+    assert_same_schedule(ours, theirs, config["steps"], ("predict_x0",))
 
 
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
-def test_end_to_end_canvas(path: Path) -> None:
-    """From the stitched canvas to the coloured one, with the product's own mask; guidance 7.5 (facts, 9.7)."""
+def test_end_to_end_canvas(path):
     config, tensors = load(path)
     pipeline = build_pipeline(config, tensors)
     result = pipeline(

@@ -1,7 +1,5 @@
 """RAP against the released code: fixtures ``a_process_image*``, ``a_stitch*`` and the retrieval of ``h_*``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +10,12 @@ from PIL import Image
 from tiny.models import VAE
 from torch import Tensor
 
-from colorflow.canvas import (
-    fit_page,
-    mask_image,
-    query_mask,
-    query_patches,
-    reference_patches,
-    stitch,
-)
+from colorflow.canvas import fit_page, mask_image, query_mask, query_patches, reference_patches, stitch
 from colorflow.models.conditioning import shrink_mask
 from colorflow.retrieval.encoders import ClipVisionEncoder, _clip_preprocess
 from colorflow.retrieval.retriever import SimilarityRetriever, cosine_similarity, reference_pool, top_k
 from colorflow.schema import RANKS
-from parity.fixtures import cases, load, pillow_levels, with_prefix
-
-
-def picture(tensor: Tensor) -> Image.Image:
-    return Image.fromarray(tensor.numpy())
+from parity.fixtures import cases, load, picture, pillow_levels, with_prefix
 
 
 def worst(image: Image.Image, expected: Tensor) -> int:
@@ -50,7 +37,7 @@ def stitch_inputs(path: Path) -> tuple[dict, dict[str, Tensor], Image.Image, lis
 
 
 @pytest.mark.parametrize("path", cases("a_process_image"))
-def test_fit_page(path: Path) -> None:
+def test_fit_page(path):
     config, tensors = load(path)
     assert config["cases"]
     for i, (width, height, target_width, target_height) in enumerate(config["cases"]):
@@ -61,7 +48,7 @@ def test_fit_page(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("a_stitch"))
-def test_patches(path: Path) -> None:
+def test_patches(path):
     _, tensors, query, references = stitch_inputs(path)
     found = query_patches(query)
     assert len(found) == len(with_prefix(tensors, "out.query_patch."))
@@ -72,7 +59,7 @@ def test_patches(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("a_stitch"))
-def test_ranking(path: Path) -> None:
+def test_ranking(path):
     _, tensors = load(path)
     queries, references = tensors["in.query_embeds"], tensors["in.ref_embeds"]
     torch.testing.assert_close(cosine_similarity(queries, references), tensors["out.cosine"], atol=1e-6, rtol=0)
@@ -82,7 +69,7 @@ def test_ranking(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("a_stitch"))
-def test_stitched_canvas(path: Path) -> None:
+def test_stitched_canvas(path):
     _, tensors, query, references = stitch_inputs(path)
     views = [view for page in references for view in reference_patches(page)]
     chosen = {(q, r): views[i] for q, row in enumerate(tensors["out.topk"].tolist()) for r, i in enumerate(row)}
@@ -95,7 +82,7 @@ def test_stitched_canvas(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("a_stitch"))
-def test_mask(path: Path) -> None:
+def test_mask(path):
     config, tensors = load(path)
     size = (config["W"], config["H"])
     assert worst(mask_image(size), tensors["out.mask_image"]) == 0
@@ -104,7 +91,7 @@ def test_mask(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("a_stitch"))
-def test_clip_pixels(path: Path) -> None:
+def test_clip_pixels(path):
     _, tensors, query, _ = stitch_inputs(path)
     expected = tensors["out.clip_pixels_query0"]
     pixels = _clip_preprocess(expected.shape[-1])(query_patches(query)[0])
@@ -113,8 +100,7 @@ def test_clip_pixels(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("h_"))
-def test_retrieval_end_to_end(path: Path, tmp_path: Path) -> None:
-    """Pages in, canvas out, through the fixture's own CLIP: embeddings, choice and pixels."""
+def test_retrieval_end_to_end(path, tmp_path):
     if pillow_levels(1):
         pytest.skip("fixture h is exact only with Pillow 13 (released-code facts, 9.2)")
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -126,9 +112,8 @@ def test_retrieval_end_to_end(path: Path, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     encoder = ClipVisionEncoder(tmp_path, batch_size=3)
     sources = with_prefix(tensors, "in.ref.")
-    pool = reference_pool(
-        [str(i) for i in range(len(sources))], [picture(sources[str(i)]) for i in range(len(sources))]
-    )
+    names = [str(number) for number in range(len(sources))]
+    pool = reference_pool(names, [picture(sources[name]) for name in names])
     retriever = SimilarityRetriever(encoder)
     indexed = retriever.index(pool, size)
     query = fit_page(picture(tensors["in.input_context"]), size)

@@ -6,8 +6,6 @@ error under 0.05 levels: one value of the canvas that rounds the other way sprea
 page. A page that is rounded and not truncated is 0.5 levels off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,17 +21,13 @@ from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.pipelines.recipes import RELEASED, Recipe, prepare_networks
 from colorflow.retrieval.encoders import ClipVisionEncoder
 from colorflow.retrieval.retriever import SimilarityRetriever
-from parity.fixtures import cases, load, pillow_levels, with_prefix
+from parity.fixtures import cases, load, picture, pillow_levels, with_prefix
 from parity.test_gsrp_parity import build as build_gsrp
 from parity.test_icp_parity import Config, Tensors, assert_levels, build_pipeline, numbered
 
 PAGE_TOLERANCE = 0.05
 GUIDANCE = 7.5
 """Not in the fixture's json (released code 9.7)."""
-
-
-def picture(tensor: Tensor) -> Image.Image:
-    return Image.fromarray(tensor.numpy())
 
 
 def levels(image: Image.Image) -> Tensor:
@@ -46,7 +40,6 @@ def mean_error(image: Image.Image, expected: Tensor) -> float:
 
 
 def build(config: Config, tensors: Tensors, folder: Path, recipe: Recipe) -> ColorFlowPipeline:
-    """The product from the fixture's weights, its CLIP folder included."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     clip = CLIPVisionModelWithProjection(CLIPVisionConfig(**config["clip"]))
@@ -68,7 +61,7 @@ def run(pipe: ColorFlowPipeline, tensors: Tensors, noise: Sequence[Tensor]) -> C
 
 
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
-def test_end_to_end(path: Path, tmp_path: Path) -> None:
+def test_end_to_end(path, tmp_path):
     if pillow_levels(1):
         pytest.skip("fixture h is exact only with Pillow 13 (released-code facts, 9.2)")
     config, tensors = load(path)
@@ -93,7 +86,7 @@ def test_end_to_end(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
-def test_the_recipes_savings_that_are_exact(path: Path, tmp_path: Path) -> None:
+def test_the_recipes_savings_that_are_exact(path, tmp_path):
     """Merged LoRA changes the rounding, cached references change nothing."""
     if pillow_levels(1):
         pytest.skip("fixture h is exact only with Pillow 13 (released-code facts, 9.2)")

@@ -1,7 +1,5 @@
 """Networks of the baselines, a few channels wide, in files of the official form; and retrieval."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial

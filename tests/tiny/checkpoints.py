@@ -1,7 +1,5 @@
 """Tiny folders in the released layout, and ways to change their files."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from colorflow.checkpoints.fusion import fusion
+from colorflow.checkpoints.parts import fusion
 from colorflow.models.icp_model import ICPModel, LoraSettings
 from colorflow.models.lora import TARGET_MODULES
 from tiny.models import PIXART_TARGETS, SD_UNET, tiny_base, tiny_model, tiny_pixart_base, tiny_pixart_model

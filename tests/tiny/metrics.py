@@ -1,7 +1,5 @@
 """The metrics by networks with tiny random ones in their place, found by dotted names as any other package's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

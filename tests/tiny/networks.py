@@ -1,7 +1,5 @@
 """Networks and weight files for tests of metrics: random, small, and in the published layouts."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

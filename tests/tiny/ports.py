@@ -1,7 +1,5 @@
 """Weight files of ported systems, in full size and in the published layouts, filled by the rule of the parity tests."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

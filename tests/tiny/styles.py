@@ -1,7 +1,5 @@
 """The released folder's style networks with random weights, and generators by seed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

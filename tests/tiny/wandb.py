@@ -1,7 +1,5 @@
 """What wandb has kept of an offline run, read back from its file without wandb's servers."""
 
-from __future__ import annotations
-
 import json
 import struct
 import time

@@ -1,8 +1,5 @@
 """Attention maps: equal to a softmax worked out apart, nothing of the result changed, regions and layers checked."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,19 +7,10 @@ import pytest
 import torch
 from PIL import Image
 from tiny.comics import BlockEncoder, draw_page
-from tiny.models import (
-    PAGE_SIZE,
-    SD_UNET,
-    pixart_on_meta,
-    sd15_on_meta,
-    tiny_base,
-    tiny_model,
-    tiny_pipeline,
-    tiny_pixart_model,
-)
+from tiny.models import FAMILIES, PAGE_SIZE, pixart_on_meta, sd15_on_meta, tiny_model, tiny_pipeline
 from torch import Tensor
 
-from colorflow.canvas import Size, canvas_size, query_box
+from colorflow.canvas import canvas_size, query_box
 from colorflow.models import attention_record
 from colorflow.models.attention_record import (
     default_layer,
@@ -31,11 +19,9 @@ from colorflow.models.attention_record import (
     self_attention_layers,
     token_grid,
 )
-from colorflow.models.icp_model import ICPModel
 from colorflow.pipelines.attention import (
     AttentionMap,
     AttentionSettings,
-    Region,
     attention_layers,
     attention_map,
     region_on_canvas,
@@ -46,11 +32,6 @@ from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import Sampling
 from colorflow.retrieval.retriever import SimilarityRetriever
 
-MODELS: dict[str, Callable[[], ICPModel]] = {
-    "toon": tiny_model,
-    "sd": lambda: tiny_model(9, base=tiny_base(SD_UNET)),
-    "pixart": tiny_pixart_model,
-}
 PAGE = draw_page(0)
 REFERENCES = [draw_page(number) for number in (1, 2)]
 REGION = (0.1, 0.2, 0.6, 0.7)
@@ -59,10 +40,11 @@ STEPS = 3
 
 def pipeline(family: str, guidance_scale: float = 1.0) -> ColorFlowPipeline:
     sampling = Sampling(STEPS, guidance_scale=guidance_scale)
-    return ColorFlowPipeline(tiny_pipeline(MODELS[family]()), SimilarityRetriever(BlockEncoder()), PAGE_SIZE, sampling)
+    icp, retriever = tiny_pipeline(FAMILIES[family]()), SimilarityRetriever(BlockEncoder())
+    return ColorFlowPipeline(icp, retriever, PAGE_SIZE, sampling)
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+@pytest.fixture(scope="module", params=list(FAMILIES))
 def pipe(request: pytest.FixtureRequest) -> ColorFlowPipeline:
     return pipeline(request.param)
 
@@ -90,8 +72,7 @@ def explicit(attention: torch.nn.Module, hidden: Tensor) -> Tensor:
 
 @torch.no_grad()
 @pytest.mark.parametrize("chunk", [1, 100, 1 << 24])
-def test_maps_are_the_softmax_of_queries_and_keys(pipe: ColorFlowPipeline, monkeypatch, chunk: int) -> None:
-    """Every layer of every family, LoRA included; however many rows are worked out at once."""
+def test_maps_are_the_softmax_of_queries_and_keys(pipe, monkeypatch, chunk):
     monkeypatch.setattr(attention_record, "_CHUNK", chunk)
     network, inputs = pipe.icp.network, {}
 
@@ -114,8 +95,8 @@ def test_maps_are_the_softmax_of_queries_and_keys(pipe: ColorFlowPipeline, monke
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
-def test_recording_changes_nothing(guidance_scale: float) -> None:
-    for family in MODELS:
+def test_recording_changes_nothing(guidance_scale):
+    for family in FAMILIES:
         pipe = pipeline(family, guidance_scale)
         plain = pipe(PAGE, REFERENCES, seed=4)
         found = attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION), seed=4)
@@ -125,7 +106,7 @@ def test_recording_changes_nothing(guidance_scale: float) -> None:
         assert not any(module._forward_pre_hooks for module in pipe.icp.network.modules()), "hooks are taken off"
 
 
-def test_steps_are_averaged(pipe: ColorFlowPipeline) -> None:
+def test_steps_are_averaged(pipe):
     def weights(steps: list[int] | None) -> Tensor:
         found = attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION, steps=steps), seed=2)
         assert found.steps == tuple(range(STEPS) if steps is None else steps)
@@ -137,7 +118,7 @@ def test_steps_are_averaged(pipe: ColorFlowPipeline) -> None:
     torch.testing.assert_close(weights([0, 2]), (each[0] + each[2]) / 2)
 
 
-def test_under_guidance_the_map_is_of_the_prompt() -> None:
+def test_under_guidance_the_map_is_of_the_prompt():
     pipe = pipeline("sd", 4.0)
     layer = default_layer(pipe.icp.network)
     found = attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION, layer, steps=[1]), seed=2)
@@ -149,8 +130,7 @@ def test_under_guidance_the_map_is_of_the_prompt() -> None:
     assert not torch.equal(maps[1][0], maps[1][1])
 
 
-def test_a_region_attends_to_where_the_keys_agree() -> None:
-    """Keys that equal the queries of one far token alone: all attention is there, whatever is asked."""
+def test_a_region_attends_to_where_the_keys_agree():
     attention = torch.nn.Module()
     attention.heads, attention.scale = 2, 1.0
     attention.to_q = attention.to_k = torch.nn.Identity()
@@ -165,7 +145,7 @@ def test_a_region_attends_to_where_the_keys_agree() -> None:
 # Layers.
 
 
-def test_layers_of_the_full_size_models() -> None:
+def test_layers_of_the_full_size_models():
     sd, pixart = sd15_on_meta().network, pixart_on_meta().network
     names = self_attention_layers(sd)
     assert len(names) == 16
@@ -186,7 +166,7 @@ def test_layers_of_the_full_size_models() -> None:
         ("pixart", "transformer_blocks.18.attn1", (100, 64)),
     ],
 )
-def test_maps_of_the_full_size_models_have_the_layers_grid(family: str, layer: str, grid: tuple[int, int]) -> None:
+def test_maps_of_the_full_size_models_have_the_layers_grid(family, layer, grid):
     """On the meta device: a 1024 x 1600 canvas through the real network, shapes only."""
     model = {"sd": sd15_on_meta, "pixart": pixart_on_meta}[family](9)
     canvas, seen = (1024, 1600), []
@@ -205,13 +185,21 @@ def test_maps_of_the_full_size_models_have_the_layers_grid(family: str, layer: s
     assert seen == [grid]
 
 
-def test_grids_at_every_level() -> None:
+def test_grids_and_tokens_of_a_region():
     assert [token_grid(count, (25, 16)) for count in (400, 13 * 8, 7 * 4, 4 * 2)] == [(25, 16), (13, 8), (7, 4), (4, 2)]
     with pytest.raises(ValueError, match="the tokens of a level of 16 x 25, got 100"):
         token_grid(100, (25, 16))
+    grid = (6, 4)  # of a canvas of 64 x 96: tokens of 16 x 16
+    assert tokens_in((16, 16, 48, 48), (64, 96), grid).tolist() == [5, 6, 9, 10]
+    assert tokens_in((17, 33, 20, 35), (64, 96), grid).tolist() == [9], "smaller than a token"
+    assert tokens_in((0, 0, 64, 96), (64, 96), grid).tolist() == list(range(24))
+    assert tokens_in((63.9, 95.9, 64, 96), (64, 96), grid).tolist() == [23]
 
 
-def test_an_unknown_layer_is_told_with_all_there_are(pipe: ColorFlowPipeline) -> None:
+def test_unknown_layers_and_steps_that_are_not_taken_are_told(pipe):
+    for steps in ([], [STEPS], [-1], [0, 7]):
+        with pytest.raises(ValueError, match="attention steps: expected some of 0 to 2, got"):
+            attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION, steps=steps))
     with pytest.raises(ValueError, match=r"expected one of (.*\.)?0\.attn1, .*; got 'attn1'"):
         attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION, "attn1"))
     with (
@@ -221,13 +209,7 @@ def test_an_unknown_layer_is_told_with_all_there_are(pipe: ColorFlowPipeline) ->
         pass
 
 
-@pytest.mark.parametrize("steps", [[], [STEPS], [-1], [0, 7]])
-def test_steps_that_are_not_taken_are_told(steps: list[int]) -> None:
-    with pytest.raises(ValueError, match="attention steps: expected some of 0 to 2, got"):
-        attention_map(pipeline("toon"), PAGE, REFERENCES, AttentionSettings(REGION, steps=steps))
-
-
-def test_a_network_that_did_not_run_is_told() -> None:
+def test_a_network_that_did_not_run_is_told():
     network = tiny_model().network
     layer = default_layer(network)
     with (
@@ -255,7 +237,7 @@ def test_a_network_that_did_not_run_is_told() -> None:
         ((100, 0, 200, 64), (300, 64), (64, 64), (32, 32, 96, 96)),  # cropped to 118..182
     ],
 )
-def test_regions_on_the_canvas(region: Region, page: Size, size: Size, box: Region) -> None:
+def test_regions_on_the_canvas(region, page, size, box):
     assert region_on_canvas(region, page, size) == pytest.approx(box)
 
 
@@ -270,17 +252,9 @@ def test_regions_on_the_canvas(region: Region, page: Size, size: Size, box: Regi
         ((0, 0, 1), "expected left, top, right and bottom"),
     ],
 )
-def test_regions_that_are_none_are_told(region: Region, message: str) -> None:
+def test_regions_that_are_none_are_told(region, message):
     with pytest.raises(ValueError, match=message):
         region_on_canvas(region, (300, 64), (64, 64))
-
-
-def test_tokens_of_a_region() -> None:
-    grid = (6, 4)  # of a canvas of 64 x 96: tokens of 16 x 16
-    assert tokens_in((16, 16, 48, 48), (64, 96), grid).tolist() == [5, 6, 9, 10]
-    assert tokens_in((17, 33, 20, 35), (64, 96), grid).tolist() == [9], "smaller than a token"
-    assert tokens_in((0, 0, 64, 96), (64, 96), grid).tolist() == list(range(24))
-    assert tokens_in((63.9, 95.9, 64, 96), (64, 96), grid).tolist() == [23]
 
 
 # The picture.
@@ -291,7 +265,7 @@ def found_map(weights: Tensor, pipe: ColorFlowPipeline) -> AttentionMap:
     return replace(base, weights=weights, box=tuple(float(edge) for edge in query_box(PAGE_SIZE)))
 
 
-def test_the_picture_is_hot_where_the_weights_are(pipe: ColorFlowPipeline) -> None:
+def test_the_picture_is_hot_where_the_weights_are_and_even_weights_have_a_scale(pipe):
     weights = torch.full((12, 8), 1e-3)
     weights[8:, 6:] = 1.0
     picture = draw_attention(found_map(weights / weights.sum(), pipe), "ep/p1")
@@ -303,9 +277,6 @@ def test_the_picture_is_hot_where_the_weights_are(pipe: ColorFlowPipeline) -> No
     assert outline[:, :width].sum() == pytest.approx(outline[:, width:].sum(), rel=0.05)
     assert outline[:, :width].sum() > 1000, "the region is outlined on both"
     assert picture.size[1] > 720
-
-
-def test_even_attention_has_a_scale_too(pipe: ColorFlowPipeline) -> None:
     picture = draw_attention(found_map(torch.full((3, 2), 1 / 6), pipe))
     assert isinstance(picture, Image.Image)
     assert canvas_size(PAGE_SIZE)[1] < picture.height

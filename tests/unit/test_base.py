@@ -1,7 +1,5 @@
 """The frozen base: built from a configuration, saved, loaded with and without a text encoder."""
 
-from __future__ import annotations
-
 import gc
 import json
 import re
@@ -56,7 +54,6 @@ def write_text_side(folder: Path) -> CLIPTextModel:
 
 @pytest.fixture
 def diffusers_folder(tmp_path: Path) -> Path:
-    """vae, unet, scheduler, tokenizer and text_encoder, as a hub repository has them."""
     save_base(tiny_base(), tmp_path / "base")
     (tmp_path / "base" / "prompt_embeds.safetensors").unlink()
     write_text_side(tmp_path / "base")
@@ -78,7 +75,7 @@ def assert_same(one: Base, other: Base) -> None:
     assert one.vae.config.scaling_factor == other.vae.config.scaling_factor
 
 
-def test_random_base_depends_on_its_seed_alone() -> None:
+def test_random_base_depends_on_its_seed_alone():
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
     first = tiny_base(seed=7)
@@ -94,7 +91,7 @@ def test_random_base_depends_on_its_seed_alone() -> None:
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-def test_save_and_load(tmp_path: Path, prediction_type: str) -> None:
+def test_save_and_load(tmp_path, prediction_type):
     base = tiny_base(prediction_type=prediction_type)
     save_base(base, tmp_path)
     loaded = load_base(SD, str(tmp_path))
@@ -110,26 +107,24 @@ def test_a_saved_base_does_not_tell_where_it_came_from(tmp_path):
         assert str(tmp_path) not in file.read_text()
 
 
-def test_load_without_prompt(tmp_path: Path) -> None:
+def test_load_without_prompt_and_in_bfloat16(tmp_path):
     base = tiny_base()
     save_base(base, tmp_path)
     loaded = load_base(SD, str(tmp_path), prompt="")
     assert torch.equal(loaded.prompt_embeds, base.negative_prompt_embeds)
     assert torch.equal(loaded.negative_prompt_embeds, base.negative_prompt_embeds)
-
-
-def test_load_in_bfloat16(tmp_path: Path) -> None:
-    base = tiny_base()
     save_base(base, tmp_path)
     loaded = load_base(SD, str(tmp_path), dtype=torch.bfloat16)
     parameters = [*loaded.vae.parameters(), *loaded.network.parameters()]
     assert {parameter.dtype for parameter in parameters} == {torch.bfloat16}
     assert torch.equal(loaded.network.conv_in.weight, base.network.conv_in.weight.bfloat16())
     assert loaded.prompt_embeds.dtype == torch.float32
+    with pytest.raises(ValueError, match="prompt"):
+        load_base(SD, str(tmp_path), prompt="watercolour")
 
 
 @torch.no_grad()
-def test_prompt_is_encoded_once(diffusers_folder: Path) -> None:
+def test_prompt_is_encoded_once(diffusers_folder):
     encoder = CLIPTextModel.from_pretrained(diffusers_folder / "text_encoder").eval()
     expected = encoder(torch.tensor([[START, MANGA] + [END] * (LENGTH - 2), [START] + [END] * (LENGTH - 1)]))[0]
     assert not torch.allclose(expected[0], expected[1], atol=1e-3)
@@ -142,7 +137,7 @@ def test_prompt_is_encoded_once(diffusers_folder: Path) -> None:
     torch.testing.assert_close(empty.prompt_embeds, loaded.negative_prompt_embeds)
 
 
-def test_text_encoder_is_dropped(diffusers_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_encoder_is_dropped_and_stored_embeddings_need_none(diffusers_folder, tmp_path, monkeypatch):
     encoders: list[weakref.ref] = []
     load = CLIPTextModel.from_pretrained
 
@@ -157,16 +152,9 @@ def test_text_encoder_is_dropped(diffusers_folder: Path, monkeypatch: pytest.Mon
     assert len(encoders) == 1
     assert encoders[0]() is None
     assert base.prompt_embeds.shape == (1, LENGTH, 8)
-
-
-def test_stored_embeddings_need_no_text_side(
-    diffusers_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What training keeps: written once, then no text encoder is ever loaded."""
-    loaded = load_base(SD, str(diffusers_folder))
-    save_base(loaded, tmp_path / "kept")
+    save_base(base, tmp_path / "kept")
     monkeypatch.setattr(transformers.CLIPTextModel, "from_pretrained", lambda *a, **k: pytest.fail("loaded"))
-    assert_same(load_base(SD, str(tmp_path / "kept")), loaded)
+    assert_same(load_base(SD, str(tmp_path / "kept")), base)
 
 
 def assert_one_clear_line(error: Exception, source: str) -> None:
@@ -177,24 +165,22 @@ def assert_one_clear_line(error: Exception, source: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["nothing/here", "no-such-owner/no-such-model", "/nonexistent/folder"])
-def test_missing_source(source: str) -> None:
+def test_missing_source(source):
     with pytest.raises(FileNotFoundError) as caught:
         load_base(SD, source)
     assert_one_clear_line(caught.value, source)
 
 
-@pytest.mark.parametrize("part", ["vae", "unet", "scheduler", "tokenizer", "text_encoder"])
-def test_missing_part(diffusers_folder: Path, part: str) -> None:
-    shutil.rmtree(diffusers_folder / part)
-    with pytest.raises(FileNotFoundError) as caught:
-        load_base(SD, str(diffusers_folder))
-    assert_one_clear_line(caught.value, str(diffusers_folder))
+PARTS = ["vae", "unet", "scheduler", "tokenizer", "text_encoder"]
+WEIGHTS = [f"{part}/*.safetensors" for part in ("vae", "unet", "text_encoder")]
 
 
-def test_missing_vocabulary(diffusers_folder: Path) -> None:
-    """With a tokenizer's configuration alone, every word would become the same token, without a word."""
-    for name in ("vocab.json", "merges.txt"):
-        (diffusers_folder / "tokenizer" / name).unlink()
+@pytest.mark.parametrize(
+    "part", [*PARTS, *WEIGHTS, "tokenizer/[vm]*"]
+)  # vocabulary and merges: all words were one token
+def test_missing_part(diffusers_folder, part):
+    for path in list(diffusers_folder.glob(part)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(FileNotFoundError) as caught:
         load_base(SD, str(diffusers_folder))
     assert_one_clear_line(caught.value, str(diffusers_folder))
@@ -202,7 +188,7 @@ def test_missing_vocabulary(diffusers_folder: Path) -> None:
 
 @pytest.mark.parametrize("part", ["vae", "unet"])
 @pytest.mark.parametrize("kind", ["missing", "extra"])
-def test_damaged_weights(tmp_path: Path, part: str, kind: str) -> None:
+def test_damaged_weights(tmp_path, part, kind):
     save_base(tiny_base(), tmp_path)
     file = tmp_path / part / "diffusion_pytorch_model.safetensors"
     tensors = load_file(file)
@@ -215,22 +201,7 @@ def test_damaged_weights(tmp_path: Path, part: str, kind: str) -> None:
         load_base(SD, str(tmp_path))
 
 
-def test_embeddings_of_another_prompt_are_refused(tmp_path: Path) -> None:
-    save_base(tiny_base(), tmp_path)
-    with pytest.raises(ValueError, match="prompt"):
-        load_base(SD, str(tmp_path), prompt="watercolour")
-
-
-@pytest.mark.parametrize("part", ["vae", "unet", "text_encoder"])
-def test_missing_weights_file(diffusers_folder: Path, part: str) -> None:
-    for file in (diffusers_folder / part).glob("*.safetensors"):
-        file.unlink()
-    with pytest.raises(FileNotFoundError) as caught:
-        load_base(SD, str(diffusers_folder))
-    assert_one_clear_line(caught.value, str(diffusers_folder))
-
-
-def test_a_base_by_its_configuration(tmp_path: Path) -> None:
+def test_a_base_by_its_configuration(tmp_path):
     random = {"vae": VAE, "unet": UNET, "scheduler": SCHEDULER, "tokens": 3, "seed": 0}
     assert_same(build_base("random", "never/loaded", random, "sd"), tiny_base())
     half = build_base("random", "never/loaded", random, "sd", dtype="bfloat16")
@@ -240,9 +211,6 @@ def test_a_base_by_its_configuration(tmp_path: Path) -> None:
     own = build_base("pretrained", str(tmp_path / "family"), random, "sd")
     assert_same(own, tiny_base(seed=1))
     assert_same(build_base(str(tmp_path / "other"), str(tmp_path / "family"), random, "sd"), tiny_base(seed=2))
-
-
-def test_a_random_base_needs_all_of_its_configuration() -> None:
     with pytest.raises(ValueError, match=r"random base: expected the entries .*'unet', 'vae'\], got \['vae'\]"):
         random_base(SD, {"vae": VAE})
 
@@ -250,10 +218,7 @@ def test_a_random_base_needs_all_of_its_configuration() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (
-            "pixar",
-            "expected one of pixart, sd, or the dotted name of a module with FAMILY, got 'pixar'; did",
-        ),
+        ("pixar", "expected one of pixart, sd, or the dotted name of a module with FAMILY, got 'pixar'; did"),
         ("lora", "got 'lora'"),
         ("nowhere.at_all", "got 'nowhere.at_all'"),
         ("json.decoder", "got 'json.decoder'"),
@@ -261,13 +226,13 @@ def test_a_random_base_needs_all_of_its_configuration() -> None:
         ("colorflow.models.sd", "expected FAMILY of colorflow.models.sd to have that name, got 'sd'; rename it"),
     ],
 )
-def test_unknown_families(name: str, message: str) -> None:
+def test_unknown_families(name, message):
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         find_family(name)
     assert "\n" not in str(caught.value)
 
 
-def test_a_family_that_lacks_a_dependency_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_family_that_lacks_a_dependency_says_so(tmp_path, monkeypatch):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "family.py").write_text("import not_installed_anywhere")
     monkeypatch.syspath_prepend(tmp_path)

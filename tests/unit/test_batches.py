@@ -1,7 +1,5 @@
 """Batches of pages, draws from elsewhere, callbacks: what the pipeline takes beside a page and its references."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +21,7 @@ from colorflow.utils.seeding import generator
 @pytest.mark.parametrize(
     "recipe", [Recipe(Sampling(STEPS)), replace(RELEASED, sampling=GUIDED)], ids=["lean", "released"]
 )
-def test_a_page_does_not_depend_on_its_batch(recipe: Recipe) -> None:
+def test_a_page_does_not_depend_on_its_batch(recipe):
     pipe = make(recipe)
     pages = [PAGE, draw_page(50), draw_page(51, (120, 60))]
     pools = [pipe.index(REFERENCES), pipe.index(REFERENCES[:1]), []]
@@ -42,7 +40,7 @@ def test_a_page_does_not_depend_on_its_batch(recipe: Recipe) -> None:
     assert gap(together[0].low_res, pipe(PAGE, REFERENCES, seed=2).low_res) > 1, "the seed is not the page's own"
 
 
-def test_counts_must_agree() -> None:
+def test_counts_must_agree():
     pipe = make(LEAN)
     with pytest.raises(ValueError, match=r"seeds: expected one a page \(2\), got 1"):
         pipe.batch([PAGE, PAGE], [REFERENCES, REFERENCES], seeds=[1])
@@ -56,7 +54,7 @@ def test_counts_must_agree() -> None:
         make(RELEASED, channels=9)(PAGE, REFERENCES, posterior_noise=draws)
 
 
-def test_injected_noise_is_what_seeds_would_draw() -> None:
+def test_injected_noise_is_what_seeds_would_draw():
     """In the order that `batch` states: the canvas's encodings, then super-resolution's."""
     recipe = replace(RELEASED, sampling=GUIDED)
     pipe = make(recipe, channels=9)
@@ -74,7 +72,7 @@ def test_injected_noise_is_what_seeds_would_draw() -> None:
 # Callbacks.
 
 
-def test_stages_are_announced() -> None:
+def test_stages_and_steps_are_announced_and_steps_may_change_latents():
     stages: list[str] = []
     pipe = make(Recipe(Sampling(STEPS)))
     pipe(PAGE, REFERENCES, callback_on_stage=stages.append)
@@ -83,11 +81,6 @@ def test_stages_are_announced() -> None:
     pipe.gsrp = None
     pipe.batch([PAGE, PAGE], [REFERENCES] * 2, seeds=[1, 2], callback_on_stage=stages.append)
     assert stages == ["retrieve", "encode", "denoise", "decode"]
-
-
-def test_step_callback_sees_and_changes_latents() -> None:
-    """diffusers' form: (pipeline, step, timestep, tensors) to a dict, or nothing."""
-    pipe = make(Recipe(Sampling(STEPS)))
     seen: list[tuple[int, int, torch.Size]] = []
 
     def watch(icp: ICPPipeline, step: int, timestep: int, tensors: dict[str, Tensor]) -> None:
@@ -96,12 +89,8 @@ def test_step_callback_sees_and_changes_latents() -> None:
 
     plain = pipe(PAGE, REFERENCES, seed=1, callback_on_step_end=watch)
     assert seen == [(0, 999, (1, 4, 12, 8)), (1, 500, (1, 4, 12, 8))]
-    changed = pipe(
-        PAGE,
-        REFERENCES,
-        seed=1,
-        callback_on_step_end=lambda icp, step, timestep, tensors: {"latents": torch.zeros_like(tensors["latents"])},
-    )
+    blank = lambda icp, step, timestep, tensors: {"latents": torch.zeros_like(tensors["latents"])}  # noqa: E731
+    changed = pipe(PAGE, REFERENCES, seed=1, callback_on_step_end=blank)
     assert gap(plain.low_res, changed.low_res) > 1
     zeros = decode_region(pipe.icp.vae, torch.zeros(1, 4, 12, 8), Region(query_box(PAGE_SIZE), LEAN.decode_margin or 0))
     assert gap(changed.low_res, to_image(zeros[0])) <= 1

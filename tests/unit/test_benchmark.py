@@ -1,10 +1,7 @@
 """The benchmark folder: what is chosen, what is written, and that damage is seen."""
 
-from __future__ import annotations
-
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,12 +11,12 @@ from tiny.runs import call_main, run_script
 
 from colorflow.data.chapters import DataError
 from colorflow.evaluation.bench import build as builder
-from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError, read_benchmark
+from colorflow.evaluation.bench.benchmark import BenchmarkError, read_benchmark
 from colorflow.evaluation.bench.build import build_benchmark
 from data import build_benchmark as script
 
 
-def test_folder_has_the_documented_form(benchmark: Benchmark) -> None:
+def test_folder_has_the_documented_form_its_pages_their_pixels_and_pools_the_other_pages(benchmark):
     files = {path.relative_to(benchmark.root).as_posix() for path in benchmark.root.rglob("*") if path.is_file()}
     pages = ["a/{}/000", "a/{}/001", "a/{}/002", "b/{}/000", "b/{}/001"]
     assert files == {f"{page.format(kind)}.png" for page in pages for kind in ("target", "gray")} | {"benchmark.json"}
@@ -34,17 +31,20 @@ def test_folder_has_the_documented_form(benchmark: Benchmark) -> None:
         "references": {},
     }
     assert str(benchmark.root.parent) not in json.dumps(index)
-
-
-def test_pages_keep_their_pixels_and_inputs_are_their_luminance(benchmark: Benchmark) -> None:
     source = benchmark.root.parent / "source"
     for page, file in zip(benchmark.pages, ("a/p1.png", "a/p2.jpg", "a/p3.png", "b/p1.png", "b/p2.jpg"), strict=True):
         original = Image.open(source / file).convert("RGB")
         assert np.array_equal(benchmark.target(page), original)
         assert np.array_equal(benchmark.input(page, "gray"), original.convert("L").convert("RGB"))
+    pool = benchmark.references(benchmark.pages[1])
+    assert pool.ids == ("a/target/000", "a/target/002")
+    assert np.array_equal(pool.pages[1], benchmark.target(benchmark.pages[2]))
+    assert benchmark.references(benchmark.pages[1], "other_chapter").ids == ("b/target/000", "b/target/001")
+    assert len(benchmark.references(benchmark.pages[4], "other_chapter").ids) == 3
+    assert benchmark.references(benchmark.pages[1], "none").ids == ()
 
 
-def test_pages_are_counted_in_natural_order(tmp_path: Path) -> None:
+def test_pages_are_counted_in_natural_order(tmp_path):
     benchmark = tiny_benchmark(tmp_path, {"ep10": 2, "ep2": 2})
     assert [(page.id, page.index) for page in benchmark.pages] == [
         ("ep2/000", 0),
@@ -54,16 +54,7 @@ def test_pages_are_counted_in_natural_order(tmp_path: Path) -> None:
     ]
 
 
-def test_leave_one_out_pools_hold_the_other_pages_only(benchmark: Benchmark) -> None:
-    pool = benchmark.references(benchmark.pages[1])
-    assert pool.ids == ("a/target/000", "a/target/002")
-    assert np.array_equal(pool.pages[1], benchmark.target(benchmark.pages[2]))
-    assert benchmark.references(benchmark.pages[1], "other_chapter").ids == ("b/target/000", "b/target/001")
-    assert len(benchmark.references(benchmark.pages[4], "other_chapter").ids) == 3
-    assert benchmark.references(benchmark.pages[1], "none").ids == ()
-
-
-def test_large_chapters_get_a_reference_folder_apart_from_their_pages(tmp_path: Path) -> None:
+def test_large_chapters_get_a_reference_folder_apart_from_their_pages(tmp_path):
     source = write_chapters(tmp_path / "source", {"large": 9, "small": 4, "single": 1})
     benchmark = build_benchmark(source, tmp_path / "out", references=3, pages=2, progress=False)
     large, small = benchmark.chapters
@@ -73,12 +64,10 @@ def test_large_chapters_get_a_reference_folder_apart_from_their_pages(tmp_path: 
     chosen, references = (set(index["chapters"][0][kind].values()) for kind in ("pages", "references"))
     assert not chosen & references
     assert benchmark.references(benchmark.pages[0]).ids == tuple(f"large/reference/{i:03d}" for i in range(3))
-    assert index["skipped"] == [
-        {"path": "single", "kind": "alone", "reason": "1 readable pages, at least 2 needed"},
-    ]
+    assert index["skipped"] == [{"path": "single", "kind": "alone", "reason": "1 readable pages, at least 2 needed"}]
 
 
-def test_only_the_named_chapters_are_taken(tmp_path: Path) -> None:
+def test_only_the_named_chapters_are_taken(tmp_path):
     source = write_chapters(tmp_path / "source", {"a": 2, "b": 3, "c": 2})
     benchmark = build_benchmark(source, tmp_path / "out", chapters=["c", "a"], progress=False)
     assert [chapter.name for chapter in benchmark.chapters] == ["a", "c"]
@@ -87,7 +76,7 @@ def test_only_the_named_chapters_are_taken(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-def test_choice_depends_on_the_seed_alone(tmp_path: Path) -> None:
+def test_choice_depends_on_the_seed_alone(tmp_path):
     source = write_chapters(tmp_path / "source", {"a": 12})
     digests = {}
     for name, seed in (("first", 0), ("again", 0), ("other", 1)):
@@ -98,7 +87,7 @@ def test_choice_depends_on_the_seed_alone(tmp_path: Path) -> None:
     assert digests["first"] == digests["again"] != digests["other"]
 
 
-def test_the_same_benchmark_is_kept_another_is_refused_or_replaced(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_the_same_benchmark_is_kept_another_is_refused_or_replaced(benchmark, tmp_path):
     source, before = tmp_path / "source", (benchmark.root / "benchmark.json").stat().st_mtime_ns
     again = build_benchmark(source, benchmark.root, name="tiny", progress=False)
     assert again.digest == benchmark.digest
@@ -109,16 +98,7 @@ def test_the_same_benchmark_is_kept_another_is_refused_or_replaced(benchmark: Be
     assert replaced.digest != benchmark.digest
 
 
-def test_a_folder_in_the_way_is_left_alone(tmp_path: Path) -> None:
-    source = write_chapters(tmp_path / "source", {"a": 2})
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(BenchmarkError, match="overwrite=true"):
-        build_benchmark(source, tmp_path / "out", progress=False)
-    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
-
-
-def test_a_build_that_dies_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_dies_leaves_nothing(tmp_path, monkeypatch):
     source = write_chapters(tmp_path / "source", {"a": 2, "b": 2})
 
     def dying(item: builder.Selection, *rest: object) -> dict[str, object]:
@@ -133,7 +113,7 @@ def test_a_build_that_dies_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
-def test_unreadable_pages_are_left_out_with_a_list(tmp_path: Path) -> None:
+def test_unreadable_pages_are_left_out_with_a_list(tmp_path):
     source = write_chapters(tmp_path / "source", {"a": 24})
     (source / "a" / "p7.png").write_bytes(b"not a picture")
     benchmark = build_benchmark(source, tmp_path / "out", progress=False)
@@ -145,7 +125,7 @@ def test_unreadable_pages_are_left_out_with_a_list(tmp_path: Path) -> None:
         build_benchmark(source, tmp_path / "other", progress=False)
 
 
-def test_sources_that_give_no_benchmark(tmp_path: Path) -> None:
+def test_sources_and_targets_that_give_no_benchmark(tmp_path):
     with pytest.raises(DataError, match="expected a folder of chapter folders"):
         build_benchmark(tmp_path / "nowhere", tmp_path / "out", progress=False)
     source = write_chapters(tmp_path / "source", {"a": 1, "b": 1})
@@ -153,9 +133,15 @@ def test_sources_that_give_no_benchmark(tmp_path: Path) -> None:
         build_benchmark(source, tmp_path / "out", progress=False)
     with pytest.raises(BenchmarkError, match="references=0"):
         build_benchmark(source, tmp_path / "out", references=0, progress=False)
+    write_chapters(tmp_path / "source", {"a": 2})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(BenchmarkError, match="overwrite=true"):
+        build_benchmark(source, tmp_path / "out", progress=False)
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
 
 
-def test_damage_is_listed_by_kind(benchmark: Benchmark) -> None:
+def test_damage_is_listed_by_kind(benchmark):
     root = benchmark.root
     (root / "a/target/001.png").unlink()
     changed = root / "b/gray/000.png"
@@ -171,7 +157,7 @@ def test_damage_is_listed_by_kind(benchmark: Benchmark) -> None:
     assert len(read_benchmark(root, verify=False).pages) == 5
 
 
-def test_a_long_list_of_damage_is_cut(benchmark: Benchmark) -> None:
+def test_a_long_list_of_damage_is_cut(benchmark):
     for number in range(30):
         shutil.copy(benchmark.root / "a/gray/000.png", benchmark.root / f"a/gray/1{number:02d}.png")
     with pytest.raises(BenchmarkError, match="and 10 more"):
@@ -188,14 +174,14 @@ def test_a_long_list_of_damage_is_cut(benchmark: Benchmark) -> None:
         ({"chapters": [{"name": "a"}]}, "documented form"),
     ],
 )
-def test_an_index_that_does_not_fit_is_refused(benchmark: Benchmark, change: dict[str, object], message: str) -> None:
+def test_an_index_that_does_not_fit_is_refused(benchmark, change, message):
     path = benchmark.root / "benchmark.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(BenchmarkError, match=message):
         read_benchmark(benchmark.root)
 
 
-def test_no_index_and_torn_index(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_no_index_and_torn_index(benchmark, tmp_path):
     with pytest.raises(BenchmarkError, match=r"data/build_benchmark\.py source=DIR"):
         read_benchmark(tmp_path / "source")
     (benchmark.root / "benchmark.json").write_text('{"name": "ti')
@@ -203,7 +189,7 @@ def test_no_index_and_torn_index(benchmark: Benchmark, tmp_path: Path) -> None:
         read_benchmark(benchmark.root)
 
 
-def test_questions_the_benchmark_cannot_answer(tmp_path: Path) -> None:
+def test_questions_the_benchmark_cannot_answer(tmp_path):
     benchmark = tiny_benchmark(tmp_path, {"only": 2})
     page = benchmark.pages[0]
     with pytest.raises(BenchmarkError, match="at least two chapters"):
@@ -214,7 +200,7 @@ def test_questions_the_benchmark_cannot_answer(tmp_path: Path) -> None:
         benchmark.input(page, "sketch")
 
 
-def test_the_script_builds_and_ends_errors_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_script_builds_and_ends_errors_in_one_line(tmp_path, capsys):
     source = write_chapters(tmp_path / "source", {"a": 2, "b": 2})
     assert call_main(script, f"source={source}", f"output={tmp_path / 'out'}", "name=scripted") is None
     assert "4 pages in 2 chapters" in capsys.readouterr().out

@@ -1,7 +1,5 @@
 """The paper's tables with ours beside them: pairing, directions, and every way they are written."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 
@@ -33,7 +31,7 @@ def results(table: str | None, style: str = "gray", gains: dict[str, float] | No
     return build_results(pages, protocol | {"intervals": bootstrap.describe()}, bootstrap)
 
 
-def test_the_printed_tables_are_whole() -> None:
+def test_the_printed_tables_are_whole():
     assert [table.number for table in TABLES.values()] == [1, 2, 3, 4, 5]
     assert [len(table.rows) for table in TABLES.values()] == [9, 5, 3, 4, 3]
     full = {tuple(row.metrics.values()) for table in TABLES.values() for row in table.rows if row.method == FULL_MODEL}
@@ -47,7 +45,7 @@ def test_the_printed_tables_are_whole() -> None:
             assert (FULL_MODEL, row.style) in keys
 
 
-def test_rows_are_paired_by_name_whatever_the_input() -> None:
+def test_rows_are_paired_by_name_whatever_the_input():
     pairs = beside_paper(results("table4"))
     assert [pair.paper.method for pair in pairs] == ["rank_half", "colorflow", "rank_double", "rank_triple"]
     assert {pair.style for pair in pairs} == {"gray"}  # the paper's are screenstyle
@@ -58,7 +56,7 @@ def test_rows_are_paired_by_name_whatever_the_input() -> None:
     assert paper_table(results(None)["protocol"]) is None
 
 
-def test_changes_are_paired_and_judged_by_their_intervals() -> None:
+def test_changes_are_paired_and_judged_by_their_intervals():
     found = {(item.row.method, item.metric): item for item in changes(results("table4"))}
     assert {name for _, name in found} == {"psnr", "ssim"}
     half, double = found["rank_half", "psnr"], found["rank_double", "psnr"]
@@ -69,29 +67,20 @@ def test_changes_are_paired_and_judged_by_their_intervals() -> None:
     assert double.direction == "same"
     assert double.interval is not None
     assert -2.3 < double.interval[0] <= double.interval[1] < -2.1  # of the difference, not of chapters
-
-
-@pytest.mark.parametrize(
-    ("interval", "expected"),
-    [
-        ((0.1, 0.9), "same"),
-        ((-0.9, -0.1), "other"),
-        ((-0.1, 0.9), "noise"),
-        ((0.0, 0.9), "noise"),
-        (None, "-"),
-    ],
-)
-def test_only_an_interval_without_zero_is_a_direction(interval: tuple[float, float] | None, expected: str) -> None:
-    ours = 0.5 if interval is None or interval[1] > 0 else -0.5
-    assert Change(TABLES["table3"].rows[2], "gray", "psnr", ours, interval, 0.14).direction == expected
-
-
-def test_a_table_without_our_full_model_has_no_changes() -> None:
     assert changes(results("table4", gains={"rank_half": 1.0, "gray_copy": 0.0})) == []
     assert changes(results("table5", gains={"gray_copy": 0.0})) == []
 
 
-def test_grids_say_ours_and_the_papers() -> None:
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [((0.1, 0.9), "same"), ((-0.9, -0.1), "other"), ((-0.1, 0.9), "noise"), ((0.0, 0.9), "noise"), (None, "-")],
+)
+def test_only_an_interval_without_zero_is_a_direction(interval, expected):
+    ours = 0.5 if interval is None or interval[1] > 0 else -0.5
+    assert Change(TABLES["table3"].rows[2], "gray", "psnr", ours, interval, 0.14).direction == expected
+
+
+def test_grids_say_ours_and_the_papers():
     measured = results("table4")
     find_row(measured, "rank_double")["label"] = "Double rank"  # as the training that it stands on says
     table, moved = beside_grids(measured)
@@ -105,9 +94,11 @@ def test_grids_say_ours_and_the_papers() -> None:
     assert ("Double rank", "PSNR", "same") in {row[:3] for row in moved.rows}
     assert beside_grids(results("table1"))[0].headings[:3] == ("method", "references", "input")
     assert beside_grids(results(None)) == []
+    with pytest.raises(EvaluationError, match=r"report\.table: expected one of table1, .*, got 'table9'"):
+        ReportSettings(table="table9")
 
 
-def test_grids_are_written_in_every_form() -> None:
+def test_grids_are_written_in_every_form():
     row = ("50% <b>", Cell("1.0 / 2.0", best=True, note="[0, 3]"), "- / 3.0")
     grid = Grid(("name_x", "PSNR ↑", "FID ↓"), (row,), 1, "A & B", "a note")
     markdown = grid.markdown()
@@ -127,8 +118,3 @@ def test_grids_are_written_in_every_form() -> None:
     falling.print(console)
     assert "-1.40" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "-0.42" in console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def test_an_unknown_table_is_refused() -> None:
-    with pytest.raises(EvaluationError, match=r"report\.table: expected one of table1, .*, got 'table9'"):
-        ReportSettings(table="table9")

@@ -1,7 +1,5 @@
 """Geometry: what lies where on the canvas, for any page size."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np
@@ -43,7 +41,7 @@ def seeded(seed: int) -> torch.Generator:
 
 @settings(deadline=None, max_examples=50)
 @given(any_sizes, even_sizes)
-def test_fit_page_always_gives_the_size(source: Size, target: Size) -> None:
+def test_fit_page_always_gives_the_size(source, target):
     page = fit_page(Image.new("RGB", source, (7, 8, 9)), target)
     assert (page.size, page.mode) == (target, "RGB")
     assert page.getextrema() == ((7, 7), (8, 8), (9, 9))
@@ -58,15 +56,14 @@ def test_fit_page_always_gives_the_size(source: Size, target: Size) -> None:
         ((97, 301), (80, 128), (97, 155)),
     ],
 )
-def test_far_aspects_are_cropped_at_the_centre(source: Size, target: Size, kept: Size) -> None:
-    """One pixel off and the red around the kept part shows."""
+def test_far_aspects_are_cropped_at_the_centre(source, target, kept):
     page = Image.new("RGB", source, "red")
     page.paste(noise(kept), ((source[0] - kept[0]) // 2, (source[1] - kept[1]) // 2))
     expected = noise(kept).resize(target, Image.Resampling.BICUBIC)
     assert np.array_equal(np.asarray(fit_page(page, target)), np.asarray(expected))
 
 
-def test_close_aspects_are_stretched_whole() -> None:
+def test_close_aspects_are_stretched_whole():
     """14 % wider than square is stretched, so a frame around the page survives; 15 % is cropped."""
     for width, kept in ((114, True), (116, False)):
         page = Image.new("RGB", (width, 100), "white")
@@ -75,7 +72,7 @@ def test_close_aspects_are_stretched_whole() -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "CMYK"])
-def test_fit_page_takes_any_mode(mode: str) -> None:
+def test_fit_page_takes_any_mode(mode):
     page = fit_page(noise((50, 40)).convert(mode), (16, 16))
     assert (page.mode, page.size) == ("RGB", (16, 16))
 
@@ -84,7 +81,7 @@ def test_fit_page_takes_any_mode(mode: str) -> None:
 
 
 @given(st.tuples(st.integers(4, 127), st.integers(4, 127)))
-def test_patches_are_three_quarters_in_the_four_corners(size: Size) -> None:
+def test_patches_are_three_quarters_in_the_four_corners(size):
     width, height = size
     rows, columns = np.mgrid[:height, :width]
     page = Image.fromarray(np.stack([columns, rows, rows * 0], 2).astype(np.uint8))
@@ -93,7 +90,7 @@ def test_patches_are_three_quarters_in_the_four_corners(size: Size) -> None:
     assert spans == [(side, (0, 0)), (side, (step[0], 0)), (side, (0, step[1])), (side, step)], "TL, TR, BL, BR"
 
 
-def test_reference_patches_begin_with_the_whole_page() -> None:
+def test_reference_patches_begin_with_the_whole_page():
     page = noise((32, 48))
     views = reference_patches(page)
     assert len(views) == 5
@@ -106,8 +103,7 @@ def test_reference_patches_begin_with_the_whole_page() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(even_sizes)
-def test_slots_and_query_tile_the_canvas(size: Size) -> None:
-    """With their 1-pixel borders the slots and the query cover all but what rounding leaves, once."""
+def test_slots_and_query_tile_the_canvas(size):
     width, height = canvas_size(size)
     hits = np.zeros((height, width), int)
     left, top, right, bottom = query_box(size)
@@ -122,7 +118,7 @@ def test_slots_and_query_tile_the_canvas(size: Size) -> None:
 
 
 @pytest.mark.parametrize("quadrant", range(4))
-def test_ranks_lie_beside_above_and_diagonal(quadrant: int) -> None:
+def test_ranks_lie_beside_above_and_diagonal(quadrant):
     """Best beside its quadrant, second above or below it, third in the canvas's corner (paper Fig. 2)."""
     size = (64, 96)
     width, height = canvas_size(size)
@@ -142,7 +138,7 @@ def test_ranks_lie_beside_above_and_diagonal(quadrant: int) -> None:
 
 
 @pytest.mark.parametrize("slot", [(4, 0), (0, 3), (-1, 0), (0, -1)])
-def test_slots_that_do_not_exist(slot: tuple[int, int]) -> None:
+def test_slots_that_do_not_exist(slot):
     with pytest.raises(ValueError, match="quadrant 0 to 3"):
         slot_box((32, 32), *slot)
     with pytest.raises(ValueError, match="quadrant 0 to 3"):
@@ -150,7 +146,7 @@ def test_slots_that_do_not_exist(slot: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(33, 32), (32, 33), (6, 32)])
-def test_pages_without_a_canvas(size: Size) -> None:
+def test_pages_without_a_canvas(size):
     with pytest.raises(ValueError, match=f"got {size[0]} x {size[1]}"):
         canvas_size(size)
 
@@ -158,7 +154,7 @@ def test_pages_without_a_canvas(size: Size) -> None:
 # --- stitch
 
 
-def test_stitch_puts_everything_in_its_place() -> None:
+def test_stitch_puts_everything_in_its_place():
     size = (32, 48)
     query = noise(size)
     colors = {slot: (20 * slot[0] + 10, 60 * slot[1] + 20, 77) for slot in SLOTS}
@@ -172,13 +168,10 @@ def test_stitch_puts_everything_in_its_place() -> None:
     assert Counter(map(tuple, canvas.reshape(-1, 3)))[colors[0, 0]] == 14 * 22
 
 
-def test_stitch_without_references_is_white_around_the_query() -> None:
+def test_missing_slots_stay_white():
     query = noise((32, 48))
     expected = ImageOps.expand(query, (16, 24), "white")
     assert np.array_equal(np.asarray(stitch(query, {})), np.asarray(expected))
-
-
-def test_stitch_leaves_missing_slots_white() -> None:
     black = Image.new("L", (50, 50), 0)
     canvas = stitch(Image.new("L", (32, 32), 0), {(3, 1): black})
     assert canvas.mode == "RGB"
@@ -191,7 +184,7 @@ def test_stitch_leaves_missing_slots_white() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(even_sizes)
-def test_query_mask_is_zero_on_the_query_and_one_elsewhere(size: Size) -> None:
+def test_query_mask_is_zero_on_the_query_and_one_elsewhere(size):
     width, height = canvas_size(size)
     mask = query_mask(size)
     assert (mask.shape, mask.dtype) == ((1, height, width), torch.float32)
@@ -214,7 +207,7 @@ ranges = st.tuples(st.floats(1, 2), st.floats(1, 2)).map(sorted)
 
 @settings(deadline=None, max_examples=200)
 @given(even_sizes, ranges, st.integers(0, 2**32))
-def test_training_window_holds_the_query_with_the_pages_aspect(size: Size, scales: list[float], seed: int) -> None:
+def test_training_window_holds_the_query_with_the_pages_aspect(size, scales, seed):
     left, top, right, bottom = training_window(size, seeded(seed), *scales)
     query, canvas = query_box(size), canvas_size(size)
     assert 0 <= left <= query[0] < query[2] <= right <= canvas[0]
@@ -228,14 +221,8 @@ def test_training_window_holds_the_query_with_the_pages_aspect(size: Size, scale
     assert high >= scales[0]
 
 
-def test_training_window_reaches_both_ends() -> None:
-    size = (48, 80)
-    assert training_window(size, seeded(0), 1, 1) == query_box(size)
-    assert training_window(size, seeded(0), 2, 2) == (0, 0, 96, 160)
-
-
 @pytest.mark.parametrize(("scale", "places"), [(1.25, (5, 9)), (1.5, (9, 17)), (1.75, (5, 9))])
-def test_training_window_visits_every_place_evenly(scale: float, places: tuple[int, int]) -> None:
+def test_training_window_visits_every_place_evenly(scale, places):
     """From the query at the window's one edge to the other, or from one edge of the canvas to the other."""
     size, source, draws = (16, 32), seeded(0), 4000
     boxes = [training_window(size, source, scale, scale) for _ in range(draws)]
@@ -246,15 +233,18 @@ def test_training_window_visits_every_place_evenly(scale: float, places: tuple[i
         assert max(abs(visits * count / draws - 1) for visits in found.values()) < 0.35
 
 
-def test_training_window_scales_are_uniform() -> None:
+def test_training_window_scales_are_uniform_and_reach_both_ends():
     source = seeded(1)
     boxes = [training_window((400, 400), source) for _ in range(4000)]
     scales = np.array([(right - left) / 400 for left, _, right, _ in boxes])
     found = np.histogram(scales, bins=np.linspace(1.25, 2, 6))[0] / len(scales)
     assert np.abs(found - 0.2).max() < 0.03
+    size = (48, 80)
+    assert training_window(size, seeded(0), 1, 1) == query_box(size)
+    assert training_window(size, seeded(0), 2, 2) == (0, 0, 96, 160)
 
 
-def test_training_window_depends_on_its_generator_alone() -> None:
+def test_training_window_depends_on_its_generator_alone():
     one = [training_window((64, 96), source) for source in [seeded(3)] for _ in range(5)]
     torch.rand(7)
     assert one == [training_window((64, 96), source) for source in [seeded(3)] for _ in range(5)]
@@ -268,6 +258,6 @@ def test_training_window_depends_on_its_generator_alone() -> None:
 
 
 @pytest.mark.parametrize("scales", [(0.9, 2), (1.25, 2.1), (1.8, 1.5), (float("nan"), 2)])
-def test_training_window_refuses_impossible_scales(scales: tuple[float, float]) -> None:
+def test_training_window_refuses_impossible_scales(scales):
     with pytest.raises(ValueError, match="min_scale"):
         training_window((32, 32), seeded(0), *scales)

@@ -69,10 +69,6 @@ def test_counts_names_and_seeds():
     assert len(split_chapters(names, 4)[1]) == 4
     assert split_chapters(names, 0) == (tuple(names), ())
     assert split_chapters(names, 4, seed=1) != split_chapters(names, 4, seed=2)
-
-
-def test_a_larger_count_keeps_what_was_held_out():
-    names = [f"c{i}" for i in range(30)]
     assert set(split_chapters(names, 4)[1]) < set(split_chapters(names, 5)[1])
 
 

@@ -1,7 +1,5 @@
 """Damage to a released folder: each kind ends in one error that names it, and nothing is written."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,7 +127,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_named(released: Path, tmp_path: Path, damage: str) -> None:
+def test_damage_is_named(released, tmp_path, damage):
     change, message = DAMAGE[damage]
     change(released)
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -139,7 +137,7 @@ def test_damage_is_named(released: Path, tmp_path: Path, damage: str) -> None:
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")], "a temporary folder was left"
 
 
-def test_alias_that_differs_is_named(sketch: Path, tmp_path: Path) -> None:
+def test_alias_that_differs_is_named(sketch, tmp_path):
     rewrite(sketch / BIN, lambda tensors: tensors | {"after_proj.bias": tensors["after_proj.bias"] + 1})
     with pytest.raises(
         CheckpointError, match=r"after_proj\.bias is stored beside adapter_linear\.1\.bias and must equal"
@@ -147,7 +145,7 @@ def test_alias_that_differs_is_named(sketch: Path, tmp_path: Path) -> None:
         import_released(sketch, tmp_path / "ours")
 
 
-def test_all_damage_is_in_one_list(released: Path, tmp_path: Path) -> None:
+def test_all_damage_is_in_one_list(released, tmp_path):
     for name in (SAFE, "unet_lora.bin", GSRP):
         rewrite(released / name, drop_last)
         rewrite(released / name, add_one)

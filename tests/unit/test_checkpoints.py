@@ -1,7 +1,5 @@
 """Released checkpoints to export folders and back: key sets, round trips bit for bit, and a table of damage."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -41,7 +39,7 @@ from tiny.models import (
 
 from colorflow.checkpoints import CheckpointError, export_released, import_released
 from colorflow.checkpoints.__main__ import main
-from colorflow.checkpoints.fusion import fusion, fusion_widths
+from colorflow.checkpoints.parts import fusion, fusion_widths
 from colorflow.checkpoints.released import read_released
 from colorflow.models.base import save_base
 from colorflow.models.icp_model import ICPModel
@@ -60,7 +58,7 @@ def plain(shape: list[int]) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_full_size_guider_keys(channels: int) -> None:
+def test_full_size_guider_keys(channels):
     for layout, family, model in (
         (SDLayout(), "sd", sd15_on_meta(channels)),
         (PixArtLayout(), "pixart", pixart_on_meta(channels)),
@@ -74,7 +72,7 @@ def test_full_size_guider_keys(channels: int) -> None:
         assert all(released[alias] == released[name] for alias, name in layout.aliases(config).items())
 
 
-def test_full_size_lora_keys() -> None:
+def test_full_size_lora_keys():
     for layout, family, name in (
         (SDLayout(), "sd", "unet_sd15_lora_r64"),
         (PixArtLayout(), "pixart", "pixart_lora_r128"),
@@ -85,14 +83,13 @@ def test_full_size_lora_keys() -> None:
     assert (SDLayout.targets, PixArtLayout.targets) == (TARGET_MODULES, PIXART_TARGETS)
 
 
-def test_full_size_fusion_keys() -> None:
+def test_full_size_fusion_keys():
     released = {key: plain(shape) for key, shape in released_keys("multi_hidden_resnet").items()}
     found = fusion([128, 128, 256, 512, 512])
     assert len(found) == 258
     assert found == released
-    assert fusion_widths({key: torch.empty(shape, device="meta") for key, shape in released.items()}) == [
-        *(128, 128, 256, 512, 512)
-    ]
+    widths = fusion_widths({key: torch.empty(shape, device="meta") for key, shape in released.items()})
+    assert widths == [128, 128, 256, 512, 512]
 
 
 def zeros(shapes_: dict[str, Any]) -> Tensors:
@@ -104,8 +101,7 @@ def zeros(shapes_: dict[str, Any]) -> Tensors:
     ("family", "channels", "count"),
     [("sd", 5, 626), pytest.param("sd", 9, 626, marks=pytest.mark.slow), ("pixart", 9, 226)],
 )
-def test_full_size_folder_is_read(tmp_path: Path, family: str, channels: int, count: int) -> None:
-    """Every key of the released lists is accounted for, through real files."""
+def test_full_size_folder_is_read(tmp_path, family, channels, count):
     config = released_keys(f"colorguider_{family}_cond{channels}_config", "colorflow_meta.json")
     (tmp_path / "config.json").write_text(json.dumps(config | {"_class_name": CLASS[family]}))
     torch.save(zeros(released_keys(f"colorguider_{family}_cond{channels}")), tmp_path / BIN)
@@ -124,7 +120,6 @@ def test_full_size_folder_is_read(tmp_path: Path, family: str, channels: int, co
 
 @pytest.fixture(scope="module", params=[("sd", 5), ("sd", 9), ("pixart", 9)], ids=lambda p: f"{p[0]}{p[1]}")
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ICPModel, Path, Path]:
-    """Family, model, its released folder, its base in full."""
     family, channels = request.param
     folder = tmp_path_factory.mktemp(family)
     model = tiny(family, channels)
@@ -134,8 +129,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @torch.no_grad()
-def test_imported_folder_is_the_model(case: tuple[str, ICPModel, Path, Path], tmp_path: Path) -> None:
-    """Through the product's own loader: same weights, same prediction."""
+def test_imported_folder_is_the_model(case, tmp_path):
     _, model, released, base = case
     gsrp = tmp_path / "ours" / "gsrp"
     import_released(released, tmp_path / "ours", base=str(base))
@@ -149,8 +143,7 @@ def test_imported_folder_is_the_model(case: tuple[str, ICPModel, Path, Path], tm
     torch.testing.assert_close(loaded(*arguments), model(*arguments), atol=1e-6, rtol=1e-6)
 
 
-def test_there_and_back(case: tuple[str, ICPModel, Path, Path], tmp_path: Path) -> None:
-    """Released to ours to released: the same files with the same tensors, and a configuration that says as much."""
+def test_there_and_back(case, tmp_path):
     _, _, released, base = case
     import_released(released, tmp_path / "ours", base=str(base))
     export_released(tmp_path / "ours", tmp_path / "back")
@@ -168,7 +161,7 @@ def test_there_and_back(case: tuple[str, ICPModel, Path, Path], tmp_path: Path) 
 
 @torch.no_grad()
 @pytest.mark.parametrize("family", ["sd", "pixart"])
-def test_back_and_there(tmp_path: Path, family: str) -> None:
+def test_back_and_there(tmp_path, family):
     """Ours to released to ours, with a scale of 2 that the released loader does not know."""
     model = (tiny_model(9, base=tiny_base(SD_UNET)) if family == "sd" else tiny_pixart_model()).eval()
     save_export(model, tmp_path / "ours", (32, 48), RetrievalSettings(kind="hog"))
@@ -183,8 +176,7 @@ def test_back_and_there(tmp_path: Path, family: str) -> None:
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_released_configuration_is_complete(tmp_path: Path, channels: int) -> None:
-    """What the released class would have registered, entry for entry."""
+def test_released_configuration_is_complete(tmp_path, channels):
     for family in ("sd", "pixart"):
         write_released(tiny(family, channels), family, tmp_path / family / "released")
         import_released(tmp_path / family / "released", tmp_path / family / "ours")
@@ -220,38 +212,35 @@ RENAMES = {
 
 
 @pytest.mark.parametrize("rename", RENAMES)
-def test_names_of_other_wrappers(released: Path, tmp_path: Path, rename: str) -> None:
+def test_names_of_other_wrappers(released, tmp_path, rename):
     expected = import_released(released, tmp_path / "plain")
     rewrite(released / "unet_lora.bin", lambda tensors: {RENAMES[rename](key): value for key, value in tensors.items()})
     assert_equal(import_released(released, tmp_path / "renamed").lora, expected.lora)
 
 
 @pytest.mark.parametrize("name", [SAFE, GSRP])
-def test_module_prefix(released: Path, name: str) -> None:
+def test_module_prefix(released, name):
     rewrite(released / name, lambda tensors: {f"module.{key}": value for key, value in tensors.items()})
     assert read_released(released).problems == []
 
 
-def test_alias_may_be_absent(sketch: Path) -> None:
+def test_alias_may_be_absent_and_family_is_inferred(sketch):
     rewrite(sketch / BIN, lambda tensors: [tensors.pop(key) for key in list(tensors) if "after_proj" in key] and None)
     assert read_released(sketch).problems == []
+    edit_config(sketch, lambda config: config.pop("_class_name"))
+    assert isinstance(read_released(sketch).layout, PixArtLayout)
 
 
 @pytest.mark.parametrize("channels", [5, 9])
 @pytest.mark.parametrize(("family", "entry"), [("sd", "conditioning_channels"), ("pixart", "cond_channels")])
-def test_channels_are_inferred(tmp_path: Path, family: str, entry: str, channels: int) -> None:
+def test_channels_are_inferred(tmp_path, family, entry, channels):
     write_released(tiny(family, channels), family, tmp_path / "released")
     edit_config(tmp_path / "released", lambda config: config.pop(entry))
     parts = read_released(tmp_path / "released")
     assert (parts.problems, parts.config[entry]) == ([], channels)
 
 
-def test_family_is_inferred(sketch: Path) -> None:
-    edit_config(sketch, lambda config: config.pop("_class_name"))
-    assert isinstance(read_released(sketch).layout, PixArtLayout)
-
-
-def test_image_encoder_comes_along(released: Path, tmp_path: Path) -> None:
+def test_image_encoder_comes_along(released, tmp_path):
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     small = CLIPVisionConfig(
@@ -268,7 +257,7 @@ def test_image_encoder_comes_along(released: Path, tmp_path: Path) -> None:
         import_released(released, tmp_path / "other")
 
 
-def test_export_of_a_damaged_folder(released: Path, tmp_path: Path) -> None:
+def test_export_of_a_damaged_folder(released, tmp_path):
     import_released(released, tmp_path / "ours")
     shutil.copytree(tmp_path / "ours", tmp_path / "damaged")
     rewrite(tmp_path / "damaged" / "guider" / SAFE, drop_last)
@@ -280,13 +269,13 @@ def test_export_of_a_damaged_folder(released: Path, tmp_path: Path) -> None:
         export_released(tmp_path / "ours", tmp_path / "damaged")
 
 
-def test_toon_has_no_released_form(tmp_path: Path) -> None:
+def test_toon_has_no_released_form(tmp_path):
     save_export(tiny_model().eval(), tmp_path / "ours", (32, 48), RetrievalSettings(kind="hog"))
     with pytest.raises(CheckpointError, match="4 levels and 4 latent channels alone, this guider has 3 and 4"):
         export_released(tmp_path / "ours", tmp_path / "released")
 
 
-def test_command(released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(released, tmp_path, capsys):
     assert main(["import", str(released), str(tmp_path / "ours")]) == 0
     said = capsys.readouterr().out
     assert "guider: 626 tensors, 9 condition channels" in said

@@ -1,7 +1,5 @@
 """Folders of full size through the command, out and back, bit for bit: 11 GB of disk, 5 GB of memory."""
 
-from __future__ import annotations
-
 import copy
 import os
 import shutil
@@ -43,7 +41,6 @@ def fill(module: nn.Module, seed: int) -> None:
 
 
 def write_image_encoder(folder: Path) -> None:
-    """CLIP-ViT-H-14, which the paper names."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(
@@ -77,7 +74,6 @@ def write_ours(family: str, folder: Path) -> None:
 
 
 def run(command: str, source: Path, target: Path) -> int:
-    """Run the command; returns its peak memory in bytes."""
     arguments = [sys.executable, "-m", "colorflow.checkpoints", command, str(source), str(target)]
     process = subprocess.Popen(arguments, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     _, status, usage = os.wait4(process.pid, 0)
@@ -87,7 +83,6 @@ def run(command: str, source: Path, target: Path) -> int:
 
 
 def stored(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """Name and tensor of everything in a file, one in memory at a time."""
     if file.suffix == ".bin":
         yield from torch.load(file, weights_only=True, mmap=True).items()
         return
@@ -97,7 +92,6 @@ def stored(file: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def same_bits(ours: Path, theirs: Path, rename: Callable[[str], str] = str) -> int:
-    """Compare every tensor; returns how many there are."""
     expected, count = safe_open(ours, "pt"), 0
     for key, value in stored(theirs):
         own = expected.get_tensor(rename(key))
@@ -119,7 +113,7 @@ def folder() -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("family", list(MODELS))
-def test_full_size_folders_come_back_bit_for_bit(family: str, folder: Path) -> None:
+def test_full_size_folders_come_back_bit_for_bit(family, folder):
     if shutil.disk_usage(folder).free < 20 * 2**30:
         pytest.skip(f"needs 20 GB of disk, {folder} has less")
     ours, released, again = (folder / name for name in ("ours", "released", "again"))

@@ -1,7 +1,5 @@
 """The shape of the paper's benchmark: a folder that has it opens, every deviation of another one is named."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -39,7 +37,7 @@ def changed(benchmark: Benchmark, to: Path, change: object) -> Path:
     return to
 
 
-def test_a_folder_of_the_shape_opens_and_has_the_papers_rows_beside_it(full: Benchmark) -> None:
+def test_a_folder_of_the_shape_opens_and_has_the_papers_rows_beside_it(full):
     assert opened(full.root) == full.root
     assert full.shape == SHAPE
     assert (len(full.pages), len(full.files)) == (1500, 30 * (3 * 50 + 40))
@@ -51,7 +49,7 @@ def test_a_folder_of_the_shape_opens_and_has_the_papers_rows_beside_it(full: Ben
     ]
 
 
-def test_every_deviation_is_named_at_once(full: Benchmark, tmp_path: Path) -> None:
+def test_every_deviation_is_named_at_once(full, tmp_path):
     def change(index: dict) -> None:
         del index["chapters"][29]
         index["styles"].remove("screenstyle")
@@ -72,7 +70,7 @@ def test_every_deviation_is_named_at_once(full: Benchmark, tmp_path: Path) -> No
     assert "data/build_benchmark.py source=DIR output=DIR pages=50 references=40 styles=[gray,screenstyle]" in lines[5]
 
 
-def test_the_shape_is_an_option_and_other_benchmarks_have_no_rows_of_the_paper(tmp_path: Path) -> None:
+def test_the_shape_is_an_option_and_other_benchmarks_have_no_rows_of_the_paper(tmp_path):
     benchmark = tiny_benchmark(tmp_path)
     counts = ["benchmark.chapters=2", "benchmark.references=0", "benchmark.styles=[gray]"]
     with pytest.raises(BenchmarkError, match=r"shape of ColorFlow-Bench:\n  pages: expected 3 .* got 2 in b\n"):
@@ -84,7 +82,7 @@ def test_the_shape_is_an_option_and_other_benchmarks_have_no_rows_of_the_paper(t
     assert paper_rows(describe_run(Protocol(), even, {}), {"gray"}) == []
 
 
-def test_damaged_files_are_still_seen_and_no_benchmark_is_told(full: Benchmark, tmp_path: Path) -> None:
+def test_damaged_files_are_still_seen_and_no_benchmark_is_told(full, tmp_path):
     root = opened(changed(full, tmp_path / "bare", lambda index: None))
     with pytest.raises(BenchmarkError, match="5700 of 5700 files"):
         read_benchmark(root)

@@ -1,7 +1,5 @@
 """Colouring chapter folders: order, pools, going on after a stop, damaged pages, provenance."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace
@@ -15,8 +13,8 @@ from tiny.painter import QUIET, Painter, is_marked
 
 import colorize
 from colorflow.colorize import chapter_report
-from colorflow.colorize.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.colorize.provenance import SOURCE_TYPE
+from colorflow.colorize.chapter_folder import MANIFEST, SHEET, SOURCE_TYPE
+from colorflow.colorize.chapters import ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
 from colorflow.pipelines.output import ColorFlowOutput
@@ -38,9 +36,8 @@ def test_every_page_is_coloured_in_natural_order_from_its_own_references(folders
     painter = Painter()
     report = colorize_chapters(painter.load, find_jobs(pages, references), output, QUIET)
     assert report.colored == ["ep2/p1", "ep2/p2", "ep2/p3", "ep10/p1", "ep10/p2"]
-    assert [ids for _, ids in painter.calls] == [("reference/ep2/p1", "reference/ep2/p2")] * 3 + [
-        ("reference/ep10/p1",)
-    ] * 2
+    shown = [("reference/ep2/p1", "reference/ep2/p2")] * 3 + [("reference/ep10/p1",)] * 2
+    assert [ids for _, ids in painter.calls] == shown
     assert len({seed for seed, _ in painter.calls}) == 5
     assert (output / "ep2" / SHEET).is_file()
     record = manifest(output / "ep2")[0]
@@ -59,10 +56,6 @@ def test_a_flat_folder_is_one_chapter_and_flat_references_are_for_all(folders):
     assert [job.references for job in find_jobs(pages, None)] == [(), ()]
     assert colorize_chapters(Painter().load, find_jobs(pages, None), output, QUIET).failures == {}
     assert manifest(output / "ep10")[0]["references"][0]["similarity"] is None
-
-
-def test_a_chapter_without_references_where_others_have_some_is_told(folders):
-    pages, references, _ = folders
     shutil.rmtree(references / "ep10")
     with pytest.raises(DataError, match=r"none for ep10 \(there are ep2\)"):
         find_jobs(pages, references)
@@ -138,10 +131,9 @@ def test_where_pages_are_computed_is_no_other_setting(monkeypatch, tmp_path):
     monkeypatch.setattr(colorize, "find_jobs", lambda *_: [])
     same = ["pipeline.device=cpu", "pipeline.offload=stages", "pipeline.row_tile=64"]
     for more in ([], same, ["pipeline.keep_luminance=true"]):
+        given = ["weights=w", f"pages={tmp_path}", f"output={tmp_path}", *more]
         with pytest.raises(AttributeError):  # the stand-in has no report
-            colorize.colorize(
-                compose_config("colorize", ["weights=w", f"pages={tmp_path}", f"output={tmp_path}", *more])
-            )
+            colorize.colorize(compose_config("colorize", given))
     plain, elsewhere, other = (options.fingerprint for options in seen)
     assert plain == elsewhere != other
 
@@ -177,13 +169,18 @@ def test_a_chapter_without_any_colour_is_told(folders, caplog):
     assert "references=DIR" in caplog.text
 
 
-def test_a_damaged_reference_is_left_out(folders):
+def test_results_say_that_a_model_coloured_them_and_damaged_references_are_left_out(folders):
     pages, references, output = folders
     (references / "ep2" / "p1.png").write_bytes(b"no picture")
     painter = Painter()
     report = colorize_chapters(painter.load, find_jobs(pages, references)[:1], output, QUIET)
     assert (list(report.warnings), report.failures) == (["reference ep2/p1"], {})
     assert painter.calls[0][1] == ("reference/ep2/p2",)
+    for picture in ("p1.png", SHEET):
+        image = Image.open(output / "ep2" / picture)
+        assert is_marked(image)
+        assert "AI model" in image.info["Description"]
+        assert SOURCE_TYPE.encode() in (output / "ep2" / picture).read_bytes()
 
 
 def test_pages_in_colour_pass_through_untouched_and_are_references(folders):
@@ -214,16 +211,6 @@ def test_coloured_pages_join_the_pool_in_sequence_also_after_a_stop(folders):
     colorize_chapters(rest.load, jobs, output.with_name("stopped"), options)
     assert rest.calls == painter.calls[1:]
     assert digests(output) == digests(output.with_name("stopped"))
-
-
-def test_results_say_that_a_model_coloured_them(folders):
-    pages, references, output = folders
-    colorize_chapters(Painter().load, find_jobs(pages, references)[:1], output, QUIET)
-    for picture in ("p1.png", SHEET):
-        image = Image.open(output / "ep2" / picture)
-        assert is_marked(image)
-        assert "AI model" in image.info["Description"]
-        assert SOURCE_TYPE.encode() in (output / "ep2" / picture).read_bytes()
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,7 +1,5 @@
 """Attention maps of chapters: drawn beside the results, which they do not change, and only where they are due."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -55,7 +53,7 @@ def options(region: tuple[float, ...] | None = REGION, **more: object) -> Colori
     return ColorizeOptions(progress=False, attention=attention)
 
 
-def test_maps_are_drawn_while_colouring_and_change_nothing(jobs: list[ChapterJob], tmp_path: Path) -> None:
+def test_maps_are_drawn_while_colouring_and_change_nothing(jobs, tmp_path):
     plain, mapped = Model(), Model()
     colorize_chapters(plain.load, jobs, tmp_path / "plain", options(None))
     report = colorize_chapters(mapped.load, jobs, tmp_path / "out", options())
@@ -69,7 +67,7 @@ def test_maps_are_drawn_while_colouring_and_change_nothing(jobs: list[ChapterJob
     assert not (tmp_path / "plain/ep/attention").exists()
 
 
-def test_maps_of_pages_that_are_there(jobs: list[ChapterJob], tmp_path: Path) -> None:
+def test_maps_of_pages_that_are_there(jobs, tmp_path):
     colorize_chapters(Model().load, jobs, tmp_path / "out", options(None))
     results = {path: path.read_bytes() for path in (tmp_path / "out/ep").glob("p*.png")}
     one = Model()
@@ -86,7 +84,7 @@ def test_maps_of_pages_that_are_there(jobs: list[ChapterJob], tmp_path: Path) ->
     assert {path: path.read_bytes() for path in (tmp_path / "out/ep").glob("p*.png")} == results
 
 
-def test_a_region_that_a_page_has_not_costs_no_page(jobs: list[ChapterJob], tmp_path: Path) -> None:
+def test_a_region_that_a_page_has_not_costs_no_page(jobs, tmp_path):
     report = colorize_chapters(Model().load, jobs, tmp_path / "out", options((10, 10, 300, 20)))
     assert (len(report.colored), report.failures) == (3, {})
     assert list(report.warnings) == [f"ep/p{number}" for number in range(1, 4)]
@@ -94,7 +92,7 @@ def test_a_region_that_a_page_has_not_costs_no_page(jobs: list[ChapterJob], tmp_
     assert "in a page of 40 x 56 pixels" in report.warnings["ep/p1"]
 
 
-def test_what_is_wrong_for_all_pages_ends_the_run_at_once(jobs: list[ChapterJob], tmp_path: Path) -> None:
+def test_what_is_wrong_for_all_pages_ends_the_run_at_once(jobs, tmp_path):
     model = Model()
     with pytest.raises(DataError, match="attention pages: expected names of pages or chapter/name, got p9"):
         colorize_chapters(model.load, jobs, tmp_path / "out", options(pages=["p1", "p9"]))
@@ -106,7 +104,7 @@ def test_what_is_wrong_for_all_pages_ends_the_run_at_once(jobs: list[ChapterJob]
     assert model.runs == 0
 
 
-def test_the_command_takes_a_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_takes_a_region(tmp_path, monkeypatch):
     pages = gray_chapters(tmp_path / "pages", {"ep": 2})
     model, build = Model(), colorize.config.build
 
@@ -121,7 +119,7 @@ def test_the_command_takes_a_region(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [path.name for path in (tmp_path / "out/ep/attention").iterdir()] == ["p2.png"]
 
 
-def test_strips_have_no_map_and_are_not_coloured_again_for_one(tmp_path: Path) -> None:
+def test_strips_have_no_map_and_are_not_coloured_again_for_one(tmp_path):
     (tmp_path / "pages").mkdir()
     color_page(1, (40, 200)).convert("L").save(tmp_path / "pages" / "p1.png")
     jobs, again = find_jobs(tmp_path / "pages", None), Model()

@@ -1,7 +1,5 @@
 """Colouring chapters where something is wrong or nothing is to do: failures, canvases, the model left unloaded."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -15,8 +13,9 @@ from tiny.painter import QUIET, Painter, gray_chapters
 
 import colorize
 from colorflow.canvas import Size, canvas_size
-from colorflow.colorize.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.colorize.chapters import TooManyFailuresError as TooMany
+from colorflow.colorize.chapter_folder import MANIFEST, SHEET
+from colorflow.colorize.chapter_report import TooManyFailuresError as TooMany
+from colorflow.colorize.chapters import ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.colorize.page_painting import at_own_size, cut_strip
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
@@ -31,8 +30,7 @@ def options(**more: object) -> ColorizeOptions:
 
 
 @pytest.mark.parametrize(("share", "allowed"), [(0.0, 0), (0.05, 1), (0.4, 2), (0.6, 3), (1.0, 5)])
-def test_the_run_stops_when_more_pages_fail_than_allowed(folders, share: float, allowed: int) -> None:
-    """Five pages, of which all fail: the run stops at the first that is too many, and lists them."""
+def test_the_run_stops_when_more_pages_fail_than_allowed(folders, share, allowed):
     pages, references, output = folders
     assert allowed_failures(5, share) == allowed
     painter = Painter(fail_on=range(99))
@@ -49,7 +47,7 @@ def test_the_run_stops_when_more_pages_fail_than_allowed(folders, share: float, 
     assert [line.split(":")[0].strip() for line in text.splitlines() if "told to fail" in line] == failed
 
 
-def test_what_was_made_before_the_stop_is_kept(folders) -> None:
+def test_what_was_made_before_the_stop_is_kept(folders):
     pages, references, output = folders
     jobs = find_jobs(pages, references)
     with pytest.raises(TooMany):
@@ -60,7 +58,7 @@ def test_what_was_made_before_the_stop_is_kept(folders) -> None:
     assert report.colored == ["ep2/p2", "ep10/p1", "ep10/p2"]
 
 
-def test_unreadable_pages_stop_the_run_together_before_the_model_is_loaded(folders) -> None:
+def test_unreadable_pages_stop_the_run_together_before_the_model_is_loaded(folders):
     pages, references, output = folders
     for name in ("p1.png", "p3.png"):
         (pages / "ep2" / name).write_bytes(b"no picture")
@@ -70,7 +68,7 @@ def test_unreadable_pages_stop_the_run_together_before_the_model_is_loaded(folde
     assert painter.loads == 0
 
 
-def test_a_long_list_of_failures_is_cut(tmp_path: Path) -> None:
+def test_a_long_list_of_failures_is_cut(tmp_path):
     pages = gray_chapters(tmp_path / "pages", {"ep": 30})
     for path in (pages / "ep").iterdir():
         path.write_bytes(b"no picture")
@@ -79,7 +77,7 @@ def test_a_long_list_of_failures_is_cut(tmp_path: Path) -> None:
     assert "and 10 more" in str(caught.value)
 
 
-def test_references_that_cannot_be_read_at_all_are_an_error(folders) -> None:
+def test_references_that_cannot_be_read_at_all_are_an_error(folders):
     pages, references, output = folders
     (references / "ep10" / "p1.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"ep10: none of its 1 references can be read, the first: .*p1\.png"):
@@ -87,7 +85,7 @@ def test_references_that_cannot_be_read_at_all_are_an_error(folders) -> None:
 
 
 @pytest.mark.parametrize("key", ["pages", "references"])
-def test_results_never_go_over_the_input(folders, key: str) -> None:
+def test_results_never_go_over_the_input(folders, key):
     pages, references, _ = folders
     before = {path: path.read_bytes() for path in (*pages.rglob("*.*"), *references.rglob("*.*"))}
     with pytest.raises(DataError, match="chapter ep2 would be written over its own input"):
@@ -99,16 +97,12 @@ def test_results_never_go_over_the_input(folders, key: str) -> None:
     assert {path: path.read_bytes() for path in (*pages.rglob("*.*"), *references.rglob("*.*"))} == before
 
 
-def test_folders_that_are_not_there_are_told_by_their_key(folders) -> None:
+def test_folders_that_are_not_there_and_pages_of_one_name_are_told(folders, caplog):
     pages, references, output = folders
     with pytest.raises(DataError, match="none; set pages=DIR"):
         find_jobs(output, references)
     with pytest.raises(DataError, match="none; set references=DIR"):
         find_jobs(pages, output)
-
-
-def test_pages_of_one_name_are_told(folders, caplog) -> None:
-    pages, references, _ = folders
     color_page(3).save(pages / "ep2" / "p1.jpg")
     find_jobs(pages, references)
     find_jobs(pages / "ep2", None)
@@ -118,7 +112,7 @@ def test_pages_of_one_name_are_told(folders, caplog) -> None:
 # The model is loaded only where a page is to be coloured.
 
 
-def test_the_model_is_not_loaded_where_every_page_is_there(folders) -> None:
+def test_the_model_is_not_loaded_where_no_page_is_to_be_coloured(folders, tmp_path):
     pages, references, output = folders
     jobs, first, second = find_jobs(pages, references), Painter(), Painter()
     colorize_chapters(first.load, jobs, output, QUIET)
@@ -131,15 +125,12 @@ def test_the_model_is_not_loaded_where_every_page_is_there(folders) -> None:
     colorize_chapters(second.load, jobs, output, QUIET)
     assert second.loads == 0
     assert (output / "ep2" / SHEET).is_file()
-
-
-def test_the_model_is_not_loaded_for_pages_in_colour(tmp_path: Path) -> None:
-    pages, painter = write_chapters(tmp_path / "pages", {"ep": 2}), Painter()
-    report = colorize_chapters(painter.load, find_jobs(pages, None), tmp_path / "out", QUIET)
+    pages, painter = write_chapters(tmp_path / "colored", {"ep": 2}), Painter()
+    report = colorize_chapters(painter.load, find_jobs(pages, None), tmp_path / "there", QUIET)
     assert (report.passed_through, painter.loads) == (["ep/p1", "ep/p2"], 0)
 
 
-def test_a_model_that_does_not_load_is_no_failing_page(folders) -> None:
+def test_a_model_that_does_not_load_is_no_failing_page(folders):
     pages, references, output = folders
 
     def load() -> Painter:
@@ -149,7 +140,7 @@ def test_a_model_that_does_not_load_is_no_failing_page(folders) -> None:
         colorize_chapters(load, find_jobs(pages, references), output, QUIET)
 
 
-def test_the_command_tells_a_wrong_folder_before_it_loads(folders) -> None:
+def test_the_command_tells_a_wrong_folder_before_it_loads(folders):
     pages, references, output = folders
     given = [f"pages={pages}", f"references={references}", f"output={output}", "weights=nowhere"]
     with pytest.raises(FileNotFoundError, match=r"expected an export folder with model_index\.json, got nowhere"):
@@ -181,7 +172,7 @@ def wide_and_tall(root: Path) -> Path:
     return root
 
 
-def test_every_page_gets_a_canvas_of_its_aspect_and_keeps_its_size(tmp_path: Path) -> None:
+def test_every_page_gets_a_canvas_of_its_aspect_and_keeps_its_size(tmp_path):
     jobs, painter = find_jobs(wide_and_tall(tmp_path / "pages"), None), Shown()
     report = colorize_chapters(painter.load, jobs, tmp_path / "out", QUIET)
     strip = painter.sizes[3:]
@@ -196,7 +187,7 @@ def test_every_page_gets_a_canvas_of_its_aspect_and_keeps_its_size(tmp_path: Pat
     assert len({seed for seed, _ in painter.calls}) == 8, "every piece has its own noise"
 
 
-def test_the_models_canvas_can_be_asked_for(tmp_path: Path) -> None:
+def test_the_models_canvas_can_be_asked_for(tmp_path):
     jobs, painter = find_jobs(wide_and_tall(tmp_path / "pages"), None), Shown()
     report = colorize_chapters(painter.load, jobs, tmp_path / "out", options(canvas="model"))
     assert painter.sizes == [(32, 48)] * 4
@@ -206,7 +197,7 @@ def test_the_models_canvas_can_be_asked_for(tmp_path: Path) -> None:
     assert (len(again.kept), again.colored) == (4, [])
 
 
-def test_what_the_canvas_does_not_show_stays_gray() -> None:
+def test_what_the_canvas_does_not_show_stays_gray():
     page = color_page(4, (40, 300))
     result = Image.new("RGB", (24, 56), (250, 10, 10))
     whole = np.asarray(at_own_size(result, page))
@@ -218,7 +209,7 @@ def test_what_the_canvas_does_not_show_stays_gray() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(16, 60), st.integers(16, 1200), st.booleans(), st.integers(0, 99))
-def test_strips_are_cut_into_pieces_a_canvas_takes(breadth: int, length: int, upright: bool, seed: int) -> None:
+def test_strips_are_cut_into_pieces_a_canvas_takes(breadth, length, upright, seed):
     size = (breadth, length) if upright else (length, breadth)
     page = Image.fromarray(np.random.default_rng(seed).integers(0, 256, size[::-1], dtype=np.uint8))
     boxes = cut_strip(page)
@@ -230,7 +221,7 @@ def test_strips_are_cut_into_pieces_a_canvas_takes(breadth: int, length: int, up
     assert (len(boxes) == 1) == (max(size) <= 2 * min(size))
 
 
-def test_strips_are_cut_in_their_gutters() -> None:
+def test_strips_are_cut_in_their_gutters():
     page = np.random.default_rng(0).integers(0, 256, (300, 40), dtype=np.uint8)
     gutters = (57, 125, 182, 238)  # of pieces of 60, within a tenth of it
     for row in gutters:

@@ -1,7 +1,5 @@
 """Paired differences: against written-out numbers and another library's paired interval."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math
@@ -28,7 +26,7 @@ def _two_methods(ours: dict[str, list[float]], theirs: dict[str, list[float]]) -
     return paired_differences(tiny_results(pages=pages))
 
 
-def test_a_difference_is_the_mean_of_the_differences_of_pages() -> None:
+def test_a_difference_is_the_mean_of_the_differences_of_pages():
     differences = _two_methods({"a": [20.0, 22.0], "b": [30.0]}, {"a": [21.0, 19.0], "b": [29.0]})
     found = _find(differences, "ours", "theirs", "psnr")
     assert found.value == pytest.approx(1.0, abs=1e-12)  # (-1 + 3 + 1) / 3
@@ -41,7 +39,7 @@ def test_a_difference_is_the_mean_of_the_differences_of_pages() -> None:
     assert error.better == 2
 
 
-def test_the_interval_is_that_of_a_plain_paired_bootstrap_over_chapters() -> None:
+def test_the_interval_is_that_of_a_plain_paired_bootstrap_over_chapters():
     random = np.random.default_rng(3)
     theirs = {str(chapter): list(random.uniform(10, 40, 4)) for chapter in range(12)}
     ours = {name: [value + random.normal(0.3, 0.5) for value in values] for name, values in theirs.items()}
@@ -54,7 +52,7 @@ def test_the_interval_is_that_of_a_plain_paired_bootstrap_over_chapters() -> Non
     assert found.interval[1] - found.interval[0] < 0.5
 
 
-def test_pages_that_cannot_be_compared_are_counted_or_left_out() -> None:
+def test_pages_that_cannot_be_compared_are_counted_or_left_out():
     differences = _two_methods({"a": [20.0, math.inf], "b": [25.0, 11.0]}, {"a": [19.0, 30.0], "b": [23.0]})
     found = _find(differences, "ours", "theirs", "psnr")
     assert found.value == pytest.approx(1.5)
@@ -64,7 +62,7 @@ def test_pages_that_cannot_be_compared_are_counted_or_left_out() -> None:
     assert _two_methods({"a": [20.0]}, {"b": [20.0]}) == []
 
 
-def test_styles_are_compared_within_themselves() -> None:
+def test_styles_are_compared_within_themselves_by_metrics_of_pages():
     pages = [page_scores(method, "a", 0, 20.0, style) for method in "mn" for style in ("gray", "screenstyle")]
     pages.append(page_scores("alone", "a", 0, 20.0, "screenstyle"))
     found = {(one.style, one.method, one.rival) for one in paired_differences(tiny_results(pages=pages))}
@@ -72,16 +70,13 @@ def test_styles_are_compared_within_themselves() -> None:
         ("screenstyle", *pair)
         for pair in (("m", "n"), ("n", "m"), ("m", "alone"), ("n", "alone"), ("alone", "m"), ("alone", "n"))
     }
-
-
-def test_only_metrics_of_pages_are_compared() -> None:
     results = tiny_results()
     results["pages"] = [page | {"lpips": None} for page in results["pages"]]
     results["rows"][0]["metrics"]["fid"] = 12.0
     assert page_metrics(results) == ["psnr", "ssim", "chroma_psnr", "ciede2000"]
 
 
-def test_csv_of_differences_reads_back() -> None:
+def test_csv_of_differences_reads_back():
     differences = paired_differences(tiny_results())
     rows = list(csv.DictReader(io.StringIO(csv_differences(differences))))
     assert len(rows) == len(differences) == 2 * 4

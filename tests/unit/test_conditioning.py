@@ -1,7 +1,5 @@
 """Latents and conditions: scaling, posterior draws, channel order."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from diffusers import AutoencoderKL
@@ -43,18 +41,14 @@ def draws(seed: int = 7) -> tuple[Tensor, Tensor]:
     return noise(*shape, seed=seed), noise(*shape, seed=seed + 1)
 
 
-def test_latent_size(vae: AutoencoderKL) -> None:
-    assert latent_size(vae, 96, 64) == (12, 8)
-
-
 @pytest.mark.parametrize(("height", "width"), [(96, 60), (100, 64)])
-def test_sides_that_do_not_fit_are_refused(vae: AutoencoderKL, height: int, width: int) -> None:
+def test_sides_that_do_not_fit_are_refused(vae, height, width):
     with pytest.raises(ValueError, match=rf"multiples of 8, got {width} x {height}"):
         latent_size(vae, height, width)
 
 
 @torch.no_grad()
-def test_latents_are_scaled_posterior_draws(vae: AutoencoderKL, canvas: Tensor) -> None:
+def test_latents_are_scaled_posterior_draws_and_decoding_undoes_it(vae, canvas):
     posterior = vae.encode(canvas).latent_dist
     zeros = torch.zeros_like(posterior.mean)
     assert torch.equal(encode_latents(vae, canvas, zeros), posterior.mode() * VAE["scaling_factor"])
@@ -62,17 +56,13 @@ def test_latents_are_scaled_posterior_draws(vae: AutoencoderKL, canvas: Tensor) 
     expected = posterior.sample(torch.Generator().manual_seed(9)) * VAE["scaling_factor"]
     torch.testing.assert_close(encode_latents(vae, canvas, drawn), expected)
     assert posterior.std.min() > 0.01, "a posterior without width would not tell"
-
-
-@torch.no_grad()
-def test_decode_undoes_the_scaling(vae: AutoencoderKL) -> None:
     latents = noise(1, 4, 12, 8)
     found = decode_latents(vae, latents)
     assert found.shape == (1, 3, 96, 64)
     assert torch.equal(found, vae.decode(latents / VAE["scaling_factor"]).sample)
 
 
-def test_split_canvas_is_a_partition(canvas: Tensor, mask: Tensor) -> None:
+def test_split_canvas_is_a_partition(canvas, mask):
     references, query = split_canvas(canvas, mask)
     left, top, right, bottom = query_box(PAGE_SIZE)
     inside = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
@@ -84,7 +74,7 @@ def test_split_canvas_is_a_partition(canvas: Tensor, mask: Tensor) -> None:
 
 
 @torch.no_grad()
-def test_five_channels(vae: AutoencoderKL, canvas: Tensor, mask: Tensor) -> None:
+def test_five_channels(vae, canvas, mask):
     first, second = draws()
     condition = encode_condition(vae, canvas, mask, 5, (first, second))
     assert condition.shape == (2, 5, HEIGHT // 8, WIDTH // 8)
@@ -95,8 +85,7 @@ def test_five_channels(vae: AutoencoderKL, canvas: Tensor, mask: Tensor) -> None
 
 
 @torch.no_grad()
-def test_nine_channels(vae: AutoencoderKL, canvas: Tensor, mask: Tensor) -> None:
-    """References first, mask in the middle, query last; each encoding has its own draw."""
+def test_nine_channels(vae, canvas, mask):
     first, second = draws()
     condition = encode_condition(vae, canvas, mask, 9, (first, second))
     left, top, right, bottom = query_box(PAGE_SIZE)
@@ -110,23 +99,24 @@ def test_nine_channels(vae: AutoencoderKL, canvas: Tensor, mask: Tensor) -> None
     assert torch.equal(condition[:, 5:], encode_latents(vae, query, second))
 
 
-def test_other_channels_are_refused(vae: AutoencoderKL, canvas: Tensor, mask: Tensor) -> None:
+def test_other_channels_are_refused(vae, canvas, mask):
     with pytest.raises(ValueError, match="expected 5 or 9, got 7"):
         encode_condition(vae, canvas, mask, 7, draws())
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.tuples(st.integers(1, 64), st.integers(1, 64)).map(lambda s: (16 * s[0], 16 * s[1])))
-def test_shrunk_masks_are_binary_at_multiples_of_sixteen(vae: AutoencoderKL, size: tuple[int, int]) -> None:
+def test_shrunk_masks_are_binary_at_multiples_of_sixteen(vae, size):
     width, height = size
     expected = torch.ones(1, 1, height // 4, width // 4)
     expected[:, :, height // 16 : height // 16 * 3, width // 16 : width // 16 * 3] = 0
     assert torch.equal(shrink_mask(vae, query_mask(size)[None]), expected)
 
 
-def test_shrunk_masks_keep_their_batch(vae: AutoencoderKL) -> None:
+def test_shrunk_masks_keep_their_batch_and_latents_their_size(vae):
     masks = torch.stack([torch.zeros(1, 32, 16), torch.ones(1, 32, 16)])
     found = shrink_mask(vae, masks)
     assert found.shape == (2, 1, 4, 2)
     assert (found[0] == 0).all()
     assert (found[1] == 1).all()
+    assert latent_size(vae, 96, 64) == (12, 8)

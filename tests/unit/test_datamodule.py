@@ -45,10 +45,13 @@ def assert_equal(one, other):
         assert torch.equal(getattr(one, name), getattr(other, name))
 
 
-def test_batches_do_not_depend_on_workers(root):
+def test_batches_depend_neither_on_workers_nor_on_their_size(root):
     inline, workers = (first(ready(root, workers=count).train_dataloader(), 5) for count in (0, 2))
     for one, other in zip(inline, workers, strict=True):
         assert_equal(one, other)
+    small = first(ready(root, batch=2).train_dataloader(), 4)
+    large = first(ready(root, batch=8).train_dataloader(), 1)[0]
+    assert torch.equal(torch.cat([batch.target for batch in small]), large.target)
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
@@ -60,12 +63,6 @@ def test_the_global_batch_does_not_depend_on_ranks(root, world_size):
         assert batch.seeds == tuple(seed for part in parts for seed in part.seeds)
         assert torch.equal(batch.target, torch.cat([part.target for part in parts]))
         assert torch.equal(batch.mask, torch.cat([part.mask for part in parts]))
-
-
-def test_samples_do_not_depend_on_the_batch_size(root):
-    small = first(ready(root, batch=2).train_dataloader(), 4)
-    large = first(ready(root, batch=8).train_dataloader(), 1)[0]
-    assert torch.equal(torch.cat([batch.target for batch in small]), large.target)
 
 
 def test_validation_is_fixed_whole_and_without_repeats(root):
@@ -91,13 +88,10 @@ def test_no_held_out_chapter_means_no_validation_loader(root):
         data.validation_batch([0])
 
 
-def test_the_samples_pickle_for_worker_processes(root):
+def test_the_samples_pickle_and_draw_nothing_from_the_global_generator(root):
     samples = ready(root).train_samples
     sample = pickle.loads(pickle.dumps(samples))[2]
     assert sample.page.tobytes() == samples[2].page.tobytes()
-
-
-def test_loading_draws_nothing_from_the_global_generator(root):
     torch.manual_seed(0)
     before = torch.get_rng_state()
     first(ready(root).train_dataloader(), 2)
@@ -118,8 +112,6 @@ def test_what_does_not_fit_is_refused(root):
 
 
 class Watcher(LightningModule):
-    """Writes down the seeds of the batches that optimizer steps were made of."""
-
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))

@@ -1,13 +1,10 @@
 """The demo without a page: what uploads are refused and in which words, versions, zips, look-ups, the command."""
 
-from __future__ import annotations
-
 import struct
 import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +47,6 @@ def studio(pipeline: ColorFlowPipeline, tmp_path: Path) -> Studio:
 
 @pytest.fixture
 def session(studio: Studio, tmp_path: Path) -> Session:
-    """Three pages, one a JPEG, and two references."""
     pages, references = tmp_path / "in" / "pages", tmp_path / "in" / "references"
     for folder in (pages, references):
         folder.mkdir(parents=True)
@@ -95,9 +91,7 @@ def too_many_pixels(path: Path) -> None:
 
 
 def too_many_bytes(path: Path) -> None:
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (99, 99, 3), dtype=np.uint8)).resize((99, 99)).save(
-        path, format="TIFF"
-    )
+    Image.new("RGB", (99, 99)).save(path, format="TIFF")
     path.write_bytes(path.read_bytes() + bytes(50_000))
 
 
@@ -128,9 +122,7 @@ def bomb(path: Path) -> None:
         ("a.tif", too_many_bytes, "a.tif: 0.1 MB, more than the 0.05 MB that a file may have here. Save it smaller"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_refused_in_words(
-    name: str, make: Callable[[Path], Any], words: str, tmp_path: Path
-) -> None:
+def test_what_cannot_be_used_is_refused_in_words(name, make, words, tmp_path):
     make(tmp_path / name)
     with pytest.raises(UploadError) as caught:
         read_upload(tmp_path / name, SMALL)
@@ -139,14 +131,14 @@ def test_what_cannot_be_used_is_refused_in_words(
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF"])
-def test_every_promised_format_is_taken(kind: str, tmp_path: Path) -> None:
+def test_every_promised_format_is_taken(kind, tmp_path):
     more = {"save_all": True, "append_images": [color_page(2)]} if kind == "MPO" else {}
     color_page(1).save(tmp_path / "a.picture", format=kind, **more)
     found = read_upload(tmp_path / "a.picture", SMALL)
     assert (found.page.name, found.size, found.colored) == ("a", (40, 56), True)
 
 
-def test_pages_come_in_natural_order_and_the_first_of_a_name_is_kept(tmp_path: Path) -> None:
+def test_pages_come_in_natural_order_and_the_first_of_a_name_is_kept(tmp_path):
     for name in ("p10.png", "p2.png", "p2.jpg", "p1.png", "p11.png"):
         color_page(1).save(tmp_path / name)
     found = read_uploads(list(tmp_path.iterdir()), 3, SMALL)
@@ -156,12 +148,12 @@ def test_pages_come_in_natural_order_and_the_first_of_a_name_is_kept(tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["pages", "references", "megapixels", "megabytes"])
-def test_a_limit_lets_something_pass(name: str) -> None:
+def test_a_limit_lets_something_pass(name):
     with pytest.raises(ValueError, match=f"--max-{name}: expected a number above 0, got 0"):
         Limits(**{name: 0})
 
 
-def test_a_version_is_what_the_command_line_makes(studio: Studio, session: Session, tmp_path: Path) -> None:
+def test_a_version_is_what_the_command_line_makes(studio, session, tmp_path):
     version = finish(studio, session, seed=7)
     folder = tmp_path / "in" / "pages"
     folder.rename(folder.with_name("chapter"))  # noise hangs on the chapter's name
@@ -174,7 +166,7 @@ def test_a_version_is_what_the_command_line_makes(studio: Studio, session: Sessi
     assert len(version.results()) == 3
 
 
-def test_another_seed_or_other_references_are_another_version(studio: Studio, session: Session) -> None:
+def test_another_seed_or_other_references_are_another_version_in_its_own_zip(studio, session, tmp_path):
     versions = [finish(studio, session), finish(studio, session, seed=1), finish(studio, session, chosen=("cover1",))]
     assert [version.title for version in versions] == [
         "Version 1: seed 0, 2 references",
@@ -185,11 +177,8 @@ def test_another_seed_or_other_references_are_another_version(studio: Studio, se
     assert len(set(files)) == 3
     shown = {patch.reference for one in versions[2].shown["第9 page"] for patch in one.retrieved}
     assert shown == {"reference/chapter/cover1"}
-
-
-def test_the_zip_has_every_page_by_its_name_at_its_own_size(studio: Studio, session: Session, tmp_path: Path) -> None:
-    file = finish(studio, session, seed=3).zip()
-    assert file.name == "chapter-version-1-seed-3.zip"
+    file = versions[1].zip()
+    assert file.name == "chapter-version-2-seed-1.zip"
     with zipfile.ZipFile(file) as archive:
         assert archive.namelist() == ["第9 page.png", "第10 page.png", "第11 page.png"]
         archive.extractall(tmp_path / "unpacked")
@@ -198,7 +187,7 @@ def test_the_zip_has_every_page_by_its_name_at_its_own_size(studio: Studio, sess
             assert (picture.format, picture.size, is_marked(picture)) == ("PNG", size, True)
 
 
-def test_a_page_in_colour_is_kept_and_looked_at(studio: Studio, session: Session) -> None:
+def test_a_page_in_colour_is_kept_and_looked_at(studio, session):
     source = session.pages.accepted[1].page.path
     color_page(70).save(source)
     studio.take_pages(session, [item.page.path for item in session.pages.accepted])
@@ -209,7 +198,7 @@ def test_a_page_in_colour_is_kept_and_looked_at(studio: Studio, session: Session
     assert {patch.reference for patch in version.shown["第9 page"][0].retrieved} == {"chapter/第10 page"}
 
 
-def test_what_is_looked_up_first_is_what_the_model_is_then_shown(studio: Studio, session: Session) -> None:
+def test_what_is_looked_up_first_is_what_the_model_is_then_shown(studio, session):
     before = studio.look_up(session, "第10 page", ("cover0",), 5)
     after = finish(studio, session, 5, ("cover0",)).shown["第10 page"]
     assert [one.retrieved for one in before] == [one.retrieved for one in after]
@@ -220,7 +209,7 @@ def test_what_is_looked_up_first_is_what_the_model_is_then_shown(studio: Studio,
     assert "the model has to guess" in fragments.looks(studio.look_up(session, "第10 page", (), 5))
 
 
-def test_a_strip_shows_its_parts(studio: Studio, session: Session, tmp_path: Path) -> None:
+def test_a_strip_shows_its_parts(studio, session, tmp_path):
     color_page(3, (40, 400)).convert("L").save(tmp_path / "strip.png")
     studio.take_pages(session, [tmp_path / "strip.png"])
     shown = studio.look_up(session, "strip", ("cover0",), 0)
@@ -228,7 +217,7 @@ def test_a_strip_shows_its_parts(studio: Studio, session: Session, tmp_path: Pat
     assert f"<h4>Part {len(shown)} of {len(shown)}</h4>" in fragments.looks(shown)
 
 
-def test_steps_are_watched_and_stop_ends_the_next_one(studio: Studio, session: Session) -> None:
+def test_steps_are_watched_and_stop_ends_the_next_one(studio, session):
     seen: list[tuple[int, int, str, int, int]] = []
 
     def watch(number: int, count: int, page: Any, done: int, total: int) -> None:
@@ -243,14 +232,14 @@ def test_steps_are_watched_and_stop_ends_the_next_one(studio: Studio, session: S
     assert not finish(studio, session).stopped, "the next one is not stopped"
 
 
-def test_a_failing_page_does_not_cost_the_others(studio: Studio, session: Session) -> None:
+def test_a_failing_page_does_not_cost_the_others(studio, session):
     session.pages.accepted[1].page.path.unlink()
     version = finish(studio, session)
     assert list(version.results()) == ["第9 page", "第11 page"]
     assert list(version.report.failures) == ["chapter/第10 page"]
 
 
-def test_nothing_to_do_is_said(studio: Studio, tmp_path: Path) -> None:
+def test_nothing_to_do_is_said(studio, tmp_path):
     with pytest.raises(ValueError, match="Upload a page to colour first"):
         next(studio.color(Session(), (), 0, ignore))
     with pytest.raises(ValueError, match="Upload a page to colour first"):
@@ -263,7 +252,7 @@ def test_nothing_to_do_is_said(studio: Studio, tmp_path: Path) -> None:
         begun.zip()
 
 
-def test_old_versions_go_and_with_the_session_all(studio: Studio, session: Session) -> None:
+def test_old_versions_go_and_with_the_session_all(studio, session):
     folders = []
     for seed in range(KEPT + 1):
         version = next(studio.color(session, (), seed, ignore))
@@ -276,14 +265,14 @@ def test_old_versions_go_and_with_the_session_all(studio: Studio, session: Sessi
     assert not any(studio.folder.glob("visitor-*/*"))
 
 
-def test_examples_are_pages_to_colour_and_references(tmp_path: Path) -> None:
+def test_examples_are_pages_to_colour_and_references(tmp_path):
     pages, references = write_example(0, tmp_path)
     assert [is_colored(load_image(path)) for path in (*pages, *references)] == [False] * 2 + [True] * 5
     assert not {path.stem for path in pages} & {path.stem for path in references}
     assert write_example(1, tmp_path)[0][0].read_bytes() != pages[0].read_bytes()
 
 
-def test_words_of_files_cannot_become_markup(studio: Studio, tmp_path: Path) -> None:
+def test_words_of_files_cannot_become_markup(studio, tmp_path):
     color_page(1).save(tmp_path / "<b>x.png")
     (tmp_path / "<i>y.png").write_text("no picture")
     found = studio.take_references(Session(), list(tmp_path.glob("*.png")))
@@ -294,7 +283,7 @@ def test_words_of_files_cannot_become_markup(studio: Studio, tmp_path: Path) -> 
     assert "<i>y" not in html
 
 
-def test_recipe_and_steps_of_the_command() -> None:
+def test_recipe_and_steps_of_the_command():
     assert command.recipe("lean", None) is LEAN
     assert command.recipe("released", 4).sampling.num_inference_steps == 4
     assert command.recipe("released", 4).sampling.guidance_scale == RELEASED.sampling.guidance_scale
@@ -310,15 +299,13 @@ def test_recipe_and_steps_of_the_command() -> None:
         (["--weights", "nowhere", "--max-pages", "0"], "error: --max-pages: expected a number above 0"),
     ],
 )
-def test_the_command_says_what_is_wrong(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_says_what_is_wrong(arguments, words, capsys, monkeypatch):
     monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: name)
     assert command.main(arguments) == 1
     assert capsys.readouterr().err.startswith(words)
 
 
-def test_without_gradio_the_command_says_how_to_get_it(tmp_path: Path) -> None:
+def test_without_gradio_the_command_says_how_to_get_it(tmp_path):
     code = "import sys, runpy; sys.modules['gradio'] = None; sys.argv[1:] = ['--weights', 'x']; "
     code += "runpy.run_module('colorflow.demo', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -328,17 +315,9 @@ def test_without_gradio_the_command_says_how_to_get_it(tmp_path: Path) -> None:
     )
 
 
-def test_help_names_the_address_and_every_limit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_the_address_and_every_limit(capsys):
     with pytest.raises(SystemExit):
         command.main(["--help"])
     said = capsys.readouterr().out
-    for word in (
-        "--weights EXPORT_FOLDER",
-        "127.0.0.1",
-        "--max-megapixels",
-        "--recipe",
-        "--steps",
-        "--device",
-        "--port",
-    ):
-        assert word in said
+    words = "--weights EXPORT_FOLDER", "127.0.0.1", "--max-megapixels", "--recipe", "--steps", "--device", "--port"
+    assert all(word in said for word in words), said

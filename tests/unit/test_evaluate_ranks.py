@@ -1,7 +1,5 @@
 """Whole evaluations by several processes (threads around one store): results.json byte for byte, at any number."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +30,6 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
 
 
 def _evaluate(world: int, benchmark: Benchmark, output: Path, **options: Any) -> list[Any]:
-    """One evaluation of two rows, by as many processes."""
     batch_size = options.pop("batch_size", 1)
     options = {"metric_size": "native", "metrics": SETTINGS, "progress": False} | options
     specs = {"tint": MethodSpec(build=TintTogether), "wrong": MethodSpec(build=Tint, references="other_chapter")}
@@ -49,7 +46,6 @@ def _files(output: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def counted(benchmark: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """What one process makes, and how many pages its networks see."""
     output = tmp_path_factory.mktemp("alone") / "out"
     with pytest.MonkeyPatch.context() as patch:
         seen = _count_pages(patch)
@@ -63,23 +59,20 @@ def alone(counted: tuple[Path, int]) -> Path:
 
 
 @pytest.mark.parametrize(("world", "batch_size"), [(2, 1), (3, 2), (11, 1)])
-def test_results_are_those_of_one_process_byte_for_byte(
-    world: int, batch_size: int, benchmark: Benchmark, tmp_path: Path, alone: Path
-) -> None:
+def test_results_are_those_of_one_process_byte_for_byte(world, batch_size, benchmark, tmp_path, alone):
     first, *others = _evaluate(world, benchmark, tmp_path / "out", batch_size=batch_size)
     assert _files(tmp_path / "out") == _files(alone)
     assert [row["method"] for row in first["rows"]] == ["gray_copy", "tint", "wrong"]
     assert all(other["rows"] == [] and other["protocol"] == first["protocol"] for other in others)
 
 
-def test_stages_one_by_one_with_numbers_of_their_own(benchmark: Benchmark, tmp_path: Path, alone: Path) -> None:
+def test_stages_one_by_one_with_numbers_of_their_own(benchmark, tmp_path, alone):
     for world, stage in ((2, "generate"), (3, "score"), (2, "report")):
         _evaluate(world, benchmark, tmp_path / "out", stage=stage)
     assert _files(tmp_path / "out") == _files(alone)
 
 
 def _count_pages(monkeypatch: pytest.MonkeyPatch, die_after: int | None = None) -> Callable[[], int]:
-    """Count the pages that networks see in this process; fail after some."""
     seen = [0]
     original = PageNetwork.forward
 
@@ -95,13 +88,8 @@ def _count_pages(monkeypatch: pytest.MonkeyPatch, die_after: int | None = None) 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 3), (3, 2)])
 def test_a_stopped_scoring_goes_on_with_any_number_and_asks_nothing_twice(
-    before: int,
-    after: int,
-    benchmark: Benchmark,
-    tmp_path: Path,
-    counted: tuple[Path, int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    before, after, benchmark, tmp_path, counted, monkeypatch
+):
     alone, total = counted
     with monkeypatch.context() as patch:
         done = _count_pages(patch, die_after=20)
@@ -116,7 +104,7 @@ def test_a_stopped_scoring_goes_on_with_any_number_and_asks_nothing_twice(
     assert _files(tmp_path / "out") == _files(alone)
 
 
-def test_every_page_is_measured_once_and_by_its_process(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_every_page_is_measured_once_and_by_its_process(benchmark, tmp_path):
     _evaluate(3, benchmark, tmp_path / "out")
     rows = [read_jsonl(tmp_path / "out" / "scores" / "gray" / f"tint{part}.jsonl") for part in ("", "@1", "@2")]
     found = [[(row["chapter"], row["page"]) for row in part] for part in rows]
@@ -124,9 +112,7 @@ def test_every_page_is_measured_once_and_by_its_process(benchmark: Benchmark, tm
     assert [len(part) for part in found] == [3, 3, 3]
 
 
-def test_what_a_network_folder_does_not_show_is_measured_again(
-    benchmark: Benchmark, tmp_path: Path, alone: Path
-) -> None:
+def test_what_a_network_folder_does_not_show_is_measured_again(benchmark, tmp_path, alone):
     _evaluate(2, benchmark, tmp_path / "out")
     for path in (tmp_path / "out" / "scores").rglob("*@1.jsonl"):
         path.unlink()
@@ -134,7 +120,7 @@ def test_what_a_network_folder_does_not_show_is_measured_again(
     assert (tmp_path / "out" / "results.json").read_bytes() == (alone / "results.json").read_bytes()
 
 
-def test_a_damaged_benchmark_ends_all(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_a_damaged_benchmark_ends_all(benchmark, tmp_path):
     damaged = replace(benchmark, root=shutil.copytree(benchmark.root, tmp_path / "damaged"))
     keys = [benchmark.target_key(page) for page in benchmark.pages]
     shutil.copy(damaged.root / keys[1], damaged.root / keys[0])
@@ -144,9 +130,7 @@ def test_a_damaged_benchmark_ends_all(benchmark: Benchmark, tmp_path: Path) -> N
     assert "process 0 of 2 failed: BenchmarkError" in str(second)
 
 
-def test_one_process_of_a_distributed_world_waits_for_nobody(
-    benchmark: Benchmark, tmp_path: Path, alone: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_process_of_a_distributed_world_waits_for_nobody(benchmark, tmp_path, alone, monkeypatch):
     """As after training: rank 0 evaluates, the others have gone on."""
     given = {"RANK": "0", "WORLD_SIZE": "8", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
     for name, value in given.items():

@@ -1,7 +1,5 @@
 """The export folder: what is written is what is read, damage is named, a failed save costs nothing."""
 
-from __future__ import annotations
-
 import copy
 import json
 import shutil
@@ -55,7 +53,6 @@ def pristine(model: ICPModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(pristine: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
     return shutil.copytree(pristine, tmp_path / "export")
 
 
@@ -76,7 +73,7 @@ def assert_same(one: ICPModel, other: ICPModel) -> None:
 
 
 @pytest.mark.parametrize(("channels", "prediction_type"), [(5, "epsilon"), (9, "v_prediction")])
-def test_round_trip(tmp_path: Path, channels: int, prediction_type: str) -> None:
+def test_round_trip(tmp_path, channels, prediction_type):
     model = tiny_model(channels, base=tiny_base(prediction_type=prediction_type)).eval()
     save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
     loaded = load_export(tmp_path / "export")
@@ -91,11 +88,13 @@ def test_round_trip(tmp_path: Path, channels: int, prediction_type: str) -> None
     assert not torch.allclose(predict(loaded.model), predict(untrained), atol=1e-2), "nothing was trained"
 
 
-def test_pages_come_out_equal(model: ICPModel, pristine: Path) -> None:
-    """What a run's own samples show is what its export does."""
+def test_pages_come_out_equal(model, pristine, tmp_path):
     references, page = [draw_page(1), draw_page(2)], draw_page(3)
     own = ColorFlowPipeline(tiny_pipeline(model), build_retriever(HOG), PAGE_SIZE)
-    loaded = ColorFlowPipeline.from_pretrained(pristine, recipe=Recipe(merge_lora=False))  # as in training
+    moved = shutil.copytree(pristine, tmp_path / "elsewhere")
+    loaded = ColorFlowPipeline.from_pretrained(moved, recipe=Recipe(merge_lora=False))  # as in training
+    other = ColorFlowPipeline.from_pretrained(str(moved), retrieval=RetrievalSettings(kind="none"))
+    assert other.retriever.name == "none"
     assert loaded.page_size == PAGE_SIZE
     for sampling in (Sampling(3), Sampling(2, guidance_scale=3.0)):
         expected = own(page, references, seed=5, sampling=sampling)
@@ -104,12 +103,7 @@ def test_pages_come_out_equal(model: ICPModel, pristine: Path) -> None:
         assert np.array_equal(np.asarray(found.low_res), np.asarray(expected.low_res))
 
 
-def test_retrieval_can_be_replaced(pristine: Path) -> None:
-    pipe = ColorFlowPipeline.from_pretrained(str(pristine), retrieval=RetrievalSettings(kind="none"))
-    assert pipe.retriever.name == "none"
-
-
-def test_layout(pristine: Path) -> None:
+def test_layout(pristine):
     files = {str(path.relative_to(pristine)) for path in pristine.rglob("*") if path.is_file()}
     assert files >= {INDEX, GUIDER, "guider/config.json", LORA, "lora/adapter_config.json"}
     assert files >= {"scheduler/scheduler_config.json", "base/prompt_embeds.safetensors"}
@@ -120,12 +114,7 @@ def test_layout(pristine: Path) -> None:
     assert index["base"]["source"] == "base"
 
 
-def test_device_of_training_is_not_kept(model: ICPModel, tmp_path: Path) -> None:
-    save_export(model, tmp_path / "export", PAGE_SIZE, replace(HOG, device="cuda:3"))
-    assert load_export(tmp_path / "export").retrieval.device == "cpu"
-
-
-def test_load_in_bfloat16(pristine: Path, model: ICPModel) -> None:
+def test_load_in_bfloat16(pristine, model):
     loaded = load_export(pristine, torch.bfloat16).model
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
     stored = model.guider.state_dict()
@@ -136,16 +125,16 @@ def test_load_in_bfloat16(pristine: Path, model: ICPModel) -> None:
     assert page.image.size == PAGE_SIZE
 
 
-def test_saving_leaves_the_model_as_it_was(tmp_path: Path) -> None:
-    """Training goes on after an export."""
+def test_saving_leaves_the_model_as_it_was(tmp_path):
     model, reference = tiny_model().train(), tiny_model().train()
-    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
+    save_export(model, tmp_path / "export", PAGE_SIZE, replace(HOG, device="cuda:3"))
+    assert load_export(tmp_path / "export").retrieval.device == "cpu", "of training's"
     assert model.unet.training
     assert [name for name, _ in model.trainable()] == [name for name, _ in reference.trainable()]
     assert_same(model, reference)
 
 
-def test_new_export_replaces_the_old(folder: Path, other: ICPModel) -> None:
+def test_new_export_replaces_the_old(folder, other):
     (folder / "left_over.txt").write_text("of the old one")
     save_export(other, folder, (64, 64), RetrievalSettings(kind="none"))
     loaded = load_export(folder)
@@ -156,9 +145,7 @@ def test_new_export_replaces_the_old(folder: Path, other: ICPModel) -> None:
 
 
 @pytest.mark.parametrize("function", ["save_lora", "save_base", "write_json_atomic"])
-def test_failed_save_keeps_the_old_export(
-    folder: Path, model: ICPModel, other: ICPModel, monkeypatch: pytest.MonkeyPatch, function: str
-) -> None:
+def test_failed_save_keeps_the_old_export(folder, model, other, monkeypatch, function):
     def full_disk(*args: object, **kwargs: object) -> None:
         raise OSError("no space left on device")
 
@@ -180,66 +167,40 @@ def base_folder(tmp_path: Path) -> Path:
     return tmp_path / "sd"
 
 
-def referring_model(base_folder: Path, prompt: str = "manga") -> ICPModel:
+def referring_model(base_folder: Path, prompt: str) -> ICPModel:
     return tiny_model(base=export.load_base(SD, str(base_folder), prompt=prompt)).eval()
 
 
-def test_large_base_is_named_not_copied(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("prompt", ["manga", ""])
+def test_large_base_is_named_not_copied(base_folder, tmp_path, monkeypatch, prompt):
     monkeypatch.setattr(export, "SMALL_BASE", 0)
-    model = referring_model(base_folder)
+    model = referring_model(base_folder, prompt)
+    model.noise_scheduler = DDPMScheduler.from_config(model.noise_scheduler.config, prediction_type="v_prediction")
     save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
     assert not (tmp_path / "export" / "base").exists()
     entry = json.loads((tmp_path / "export" / INDEX).read_text())["base"]
-    assert entry == {"source": str(base_folder), "revision": None, "prompt": "manga"}
-    assert_same(model, load_export(tmp_path / "export").model)
-
-
-def test_small_base_is_copied(base_folder: Path, tmp_path: Path) -> None:
-    model = referring_model(base_folder)
-    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
-    shutil.rmtree(base_folder)
-    assert_same(model, load_export(tmp_path / "export").model)
-
-
-def test_random_base_is_always_copied(model: ICPModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "SMALL_BASE", 0)
-    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
-    assert_same(model, load_export(tmp_path / "export").model)
-
-
-def test_export_can_be_moved(folder: Path, model: ICPModel, tmp_path: Path) -> None:
-    moved = folder.rename(tmp_path / "elsewhere")
-    assert_same(model, load_export(moved).model)
-
-
-def test_missing_base_is_named(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "SMALL_BASE", 0)
-    save_export(referring_model(base_folder), tmp_path / "export", PAGE_SIZE, HOG)
+    assert entry == {"source": str(base_folder), "revision": None, "prompt": prompt}
+    loaded = load_export(tmp_path / "export").model
+    assert_same(model, loaded)
+    assert loaded.noise_scheduler.config.prediction_type == "v_prediction", "the schedule is the run's"
     shutil.rmtree(base_folder)
     with pytest.raises(FileNotFoundError, match="base weights: expected") as caught:
         load_export(tmp_path / "export")
     assert str(base_folder) in str(caught.value)
 
 
-def test_prompt_of_a_named_base_is_kept(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "SMALL_BASE", 0)
-    model = referring_model(base_folder, prompt="")
+@pytest.mark.parametrize("prompt", ["manga", ""])
+def test_small_base_is_copied(base_folder, tmp_path, prompt):
+    model = referring_model(base_folder, prompt)
     save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
+    shutil.rmtree(base_folder)
     assert_same(model, load_export(tmp_path / "export").model)
 
 
-def test_empty_prompt_of_a_copied_base_is_kept(base_folder: Path, tmp_path: Path) -> None:
-    model = referring_model(base_folder, prompt="")
+def test_random_base_is_always_copied(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "SMALL_BASE", 0)
     save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
     assert_same(model, load_export(tmp_path / "export").model)
-
-
-def test_schedule_of_the_run_is_kept(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "SMALL_BASE", 0)
-    model = referring_model(base_folder)
-    model.noise_scheduler = DDPMScheduler.from_config(model.noise_scheduler.config, prediction_type="v_prediction")
-    save_export(model, tmp_path / "export", PAGE_SIZE, HOG)
-    assert load_export(tmp_path / "export").model.noise_scheduler.config.prediction_type == "v_prediction"
 
 
 # Damage.
@@ -274,9 +235,7 @@ def shorten_one(tensors: dict[str, Tensor]) -> None:
         pytest.param(LORA, shorten_one, "1 of another shape", id="lora-shape"),
     ],
 )
-def test_damaged_weights_are_named(
-    folder: Path, part: str, change: Callable[[dict[str, Tensor]], object], message: str
-) -> None:
+def test_damaged_weights_are_named(folder, part, change, message):
     rewrite(folder / part, change)
     with pytest.raises(ValueError, match=message) as caught:
         load_export(folder)
@@ -284,33 +243,19 @@ def test_damaged_weights_are_named(
 
 
 @pytest.mark.parametrize("place", ["nothing", "."])
-def test_not_an_export_folder(tmp_path: Path, place: str) -> None:
+def test_not_an_export_folder(tmp_path, place):
     with pytest.raises(FileNotFoundError, match=r"expected an export folder with model_index\.json, got .*; training"):
         load_export(tmp_path / place)
-
-
-def test_missing_index(folder: Path) -> None:
-    (folder / INDEX).unlink()
-    with pytest.raises(FileNotFoundError, match=r"model_index\.json"):
-        ColorFlowPipeline.from_pretrained(folder)
 
 
 @pytest.mark.parametrize(
     "part",
     [
-        "guider",
-        "guider/config.json",
-        GUIDER,
-        "lora",
-        LORA,
-        "base",
-        "base/vae",
-        "base/unet",
-        "base/scheduler",
-        "base/prompt_embeds.safetensors",
+        *(INDEX, "guider", "guider/config.json", GUIDER, "lora", LORA),
+        *("base", "base/vae", "base/unet", "base/scheduler", "base/prompt_embeds.safetensors"),
     ],
 )
-def test_missing_part_is_named(folder: Path, part: str) -> None:
+def test_missing_part_is_named(folder, part):
     missing = folder / part
     shutil.rmtree(missing) if missing.is_dir() else missing.unlink()
     with pytest.raises(FileNotFoundError, match=r"expected .*, got"):
@@ -318,7 +263,7 @@ def test_missing_part_is_named(folder: Path, part: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", '{"_class_name": "StableDiffusionPipeline"}'])
-def test_foreign_index_is_named(folder: Path, content: str) -> None:
+def test_foreign_index_is_named(folder, content):
     (folder / INDEX).write_text(content)
     with pytest.raises(ValueError, match=r"expected .*, got") as caught:
         load_export(folder)
@@ -335,7 +280,7 @@ def edit_json(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 @pytest.mark.parametrize("family", ["sd", "pixart"])
-def test_an_export_from_before_families_had_names(tmp_path: Path, family: str) -> None:
+def test_an_export_from_before_families_had_names(tmp_path, family):
     model = (tiny_model() if family == "sd" else tiny_pixart_model()).eval()
     index = tmp_path / "export" / INDEX
     save_export(model, index.parent, PAGE_SIZE, HOG)
@@ -346,7 +291,7 @@ def test_an_export_from_before_families_had_names(tmp_path: Path, family: str) -
     assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in model.state_dict().items())
 
 
-def test_an_export_of_an_unknown_family_is_refused(folder: Path) -> None:
+def test_an_export_of_an_unknown_family_is_refused(folder):
     edit_json(folder / INDEX, lambda index: index.update(family="sdd"))
     with pytest.raises(ValueError, match=r"family: expected one of pixart, sd, or .*, got 'sdd'; did you mean sd"):
         load_export(folder)

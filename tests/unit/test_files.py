@@ -1,7 +1,5 @@
 """Whole files or none, JSON lines after a kill, digests, and one voice among many ranks."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -20,14 +18,11 @@ RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # the published SHA-256 of nothing
 
 
-def test_text_is_written_as_it_is(tmp_path: Path) -> None:
+def test_text_and_json_are_written_as_they_are_under_the_umask(tmp_path):
     path = tmp_path / "a" / "b.txt"
     write_text_atomic("é\r\nline\n", path)
     assert path.read_bytes() == b"\xc3\xa9\r\nline\n"
     assert list(path.parent.iterdir()) == [path]
-
-
-def test_json_round_trip(tmp_path: Path) -> None:
     value = {"b": [1, 2.5, None], "a": "é"}
     write_json_atomic(value, tmp_path / "x.json")
     text = (tmp_path / "x.json").read_text(encoding="utf-8")
@@ -35,6 +30,9 @@ def test_json_round_trip(tmp_path: Path) -> None:
     assert text.index('"b"') < text.index('"a"')
     assert text.endswith("}\n")
     assert "é" in text
+    write_text_atomic("x", tmp_path / "b")
+    (tmp_path / "c").write_text("x")
+    assert os.stat(tmp_path / "b").st_mode == os.stat(tmp_path / "c").st_mode  # others must be able to read it
 
 
 def stop_halfway(path: Path) -> None:
@@ -45,7 +43,7 @@ def stop_halfway(path: Path) -> None:
         raise RuntimeError("stop")
 
 
-def test_failed_writes_leave_the_old_file(tmp_path: Path) -> None:
+def test_failed_writes_leave_the_old_file(tmp_path):
     path = tmp_path / "x.json"
     write_json_atomic({"old": 1}, path)
     with pytest.raises(TypeError):
@@ -56,20 +54,19 @@ def test_failed_writes_leave_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_new_files_follow_the_umask(tmp_path: Path) -> None:
-    """Others on a cluster must be able to read them (a plain temporary file is 0600)."""
-    write_text_atomic("x", tmp_path / "a")
-    (tmp_path / "b").write_text("x")
-    assert os.stat(tmp_path / "a").st_mode == os.stat(tmp_path / "b").st_mode
-
-
-def test_jsonl_round_trip(tmp_path: Path) -> None:
+def test_jsonl_round_trip(tmp_path):
     path = tmp_path / "runs" / "m.jsonl"
     records = [{"page": "é\n"}, {"n": 1}, {}]
     for record in records:
         append_jsonl(record, path)
     assert read_jsonl(path) == records
     assert path.read_text(encoding="utf-8").count("\n") == 3
+    path = tmp_path / "m.jsonl"
+    append_jsonl({"a": 1}, path)
+    with path.open("a") as file:
+        file.write('{"b": "' + "x" * 200_000)
+    append_jsonl({"c": 3}, path)
+    assert read_jsonl(path) == [{"a": 1}, {"c": 3}]
 
 
 values = st.recursive(st.one_of(st.integers(), st.text(max_size=4), st.none()), lambda s: st.lists(s, max_size=2))
@@ -78,9 +75,7 @@ records = st.lists(st.dictionaries(st.text(max_size=3), values, max_size=3), min
 
 @settings(deadline=None, max_examples=60)
 @given(records, st.data())
-def test_a_kill_at_any_byte_loses_the_torn_record_only(
-    tmp_path_factory: object, kept: list, data: st.DataObject
-) -> None:
+def test_a_kill_at_any_byte_loses_the_torn_record_only(tmp_path_factory, kept, data):
     path = Path(tmp_path_factory.mktemp("jsonl")) / "m.jsonl"  # type: ignore[attr-defined]
     for record in kept:
         append_jsonl(record, path)
@@ -95,34 +90,19 @@ def test_a_kill_at_any_byte_loses_the_torn_record_only(
     assert read_jsonl(path) == [*expected, {"after": 1}]
 
 
-def test_a_long_torn_line_is_cut_off(tmp_path: Path) -> None:
-    path = tmp_path / "m.jsonl"
-    append_jsonl({"a": 1}, path)
-    with path.open("a") as file:
-        file.write('{"b": "' + "x" * 200_000)
-    append_jsonl({"c": 3}, path)
-    assert read_jsonl(path) == [{"a": 1}, {"c": 3}]
-
-
-def test_a_spoilt_line_in_the_middle_is_named(tmp_path: Path) -> None:
+def test_spoilt_lines_and_absent_files_are_named(tmp_path):
     path = tmp_path / "m.jsonl"
     path.write_text('{"a": 1}\n{"b": \n{"c": 3}\n')
     with pytest.raises(ValueError, match=r"m\.jsonl, line 2"):
         read_jsonl(path)
-
-
-def test_reading_an_absent_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_jsonl(tmp_path / "absent.jsonl")
 
 
-def test_digests_of_bytes_and_files(tmp_path: Path) -> None:
+def test_digests_tell_contents_apart(tmp_path):
     assert digest_bytes(b"") == EMPTY
     (tmp_path / "a").write_bytes(b"x" * 3_000_000)
     assert digest_file(tmp_path / "a") == digest_bytes(b"x" * 3_000_000)
-
-
-def test_digest_image_tells_pixels_size_and_mode_apart() -> None:
     variants = [
         Image.new("RGB", (2, 3)),
         Image.new("RGB", (3, 2)),
@@ -131,9 +111,6 @@ def test_digest_image_tells_pixels_size_and_mode_apart() -> None:
     ]
     assert len({digest_image(image) for image in variants}) == len(variants)
     assert digest_image(variants[0]) == digest_image(variants[0].copy())
-
-
-def test_digest_json_ignores_the_order_of_keys_only() -> None:
     assert digest_json({"a": 1, "b": [1, 2]}) == digest_json({"b": [1, 2], "a": 1})
     assert digest_json({"a": 1, "b": [1, 2]}) != digest_json({"a": 1, "b": [2, 1]})
     with pytest.raises(TypeError):
@@ -153,7 +130,7 @@ def test_digest_json_ignores_the_order_of_keys_only() -> None:
         ({"NODE_RANK": "0", "LOCAL_RANK": "0"}, True),
     ],
 )
-def test_rank_from_the_launcher(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], first: bool) -> None:
+def test_rank_from_the_launcher(monkeypatch, variables, first):
     for name in RANK_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -161,7 +138,7 @@ def test_rank_from_the_launcher(monkeypatch: pytest.MonkeyPatch, variables: dict
     assert is_rank_zero() == first
 
 
-def test_other_ranks_speak_of_errors_only(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_ranks_speak_of_errors_only(monkeypatch, caplog):
     for name in RANK_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     logger = get_logger("colorflow.test_log")

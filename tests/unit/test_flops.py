@@ -5,8 +5,6 @@ pipeline. Two things are stood in for, as meta tensors have no values: embedding
 image it was given, and the conversion of results to pictures. FLOP = 2 x multiply-accumulate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -102,14 +100,14 @@ def count(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Count:
     return Count(*flops, seen, encoder.images - seen)
 
 
-def test_released_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_released_page(monkeypatch):
     """520.4 T by spec; of the grey page only what super-resolution needs is encoded, hence 0.1 % less."""
     found = count(RELEASED, monkeypatch)
     assert found.page == pytest.approx(519.7, rel=2e-4)
     assert found.page_images == 4 + 5 * REFERENCES
 
 
-def test_lean_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lean_page(monkeypatch):
     found = count(LEAN, monkeypatch)
     assert found.page == pytest.approx(239.66, rel=2e-4)
     assert found.page <= 240
@@ -118,7 +116,7 @@ def test_lean_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_lean_page_with_guidance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lean_page_with_guidance(monkeypatch):
     found = count(replace(LEAN, sampling=RELEASED.sampling), monkeypatch)
     assert found.page == pytest.approx(329.904, rel=2e-4)
 
@@ -136,6 +134,6 @@ def test_lean_page_with_guidance(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_each_saving_alone(change: dict, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_saving_alone(change, expected, monkeypatch):
     """The numbers of docs/inference.md, of a later page of a chapter."""
     assert count(replace(RELEASED, **change), monkeypatch).page == pytest.approx(expected, rel=2e-4)

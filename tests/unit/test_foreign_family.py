@@ -42,7 +42,7 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{PACKAGE}.family"
 
 
-def test_a_family_of_another_package(family: str, toon_cache: Path, tmp_path: Path) -> None:
+def test_a_family_of_another_package(family, toon_cache, tmp_path):
     few = ("trainer.max_steps=1", "trainer.limit_val_batches=0", f"model.base.family={family}")
     cfg = tiny_config(toon_cache, tmp_path / "run", *SMALLER, *few)
     cfg.callbacks = {"export": cfg.callbacks.export}

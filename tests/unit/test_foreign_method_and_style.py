@@ -1,7 +1,5 @@
 """A method and a style of somebody else's package, used by configuration alone."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path
@@ -59,7 +57,7 @@ def _package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "somebodys", raising=False)
 
 
-def test_a_benchmark_of_a_foreign_style_is_coloured_by_a_foreign_method(tmp_path: Path) -> None:
+def test_a_benchmark_of_a_foreign_style_is_coloured_by_a_foreign_method(tmp_path):
     source, root, output = write_chapters(tmp_path / "in", {"a": 2, "b": 2}), tmp_path / "bench", tmp_path / "out"
     style = ["styles=[gray,halves]", "+style.halves={_target_:somebodys.Halves,level:100}"]
     assert call_main(benchmark_script, f"source={source}", f"output={root}", *style) is None
@@ -76,7 +74,7 @@ def test_a_benchmark_of_a_foreign_style_is_coloured_by_a_foreign_method(tmp_path
     assert "| Somebody's sepia | halves | 4 |" in (output / "table.md").read_text()
 
 
-def test_an_option_that_a_foreign_method_lacks_is_refused(tmp_path: Path) -> None:
+def test_an_option_that_a_foreign_method_lacks_is_refused(tmp_path):
     where = ["benchmark=folder", f"benchmark.root={tmp_path}", f"output={tmp_path / 'out'}"]
     method = ["method=gray_copy", "method._target_=somebodys.rows", "+method.colour=60"]
     message = call_main(evaluate, *where, *method)
@@ -84,7 +82,7 @@ def test_an_option_that_a_foreign_method_lacks_is_refused(tmp_path: Path) -> Non
     assert "colour" in message
 
 
-def test_a_training_takes_a_foreign_style(tmp_path: Path) -> None:
+def test_a_training_takes_a_foreign_style(tmp_path):
     style = ["style=gray", "style._target_=somebodys.Halves", "+style.level=90"]
     where = [f"paths.cache_dir={tmp_path / 'cache'}", f"paths.run_dir={tmp_path / 'run'}"]
     short = ["trainer.max_steps=1", "trainer.limit_val_batches=0", "lr_scheduler.num_warmup_steps=0", "benchmark=none"]

@@ -1,7 +1,5 @@
 """Metrics of somebody else's package, by configuration alone: evaluate.py, tables, CSV, LaTeX, page, results.json."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path
@@ -66,7 +64,6 @@ ROWS = {"colorflow": tint_rows()["colorflow"]}
 
 @pytest.fixture
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A package outside the repository."""
     package = tmp_path / "packages" / "theirs"
     package.mkdir(parents=True)
     for name, source in (("__init__", ""), ("warmth", WARMTH), ("others", OTHERS)):
@@ -77,7 +74,7 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         del sys.modules[name]
 
 
-def test_a_package_outside_measures_by_its_names_in_the_config(theirs, tmp_path: Path) -> None:
+def test_a_package_outside_measures_by_its_names_in_the_config(theirs, tmp_path):
     benchmark = tiny_benchmark(tmp_path)
     folder, output = tinted_folder(benchmark, tmp_path / "p"), tmp_path / "out"
     asked = ("method=predictions", f"predictions={{tint:{folder.root}}}", "benchmark=folder")
@@ -114,7 +111,7 @@ def test_a_package_outside_measures_by_its_names_in_the_config(theirs, tmp_path:
     assert "<dt>warmth_x</dt><dd>mean difference of red; mean over pages</dd>" in page
 
 
-def test_their_results_are_read_without_their_package(theirs, tmp_path: Path) -> None:
+def test_their_results_are_read_without_their_package(theirs, tmp_path):
     benchmark = tiny_benchmark(tmp_path)
     settings = metrics.MetricSettings(("psnr", "theirs.warmth"))
     results = evaluate_tiny(benchmark, tmp_path / "out", ROWS, metrics=settings)
@@ -129,7 +126,7 @@ def test_their_results_are_read_without_their_package(theirs, tmp_path: Path) ->
     assert "PSNR" in markdown_table(told)
 
 
-def test_a_later_metric_is_all_that_is_measured_of_pages_that_are_there(theirs, tmp_path, monkeypatch) -> None:
+def test_a_later_metric_is_all_that_is_measured_of_pages_that_are_there(theirs, tmp_path, monkeypatch):
     benchmark = tiny_benchmark(tmp_path)
     names = ("psnr", "ciede2000")
     first = evaluate_tiny(benchmark, tmp_path / "out", ROWS, metrics=metrics.MetricSettings(names))
@@ -144,7 +141,7 @@ def test_a_later_metric_is_all_that_is_measured_of_pages_that_are_there(theirs, 
     "wrong",
     [{"sees": "set"}, {"sees": "pair", "page": lambda pair: torch.zeros(1, 1)}, {"sees": "pair", "key": "not a key"}],
 )
-def test_a_spec_that_cannot_be_is_refused(wrong) -> None:
+def test_a_spec_that_cannot_be_is_refused(wrong):
     right = {"key": "x", "label": "x", "decimals": 1, "higher_is_better": True, "definition": "", "function": len}
     with pytest.raises(ValueError, match="expected an identifier as key, and page= for a set or chapter"):
         metrics.MetricSpec(**(right | wrong))

@@ -1,7 +1,5 @@
 """Generation by several processes (threads around one store): the pages of one, in any number, after any stop."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +25,6 @@ def benchmark(tmp_path: Path) -> Benchmark:
 
 
 def _files(folder: Path) -> dict[str, Any]:
-    """Everything of a finished row but its times."""
     pictures = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
     manifest = [{**record, "seconds": 0} for record in read_jsonl(folder / "gray" / "manifest.jsonl")]
     others = {path.name for path in (folder / "gray").iterdir() if path.is_file()}
@@ -53,9 +50,7 @@ def whole(benchmark: Benchmark, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("world", [2, 4, 12])
-def test_any_number_of_processes_makes_the_same_folder(
-    world: int, benchmark: Benchmark, tmp_path: Path, whole: dict[str, Any]
-) -> None:
+def test_any_number_of_processes_makes_the_same_folder(world, benchmark, tmp_path, whole):
     methods = {rank: Tint() for rank in range(world)}
     reports = _generate(world, benchmark, tmp_path / "out", methods.__getitem__)
     assert _files(tmp_path / "out" / "tint") == whole
@@ -66,7 +61,7 @@ def test_any_number_of_processes_makes_the_same_folder(
     assert max(map(len, seeds)) - min(map(len, seeds)) <= 1
 
 
-def test_batches_are_not_torn_between_processes(benchmark: Benchmark, tmp_path: Path, whole: dict[str, Any]) -> None:
+def test_batches_are_not_torn_between_processes(benchmark, tmp_path, whole):
     methods = {rank: TintTogether() for rank in range(2)}
     _generate(2, benchmark, tmp_path / "out", methods.__getitem__, batch_size=3)
     assert sorted(batch for method in methods.values() for batch in method.batches) == [[0, 1, 2], [4, 5, 6], [7, 8]]
@@ -75,9 +70,7 @@ def test_batches_are_not_torn_between_processes(benchmark: Benchmark, tmp_path: 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 4), (4, 2), (3, 3)])
 @pytest.mark.parametrize("fails", [0, 3, 5, 8])
-def test_a_stopped_run_goes_on_with_any_number(
-    before: int, after: int, fails: int, benchmark: Benchmark, tmp_path: Path, whole: dict[str, Any]
-) -> None:
+def test_a_stopped_run_goes_on_with_any_number(before, after, fails, benchmark, tmp_path, whole):
     first = {rank: Tint(fail_on=(fails,)) for rank in range(before)}
     stopped = _generate(before, benchmark, tmp_path / "out", first.__getitem__, max_failures=0)
     assert [type(result) for result in stopped] == [MethodError] * before
@@ -90,9 +83,7 @@ def test_a_stopped_run_goes_on_with_any_number(
     assert _files(tmp_path / "out" / "tint") == whole
 
 
-def test_failures_are_counted_and_listed_over_all(
-    benchmark: Benchmark, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_failures_are_counted_and_listed_over_all(benchmark, tmp_path, caplog):
     reports = _generate(2, benchmark, tmp_path / "out", lambda rank: Tint(fail_on=(1, 8)), max_failures=0.25)
     assert [[failure.page for failure in report.failures] for report in reports] == [["a/001", "c/001"]] * 2
     assert "page c/001 failed and is left out" in caplog.text
@@ -102,7 +93,7 @@ def test_failures_are_counted_and_listed_over_all(
     assert "3 of 9 pages failed, more than max_failures=0.25 allows (2)" in str(errors[0])
 
 
-def test_settings_that_differ_are_found_before_a_page(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_settings_that_differ_are_found_before_a_page(benchmark, tmp_path):
     def work(ranks: Ranks) -> GenerationReport:
         fingerprint = f"weights {ranks.rank}"
         return generate(Tint(), benchmark, tmp_path, fingerprint=fingerprint, ranks=ranks, progress=False)
@@ -112,9 +103,7 @@ def test_settings_that_differ_are_found_before_a_page(benchmark: Benchmark, tmp_
     assert not (tmp_path / "tint").exists()
 
 
-def test_an_output_that_processes_do_not_share_is_named(
-    benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_output_that_processes_do_not_share_is_named(benchmark, tmp_path, monkeypatch):
     monkeypatch.setattr(generation_folder, "_SHOWN_AFTER", 0.1)
 
     def work(ranks: Ranks) -> GenerationReport:
@@ -124,9 +113,7 @@ def test_an_output_that_processes_do_not_share_is_named(
     assert any("does not see" in str(error) and "a folder that all processes share" in str(error) for error in errors)
 
 
-def test_pages_that_a_network_folder_shows_late_are_waited_for(
-    benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, Any]
-) -> None:
+def test_pages_that_a_network_folder_shows_late_are_waited_for(benchmark, tmp_path, monkeypatch, whole):
     original, looks, lock = generation_folder._listed, [0], threading.Lock()
 
     def late(folder: Path) -> set[str]:

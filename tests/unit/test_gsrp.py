@@ -1,7 +1,5 @@
 """Guided super-resolution: released keys, fit into VAEs of any depth, norms, padding, samples that do not mix."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from diffusers import AutoencoderKL
@@ -42,22 +40,18 @@ def sd15_fusion() -> FusionNetwork:
         return GSRPModel.from_vae(AutoencoderKL(**vae)).fusion
 
 
-def test_sd15_keys_and_shapes() -> None:
+def test_sd15_keys_and_counts():
     expected = released_keys("multi_hidden_resnet")
     assert len(expected) == 258
-    assert shapes(sd15_fusion().state_dict()) == expected
-
-
-def test_sd15_counts() -> None:
     fusion = sd15_fusion()
-    assert len(fusion.state_dict()) == 258
+    assert shapes(fusion.state_dict()) == expected
     assert round(sum(parameter.numel() for parameter in fusion.parameters()) / 1e6, 2) == 84.97
     outputs = [stack.block4.conv2.out_channels for stack in fusion.two_layer_resnets]
     assert outputs == [256, 512, 512, 512, 512]
     assert tap_widths((128, 256, 512, 512)) == [128, 128, 256, 512, 512]
 
 
-def test_toon_family_fits_its_vae() -> None:
+def test_toon_family_fits_its_vae():
     config = to_dict(compose_config("train", ["experiment=quickstart", "weights=random"]).model)
     vae = AutoencoderKL(**config["base"]["random"]["vae"])
     model = GSRPModel.from_vae(vae)
@@ -69,7 +63,7 @@ def test_toon_family_fits_its_vae() -> None:
 
 @LEVELS
 @torch.no_grad()
-def test_the_walk_is_diffusers_own_where_nothing_is_added(config: dict) -> None:
+def test_the_walk_is_diffusers_own_where_nothing_is_added(config):
     vae = AutoencoderKL(**config).eval()
     images = noise(2, 3, 16, 24)
     features = encoder_features(vae, images)
@@ -86,33 +80,27 @@ def test_the_walk_is_diffusers_own_where_nothing_is_added(config: dict) -> None:
 
 
 @pytest.mark.parametrize(("count", "got"), [(0, "0"), (3, "3"), (5, "more")])
-def test_wrong_number_of_skips_is_refused(count: int, got: str) -> None:
+def test_wrong_number_of_skips_is_refused(count, got):
     vae = AutoencoderKL(**TOON_VAE)
     with pytest.raises(ValueError, match=f"takes 4 skips, got {got}"):
         decode_with_skips(vae, noise(1, 8, 4, 4), [torch.zeros(1, 1, 1, 1)] * count)
+    with pytest.raises(ValueError, match=r"widths \[8, 8, 8\], this VAE has \[4, 8, 12\]"):
+        GSRPModel(vae, FusionNetwork((8, 8, 8)))
 
 
 @pytest.mark.parametrize(("color", "gray"), [(3, 4), (4, 3), (5, 5)])
-def test_wrong_number_of_features_is_refused(color: int, gray: int) -> None:
+def test_wrong_number_of_features_is_refused(color, gray):
     one = torch.zeros(1, 4, 2, 2)
     with pytest.raises(ValueError, match=f"expected 4 features of either image, got {color} and {gray}"):
         FusionNetwork((4, 8, 12))([one] * color, [one] * gray)
-
-
-def test_a_fusion_network_of_another_vae_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"widths \[8, 8, 8\], this VAE has \[4, 8, 12\]"):
-        GSRPModel(AutoencoderKL(**TOON_VAE), FusionNetwork((8, 8, 8)))
-
-
-@pytest.mark.parametrize("option", ["norm_mode", "upsample_mode"])
-def test_unknown_modes_are_refused(option: str) -> None:
-    with pytest.raises(ValueError, match=f"{option}: expected one of b"):
-        FusionNetwork((4, 4, 8, 8), **{option: "instance"})  # type: ignore[arg-type]
+    for option in ("norm_mode", "upsample_mode"):
+        with pytest.raises(ValueError, match=f"{option}: expected one of b"):
+            FusionNetwork((4, 4, 8, 8), **{option: "instance"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("training", [True, False])
 @torch.no_grad()
-def test_pages_do_not_mix(training: bool) -> None:
+def test_pages_do_not_mix(training):
     """A page's result is its own, also in training mode: batch normalization would mix them."""
     model = build().train(training)
     gray, low = pages(3)
@@ -125,8 +113,7 @@ def test_pages_do_not_mix(training: bool) -> None:
 
 
 @torch.no_grad()
-def test_batch_mode_is_batch_normalization_of_one_page() -> None:
-    """Outputs and kept statistics of torch's own batch norm in training mode."""
+def test_batch_mode_is_batch_normalization_of_one_page():
     reference, norm = torch.nn.BatchNorm2d(5), PageNorm(5)
     for module in (reference, norm):
         randomize(module, "")
@@ -141,7 +128,7 @@ def test_batch_mode_is_batch_normalization_of_one_page() -> None:
 
 
 @torch.no_grad()
-def test_running_statistics_are_used_in_their_mode_alone() -> None:
+def test_running_statistics_are_used_in_their_mode_alone():
     found = {}
     for mode in ("batch", "running"):
         model = build(norm_mode=mode)
@@ -153,7 +140,7 @@ def test_running_statistics_are_used_in_their_mode_alone() -> None:
     assert found == {"batch": False, "running": True}
 
 
-def test_training_changes_the_fusion_network_alone() -> None:
+def test_training_changes_the_fusion_network_alone():
     model = build().train()
     assert not model.vae.training
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -170,8 +157,7 @@ def test_training_changes_the_fusion_network_alone() -> None:
 @LEVELS
 @pytest.mark.parametrize("size", [(15, 22), (17, 9)])
 @torch.no_grad()
-def test_any_page_size(config: dict, size: tuple[int, int]) -> None:
-    """Padded by repetition inside, so that a page keeps its pixels: as if its last row and column went on."""
+def test_any_page_size(config, size):
     model = build(config)
     gray, _ = pages(1, size)
     color = noise(1, 3, *size, seed=4).tanh()
@@ -183,7 +169,7 @@ def test_any_page_size(config: dict, size: tuple[int, int]) -> None:
 
 
 @torch.no_grad()
-def test_gray_colour_and_noise_reach_the_result() -> None:
+def test_gray_colour_and_noise_reach_the_result():
     model = build()
     gray, low = pages(1)
     base = model(gray, low)
@@ -194,7 +180,7 @@ def test_gray_colour_and_noise_reach_the_result() -> None:
     assert torch.equal(zero, base)
 
 
-def test_upsampling() -> None:
+def test_upsampling():
     images = noise(1, 3, 8, 8).clamp(-1, 1)
     assert upsample(images, (8, 8)) is images
     linear = upsample(images, (16, 16))

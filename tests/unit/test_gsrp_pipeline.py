@@ -1,7 +1,5 @@
 """Guided super-resolution in use: the page's own size, the export folder, rows with and without it."""
 
-from __future__ import annotations
-
 import functools
 import json
 import shutil
@@ -13,7 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny.comics import BlockEncoder, draw_page
-from tiny.models import PAGE_SIZE, VAE, randomize, tiny_model, tiny_pipeline
+from tiny.models import PAGE_SIZE, tiny_model, tiny_pipeline
+from tiny.recipes import fusion, pixels
 from tiny.runs import loader, tiny_config, trainer
 
 from colorflow import config
@@ -47,14 +46,6 @@ WIDE = draw_page(78, (120, 60))
 """`PAGE` has the canvas page's aspect and is stretched; of this one the centre alone fits."""
 
 
-def fusion(norm_mode: str = "batch", upsample_mode: str = "bilinear") -> FusionNetwork:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(4)
-        net = FusionNetwork(VAE["block_out_channels"], norm_mode, upsample_mode)  # type: ignore[arg-type]
-    randomize(net, ".bn", scale=0.5)
-    return net.eval()
-
-
 @pytest.fixture(scope="module")
 def model() -> ICPModel:
     return tiny_model().eval()
@@ -77,10 +68,6 @@ def folder(pristine: Path, tmp_path: Path) -> Path:
     return shutil.copytree(pristine, tmp_path / "export")
 
 
-def pixels(image: Image.Image) -> np.ndarray:
-    return np.asarray(image).astype(int)
-
-
 def same(one: Image.Image, other: Image.Image) -> bool:
     return one.size == other.size and bool((pixels(one) == pixels(other)).all())
 
@@ -92,7 +79,7 @@ def assert_same(one: FusionNetwork, other: FusionNetwork) -> None:
 
 
 @pytest.mark.parametrize("page", [PAGE, WIDE, PAGE.convert("L")], ids=["stretched", "cropped", "gray"])
-def test_super_resolution_keeps_size_and_aspect(gsrp: GSRPModel, page: Image.Image) -> None:
+def test_super_resolution_keeps_size_and_aspect(gsrp, page):
     color = draw_page(5, PAGE_SIZE)
     found = super_resolve(gsrp, page, color)
     assert found.size == page.size
@@ -107,7 +94,7 @@ def test_super_resolution_keeps_size_and_aspect(gsrp: GSRPModel, page: Image.Ima
     assert not same(found, super_resolve(gsrp, page, draw_page(6, PAGE_SIZE)))
 
 
-def test_the_pipeline_takes_its_own_result_further(model: ICPModel, gsrp: GSRPModel) -> None:
+def test_the_pipeline_takes_its_own_result_further(model, gsrp):
     retriever, references = SimilarityRetriever(BlockEncoder()), [draw_page(seed) for seed in range(2)]
     icp = tiny_pipeline(model)
     plain = ColorFlowPipeline(icp, retriever, PAGE_SIZE, FAST)
@@ -122,7 +109,7 @@ def test_the_pipeline_takes_its_own_result_further(model: ICPModel, gsrp: GSRPMo
 
 
 @pytest.mark.parametrize("page", [PAGE, WIDE], ids=["stretched", "cropped"])
-def test_luminance_can_be_kept_after_it(model: ICPModel, gsrp: GSRPModel, page: Image.Image) -> None:
+def test_luminance_can_be_kept_after_it(model, gsrp, page):
     retriever = SimilarityRetriever(BlockEncoder())
     pipe = ColorFlowPipeline(tiny_pipeline(model), retriever, PAGE_SIZE, FAST, keep_luminance=True, gsrp=gsrp)
     output = pipe(page, [draw_page(1)], seed=3)
@@ -137,7 +124,7 @@ def test_luminance_can_be_kept_after_it(model: ICPModel, gsrp: GSRPModel, page: 
 
 
 @pytest.mark.parametrize(("norm_mode", "upsample_mode"), [("batch", "bilinear"), ("running", "bicubic")])
-def test_round_trip(model: ICPModel, tmp_path: Path, norm_mode: str, upsample_mode: str) -> None:
+def test_round_trip(model, tmp_path, norm_mode, upsample_mode):
     net = fusion(norm_mode, upsample_mode)
     randomize_statistics(net)
     save_export(model, tmp_path / "export", PAGE_SIZE, NONE, net)
@@ -162,7 +149,7 @@ def randomize_statistics(net: FusionNetwork) -> None:
             buffer.copy_(0.5 + torch.rand(buffer.shape, generator=source))
 
 
-def test_pretrained_pipeline_runs_it(pristine: Path, tmp_path: Path) -> None:
+def test_pretrained_pipeline_runs_it(pristine, tmp_path):
     pipe = ColorFlowPipeline.from_pretrained(pristine, torch_dtype=torch.bfloat16)
     assert pipe.gsrp is not None
     assert pipe.gsrp.fusion.dtype == torch.bfloat16
@@ -184,7 +171,7 @@ def test_pretrained_pipeline_runs_it(pristine: Path, tmp_path: Path) -> None:
     ],
     ids=["missing", "extra", "shape"],
 )
-def test_damaged_weights_are_named(folder: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_weights_are_named(folder, change, message):  # type: ignore[no-untyped-def]
     file = folder / "gsrp" / WEIGHTS
     tensors = load_file(file)
     change(tensors)
@@ -194,8 +181,7 @@ def test_damaged_weights_are_named(folder: Path, change, message: str) -> None: 
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_files_cut_short_are_named_with_the_remedy(folder: Path, share: float) -> None:
-    """As a full disk, or a copy that was stopped, leaves them."""
+def test_files_cut_short_are_named_with_the_remedy(folder, share):
     files = [path for path in folder.rglob("*") if path.suffix in (".safetensors", ".json")]
     assert {path.relative_to(folder).parts[0] for path in files} > {"guider", "lora", "gsrp", "base", "scheduler"}
     for file in files:
@@ -208,26 +194,23 @@ def test_files_cut_short_are_named_with_the_remedy(folder: Path, share: float) -
     load_export(folder)
 
 
-def test_damage_of_another_folders_network_and_pointers_are_told(pristine: Path, folder: Path) -> None:
-    (folder / "gsrp" / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(ValueError, match=r"gsrp/diffusion_pytorch_model\.safetensors.*got a Git LFS pointer instead"):
-        load_export(pristine, gsrp=folder)
-
-
 @pytest.mark.parametrize("part", ["config.json", WEIGHTS])
-def test_half_a_folder_is_refused(folder: Path, part: str) -> None:
+def test_half_a_folder_is_refused(folder, part):
     (folder / "gsrp" / part).unlink()
     with pytest.raises(FileNotFoundError, match=r"expected gsrp/ with config\.json and weights"):
         load_export(folder)
 
 
-def test_the_network_of_another_vae_is_refused(folder: Path) -> None:
+def test_another_folders_network_is_checked(folder, pristine):
     save_gsrp(FusionNetwork((8, 8, 8)), folder / "other")
     with pytest.raises(ValueError, match="use it with the family it was trained for"):
         load_export(folder, gsrp=folder / "other")
+    (folder / "gsrp" / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ValueError, match=r"gsrp/diffusion_pytorch_model\.safetensors.*got a Git LFS pointer instead"):
+        load_export(pristine, gsrp=folder)
 
 
-def test_rows_with_and_without(pristine: Path, tmp_path: Path) -> None:
+def test_rows_with_and_without(pristine, tmp_path):
     rows = [Row("colorflow", gsrp=True), Row("colorflow_icp", gsrp=False), Row("whatever_there_is")]
     specs = colorflow_rows(str(pristine), rows, Recipe(FAST), device="cpu")
     built = {name: spec.build() for name, spec in specs.items() if spec.build is not None}
@@ -245,7 +228,7 @@ def test_rows_with_and_without(pristine: Path, tmp_path: Path) -> None:
     assert joined["colorflow"].build().gsrp is not None  # type: ignore[misc, union-attr]
 
 
-def test_a_training_run_exports_the_average_beside_the_colorizer(pristine: Path, tmp_path: Path) -> None:
+def test_a_training_run_exports_the_average_beside_the_colorizer(pristine, tmp_path):
     without = shutil.copytree(pristine, tmp_path / "icp")
     shutil.rmtree(without / "gsrp")
     vae = tiny_model().vae
@@ -266,17 +249,10 @@ def test_a_training_run_exports_the_average_beside_the_colorizer(pristine: Path,
         Export(str(tmp_path / "export"), PAGE_SIZE, NONE, str(tmp_path))
 
 
-def test_the_grid_shows_page_input_result_and_truth(toon_cache: Path, tmp_path: Path) -> None:
-    cfg = tiny_config(
-        toon_cache,
-        tmp_path,
-        "model.gsrp.page_size=[64,96]",
-        "model.page_size=[32,48]",
-        "trainer.max_steps=1",
-        "trainer.val_check_interval=1",
-        "callbacks.sample_grid.pages=2",
-        experiment="gsrp",
-    )
+def test_the_grid_shows_page_input_result_and_truth(toon_cache, tmp_path):
+    sizes = ["model.gsrp.page_size=[64,96]", "model.page_size=[32,48]"]
+    short = ["trainer.max_steps=1", "trainer.val_check_interval=1", "callbacks.sample_grid.pages=2"]
+    cfg = tiny_config(toon_cache, tmp_path, *sizes, *short, experiment="gsrp")
     callbacks = config.build(cfg.callbacks)
     data, task = config.build(cfg.data.datamodule), config.build(cfg.task)
     loggers = list(config.build(cfg.logger).values())

@@ -1,10 +1,7 @@
 """Training of guided super-resolution: pages, simulated input, loss, validation, checkpoints."""
 
-from __future__ import annotations
-
 import functools
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,7 +48,7 @@ def batch_of(*numbers: int) -> PageBatch:
     return collate([transform(ColorizationSample(f"c/{n}", draw_page(n), ()), 0, n) for n in numbers])
 
 
-def test_a_page_in_colour_and_in_gray() -> None:
+def test_pages_in_colour_and_in_gray_join_and_move():
     transform = PageTransform([32, 48], GrayStyle())  # type: ignore[arg-type]
     batch = transform(ColorizationSample("c/1", draw_page(1), ()), 0, 5)
     assert batch.target.shape == batch.gray.shape == (1, 3, 48, 32)
@@ -62,9 +59,6 @@ def test_a_page_in_colour_and_in_gray() -> None:
     other = transform(ColorizationSample("c/1", draw_page(1), ()), 0, 6)
     assert batch.seeds != other.seeds
     assert transform.for_validation() is transform
-
-
-def test_batches_join_and_move() -> None:
     batch = batch_of(1, 2)
     assert batch.page_ids == ("c/1", "c/2")
     assert batch.low_res is None
@@ -72,7 +66,7 @@ def test_batches_join_and_move() -> None:
     assert batch.to(torch.float64).gray.dtype == torch.float64
 
 
-def test_recorded_results_are_read(tmp_path: Path) -> None:
+def test_recorded_results_are_read(tmp_path):
     transform = PageTransform(SIZE, GrayStyle(), tmp_path, [16, 24])  # type: ignore[arg-type]
     sample = ColorizationSample("chapter/1", draw_page(1), ())
     with pytest.raises(DataError, match=r"found none at .*chapter.1\.png"):
@@ -92,7 +86,7 @@ def test_recorded_results_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: type(step).__name__)
 @torch.no_grad()
-def test_a_degraded_sample_does_not_depend_on_its_batch(step: Degradation) -> None:
+def test_a_degraded_sample_does_not_depend_on_its_batch(step):
     images, seeds, network = noise(3, 3, 24, 16, seed=1).tanh(), (11, 12, 13), vae()
     together = step(images, seeds, network)
     torch.manual_seed(99)  # nothing may be drawn from the global generator
@@ -104,7 +98,7 @@ def test_a_degraded_sample_does_not_depend_on_its_batch(step: Degradation) -> No
 
 
 @torch.no_grad()
-def test_degradations_do_what_they_say() -> None:
+def test_degradations_do_what_they_say_in_order():
     network, page = vae(), to_tensor(draw_page(1))[None]
     small = Downsample((16, 24))(page, (1,), network)
     pillow = to_tensor(draw_page(1).resize((16, 24), Image.Resampling.BICUBIC))
@@ -123,9 +117,6 @@ def test_degradations_do_what_they_say() -> None:
     expected = network.decode(network.encode(small).latent_dist.mean).sample.clamp(-1, 1)
     torch.testing.assert_close(plain, expected, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(plain, latent, atol=1e-3)
-
-
-def test_steps_are_taken_in_order() -> None:
     images, network = noise(1, 3, 24, 16).tanh(), vae()
     order = [GaussianNoise(), Downsample((8, 16))]
     expected = order[1](order[0](images, (1,), network), (1,), network)
@@ -133,7 +124,7 @@ def test_steps_are_taken_in_order() -> None:
     assert degrade(images, (1,), network, ()) is images
 
 
-def test_the_loss_is_l1_on_the_colour_page() -> None:
+def test_the_loss_is_l1_on_the_colour_page():
     subject, batch = task(), batch_of(1, 2, 3)
     loss = subject.training_step(batch, 0).item()
     with torch.no_grad():
@@ -143,7 +134,7 @@ def test_the_loss_is_l1_on_the_colour_page() -> None:
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
-def test_it_learns() -> None:
+def test_it_learns():
     subject = task(functools.partial(torch.optim.Adam, lr=3e-3), (Downsample((16, 24)),))
     optimizer = subject.configure_optimizers()
     assert all(name.startswith("model.fusion.") for name in subject.trainable())
@@ -157,8 +148,7 @@ def test_it_learns() -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_a_step_in_mixed_precision() -> None:
-    """The clusters' default: the frozen VAE in bfloat16, the fusion network in float32."""
+def test_a_step_in_mixed_precision():
     subject = task()
     subject.model.vae.to(torch.bfloat16)
     before = {name: value.detach().clone() for name, value in subject.trainable().items()}
@@ -174,7 +164,7 @@ def validate(subject: GSRPTask, *batches: PageBatch) -> dict[str, float]:
     return trainer().validate(subject, loader(*batches), verbose=False)[0]  # type: ignore[return-value]
 
 
-def test_validation_is_fixed_and_does_not_depend_on_the_batch_size() -> None:
+def test_validation_is_fixed_and_does_not_depend_on_the_batch_size():
     subject = task()
     whole, again = validate(subject, batch_of(1, 2, 3)), validate(subject, batch_of(1, 2, 3))
     uneven = validate(subject, batch_of(1, 2), batch_of(3))
@@ -191,7 +181,7 @@ def test_validation_is_fixed_and_does_not_depend_on_the_batch_size() -> None:
     assert whole.keys() == {"val/loss", "val/psnr", "val/ssim", "val/psnr_gain", "val/ssim_gain"}
 
 
-def test_a_checkpoint_holds_the_running_statistics_too(tmp_path: Path) -> None:
+def test_a_checkpoint_holds_the_running_statistics_too(tmp_path):
     subject = task()
     fitting = trainer(max_steps=2)
     fitting.fit(subject, loader(batch_of(1, 2), batch_of(3, 4)))
@@ -209,7 +199,7 @@ def test_a_checkpoint_holds_the_running_statistics_too(tmp_path: Path) -> None:
         other.on_load_checkpoint({"state_dict": saved})
 
 
-def test_lpips_is_loaded_only_with_a_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lpips_is_loaded_and_added_only_with_a_weight(monkeypatch):
     def offline(*_: Any) -> None:
         raise OSError("no network")
 
@@ -218,8 +208,6 @@ def test_lpips_is_loaded_only_with_a_weight(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(RuntimeError, match=r"vgg16-397923af\.pth .* or set lpips_weight=0"):
         task(lpips_weight=0.1)
 
-
-def test_lpips_is_added_with_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     class Distance(torch.nn.Module):
         def forward(self, preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
             return (preds - target).square().mean()
@@ -235,7 +223,7 @@ def test_lpips_is_added_with_its_weight(monkeypatch: pytest.MonkeyPatch) -> None
     assert perceptual.PerceptualDistance is not Distance
 
 
-def test_a_step_may_see_a_part_of_each_page() -> None:
+def test_a_step_may_see_a_part_of_each_page():
     subject, batch = task(patch_size=[16, 20]), batch_of(1, 2)
     with torch.no_grad():
         loss = subject.training_step(batch, 0)
@@ -246,7 +234,7 @@ def test_a_step_may_see_a_part_of_each_page() -> None:
     assert validated[None] == validated[16, 20], "validation sees whole pages"
 
 
-def test_parts_come_from_the_same_place_of_every_image_whatever_the_batch() -> None:
+def test_parts_come_from_the_same_place_of_every_image_whatever_the_batch():
     places = torch.arange(48 * 32.0).reshape(1, 1, 48, 32).repeat(400, 1, 1, 1)
     seeds = tuple(range(400))
     part, other = random_patches((places, places + 0.5), (16, 20), seeds)

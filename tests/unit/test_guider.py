@@ -1,7 +1,5 @@
 """The guider and the walk that adds its residuals: keys, copies, zero start, tap points."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -41,16 +39,11 @@ def unet(request: pytest.FixtureRequest) -> UNet2DConditionModel:
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_sd15_keys_and_shapes(channels: int) -> None:
+def test_sd15_keys_and_counts(channels):
     expected = released_keys(f"colorguider_sd_cond{channels}")
-    assert len(expected) == 626
-    assert shapes(sd15_on_meta(channels).guider.state_dict()) == expected
-
-
-@pytest.mark.parametrize("channels", [5, 9])
-def test_sd15_counts(channels: int) -> None:
     guider = sd15_on_meta(channels).guider
-    assert len(guider.state_dict()) == 626
+    assert len(expected) == 626
+    assert shapes(guider.state_dict()) == expected
     assert guider.conv_in_condition.weight.shape == (320, 4 + channels, 3, 3)
     assert round(sum(parameter.numel() for parameter in guider.parameters()) / 1e6, 1) == 842.1
     down = [320] * 4 + [640] * 3 + [1280] * 5
@@ -60,20 +53,14 @@ def test_sd15_counts(channels: int) -> None:
     assert [tap.out_channels for tap in guider.brushnet_up_blocks] == up
 
 
-def test_sd15_base_is_the_released_one() -> None:
+def test_sd15_base_and_vae_are_the_released_ones():
     stored = sd15_on_meta().unet.state_dict()
     plain = {key.replace(".base_layer.", "."): value for key, value in stored.items() if "lora_" not in key}
     assert sd15_config()["conditioning_channels"] == 5
     assert len(plain) == 686
     assert round(sum(value.numel() for value in plain.values()) / 1e6, 2) == 859.52
     assert shapes(plain) == released_keys("unet_sd15_base")
-
-
-def test_sd15_vae_is_the_released_one() -> None:
     assert shapes(sd15_on_meta().vae.state_dict()) == released_keys("vae_sd")
-
-
-def test_sd15_copied_keys() -> None:
     unet, guider = sd15_on_meta().unet, sd15_on_meta().guider
     source = {key.replace(".base_layer.", ".") for key in unet.state_dict()}
     copied = sorted(guider.state_dict().keys() & source)
@@ -82,7 +69,7 @@ def test_sd15_copied_keys() -> None:
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_released_config_builds_the_same_guider(channels: int) -> None:
+def test_released_config_builds_the_same_guider(channels):
     released = released_keys(f"colorguider_sd_cond{channels}_config", "colorflow_meta.json")
     with torch.device("meta"):
         guider = ColorizationGuider.from_config(released)
@@ -92,7 +79,7 @@ def test_released_config_builds_the_same_guider(channels: int) -> None:
     assert len(heads) == 16
 
 
-def test_from_unet_copies_every_shared_tensor(unet: UNet2DConditionModel) -> None:
+def test_from_unet_copies_every_shared_tensor(unet):
     guider = ColorizationGuider.from_unet(unet)
     source, own = unet.state_dict(), guider.state_dict()
     shared = own.keys() & source.keys()
@@ -103,12 +90,15 @@ def test_from_unet_copies_every_shared_tensor(unet: UNet2DConditionModel) -> Non
         assert (len(own), len(shared)) == (626, 568)
     rest = own.keys() - shared
     assert all(key.startswith((*TAPS, "conv_in_condition.")) for key in rest)
+    taps = [value for key, value in own.items() if key.startswith(TAPS)]
+    assert len(taps) == 2 * sum(map(len, (tap_widths(unet, 8)[0], [0], tap_widths(unet, 8)[2])))
+    assert not any(tap.any() for tap in taps), "taps start at zero"
     blocks = [key for key in own if "transformer_blocks" in key]
     assert not any(part in key for key in blocks for part in (".attn2.", ".norm2."))
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_from_unet_input_convolution(unet: UNet2DConditionModel, channels: int) -> None:
+def test_from_unet_input_convolution(unet, channels):
     guider = ColorizationGuider.from_unet(unet, channels)
     weight = guider.conv_in_condition.weight
     assert weight.shape[1] == 4 + channels
@@ -121,16 +111,9 @@ def test_from_unet_input_convolution(unet: UNet2DConditionModel, channels: int) 
     assert unet.conv_in.bias.any(), "the bias is shared with the U-Net"
 
 
-def test_taps_start_at_zero(unet: UNet2DConditionModel) -> None:
-    guider = ColorizationGuider.from_unet(unet)
-    taps = [value for key, value in guider.state_dict().items() if key.startswith(TAPS)]
-    assert len(taps) == 2 * sum(map(len, (tap_widths(unet, 8)[0], [0], tap_widths(unet, 8)[2])))
-    assert not any(tap.any() for tap in taps)
-
-
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(8, 8), (9, 7)], ids=["even", "odd"])
-def test_untrained_guider_changes_nothing(unet: UNet2DConditionModel, size: tuple[int, int]) -> None:
+def test_untrained_guider_changes_nothing(unet, size):
     """Against diffusers' own forward, bit for bit; odd latents upsample to the size of their skip."""
     guider = ColorizationGuider.from_unet(unet).eval()
     latents, timesteps, condition = inputs(size=size)
@@ -170,7 +153,7 @@ def with_hooks(unet: UNet2DConditionModel, residuals: Sequence[Tensor], run: Cal
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(8, 8), (9, 7)], ids=["even", "odd"])
-def test_residuals_join_where_they_should(unet: UNet2DConditionModel, size: tuple[int, int]) -> None:
+def test_residuals_join_where_they_should(unet, size):
     guider = ColorizationGuider.from_unet(unet).eval()
     randomize(guider, "brushnet_")
     latents, timesteps, condition = inputs(size=size)
@@ -184,7 +167,7 @@ def test_residuals_join_where_they_should(unet: UNet2DConditionModel, size: tupl
 
 
 @torch.no_grad()
-def test_conditioning_scale_multiplies_every_residual() -> None:
+def test_conditioning_scale_multiplies_every_residual():
     guider = tiny_model().guider.eval()
     full, half = guider(*inputs()), guider(*inputs(), conditioning_scale=0.5)
     for one, other in zip(full, half, strict=True):
@@ -192,8 +175,7 @@ def test_conditioning_scale_multiplies_every_residual() -> None:
 
 
 @torch.no_grad()
-def test_samples_do_not_mix() -> None:
-    """Each sample of a batch has its own timestep and condition."""
+def test_samples_do_not_mix():
     model = tiny_model().eval()
     latents, timesteps, condition = inputs(batch=3)
     together = model(latents, timesteps, condition)
@@ -205,21 +187,17 @@ def test_samples_do_not_mix() -> None:
     torch.testing.assert_close(scalar[1], together[1], atol=1e-5, rtol=1e-5)
 
 
-def test_wrong_condition_is_refused() -> None:
-    latents, timesteps, condition = inputs(channels=9)
-    with pytest.raises(ValueError, match=r"condition has 9 channels, this guider expects 5"):
-        tiny_model().guider(latents, timesteps, condition)
-
-
-def test_wrong_number_of_residuals_is_refused() -> None:
+def test_conditions_and_residuals_that_do_not_fit_are_refused():
     model = tiny_model()
     latents, timesteps, condition = inputs()
     residuals = model.guider(latents, timesteps, condition)
     with pytest.raises(ValueError, match=rf"{len(residuals)} tap points, got {len(residuals) - 1} residuals"):
         unet_with_residuals(model.unet, latents, timesteps, noise(2, 3, 8), residuals[:-1])
+    with pytest.raises(ValueError, match=r"condition has 9 channels, this guider expects 5"):
+        model.guider(*inputs(channels=9))
 
 
-def test_from_unet_after_lora_is_refused() -> None:
+def test_from_unet_after_lora_is_refused():
     unet = UNet2DConditionModel(**UNET)
     add_lora(unet, 2, 2)
     with pytest.raises(ValueError, match="before LoRA layers are injected"):

@@ -1,11 +1,8 @@
 """A training step asks the device for no number: else the host waits for all work before it, and none is queued ahead.
 
-Two ways to see that without a GPU. Reads of a value are counted where torch makes them, over a whole run. And a step on
-the meta device, which has no values, fails at the first one; uploads, which a GPU does beside its work only from pinned
-memory, show there as copies from the CPU.
+Without a GPU: reads of a value are counted where torch makes them; and a step on the meta device, which has no values,
+fails at the first one, and shows uploads as copies from the CPU (a GPU does them beside its work from pinned memory).
 """
-
-from __future__ import annotations
 
 import functools
 import traceback
@@ -77,8 +74,6 @@ class ByStep(Callback):
 
 
 class ReadsOne(Callback):
-    """What must not be done."""
-
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         outputs["loss"].item()
 
@@ -104,14 +99,14 @@ def reads_by_step(folder: Path, *more: Callback) -> list[int]:
     return by_step.found
 
 
-def test_a_step_reads_no_number(tmp_path: Path) -> None:
+def test_a_step_reads_no_number(tmp_path):
     first, second, written, *others = reads_by_step(tmp_path)
     assert (first, second) == (0, 0)
     assert others[:2] == [0, 0]
     assert written > 0, "the log is written, or nothing is counted"
 
 
-def test_a_step_that_reads_one_is_caught(tmp_path: Path) -> None:
+def test_a_step_that_reads_one_is_caught(tmp_path):
     assert reads_by_step(tmp_path, ReadsOne())[:2] == [1, 1]
 
 
@@ -132,7 +127,7 @@ TASKS: dict[str, tuple[Callable[[], TrainableTask], Callable[..., Any], int]] = 
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_step_needs_no_values_and_uploads_from_pinned_memory(name: str) -> None:
+def test_a_step_needs_no_values_and_uploads_from_pinned_memory(name):
     make, batches, uploads = TASKS[name]
     task, batch = make().to("meta"), batches(1, 2).to("meta")
     task.training_step(batch, 0)  # the noise scheduler moves its table to the device once
@@ -144,7 +139,7 @@ def test_a_step_needs_no_values_and_uploads_from_pinned_memory(name: str) -> Non
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_sees_no_wait() -> None:
+def test_a_gpu_sees_no_wait():
     task, batch = icp().cuda(), batch_of(1, 2)
     optimizer: Any = task.configure_optimizers()
     for step in range(3):

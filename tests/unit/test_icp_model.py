@@ -1,7 +1,5 @@
 """The colorizer as it is trained: what gets gradients, recomputation, compilation, counted costs."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -49,7 +47,7 @@ def gradients(model: ICPModel) -> tuple[Tensor, dict[str, Tensor | None]]:
 
 
 @torch.no_grad()
-def test_untrained_model_predicts_what_the_base_does() -> None:
+def test_untrained_model_predicts_what_the_base_does():
     """Bit for bit diffusers' own forward with zero LoRA; the base without LoRA up to rounding."""
     latents, timesteps, condition = inputs()
     base, model = tiny_base(), tiny_model(trained=False).eval()
@@ -62,15 +60,17 @@ def test_untrained_model_predicts_what_the_base_does() -> None:
 
 
 @torch.no_grad()
-def test_prompt_is_the_default_text() -> None:
+def test_prompt_is_the_default_text_and_no_weight():
     model, arguments = tiny_model().eval(), inputs()
     prompt = model.prompt_embeds.expand(2, -1, -1)
     negative = model.negative_prompt_embeds.expand(2, -1, -1)
     assert torch.equal(model(*arguments), model(*arguments, prompt))
     assert not torch.allclose(model(*arguments), model(*arguments, negative), atol=1e-5)
+    assert not any("prompt_embeds" in name for name in model.state_dict())
+    assert model.double().prompt_embeds.dtype == torch.float64, "they must follow the model"
 
 
-def test_only_guider_and_lora_get_gradients() -> None:
+def test_only_guider_and_lora_get_gradients_and_the_vae_stays_in_evaluation_mode():
     model = trained_model()
     _, found = gradients(model)
     trained = {name for name, _ in model.trainable()}
@@ -78,22 +78,12 @@ def test_only_guider_and_lora_get_gradients() -> None:
     assert {name for name, gradient in found.items() if gradient is not None} == trained
     still = [name for name in trained if not found[name].any()]
     assert not still, "parameters without any influence on the prediction"
-
-
-def test_embeddings_are_no_weights() -> None:
-    model = tiny_model()
-    assert not any("prompt_embeds" in name for name in model.state_dict())
-    assert model.double().prompt_embeds.dtype == torch.float64, "they must follow the model"
-
-
-def test_vae_stays_in_evaluation_mode() -> None:
-    model = tiny_model().train()
     assert model.guider.training
     assert model.unet.training
     assert not any(module.training for module in model.vae.modules())
 
 
-def test_encoding_is_the_shared_one_without_gradients() -> None:
+def test_encoding_is_the_shared_one_without_gradients():
     model = tiny_model(9)
     canvas, mask = noise(1, 3, 96, 64).clamp(-1, 1), (noise(1, 1, 96, 64) > 0).float()
     shape = model.latent_shape(canvas)
@@ -103,15 +93,11 @@ def test_encoding_is_the_shared_one_without_gradients() -> None:
     condition = model.encode_condition(canvas, mask, (first, second))
     assert torch.equal(condition, encode_condition(model.vae, canvas, mask, 9, (first, second)))
     assert not condition.requires_grad
-
-
-def test_source_and_revision_are_kept() -> None:
-    model = tiny_model()
     assert (model.source, model.revision) == ("random", None)
 
 
 @pytest.mark.parametrize("networks", [["guider"], ["unet"], ["guider", "unet"]], ids="+".join)
-def test_gradient_checkpointing_changes_no_gradient(networks: list[str]) -> None:
+def test_gradient_checkpointing_changes_no_gradient(networks):
     plain_prediction, plain = gradients(trained_model())
     model = trained_model(networks)
     calls = dict.fromkeys(("guider", "unet"), 0)
@@ -131,12 +117,7 @@ def test_gradient_checkpointing_changes_no_gradient(networks: list[str]) -> None
     assert calls == {name: resnets + recomputed * (name in networks) for name in calls}
 
 
-def test_gradient_checkpointing_of_something_else_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected names among \['guider', 'unet'\], got 'vae'"):
-        trained_model(["vae"])
-
-
-def test_channels_last_changes_rounding_alone() -> None:
+def test_channels_last_changes_rounding_alone():
     plain_prediction, plain = gradients(trained_model())
     model = trained_model(channels_last=True)
     assert model.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
@@ -150,7 +131,7 @@ def test_channels_last_changes_rounding_alone() -> None:
     torch.optim.AdamW(trained, fused=True).step()  # it wants weight and gradient in one layout
 
 
-def test_blocks_of_both_networks_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_both_networks_are_compiled(monkeypatch):
     compiled: list[tuple[Any, dict[str, bool]]] = []
     monkeypatch.setattr(nn.Module, "compile", lambda self, **options: compiled.append((self, options)))
     model = trained_model(compiled=["ResnetBlock2D"])
@@ -159,10 +140,11 @@ def test_blocks_of_both_networks_are_compiled(monkeypatch: pytest.MonkeyPatch) -
     assert all(options == {"fullgraph": True} for _, options in compiled)
     with pytest.raises(ValueError, match=r"expected blocks among \('ResNet',\), ColorizationGuider has none"):
         trained_model(compiled=["ResNet"])
+    with pytest.raises(ValueError, match=r"expected names among \['guider', 'unet'\], got 'vae'"):
+        trained_model(["vae"])
 
 
-def test_compiles_without_a_graph_break() -> None:
-    """``fullgraph=True`` raises at the first break; forward and gradients equal the eager ones."""
+def test_compiles_without_a_graph_break():
     lora = LoraSettings(2, 4, ("to_q", "ff.net.2"))
     eager_prediction, eager = gradients(trained_model(unet=TWO_LEVELS, lora=lora))
     model = trained_model(unet=TWO_LEVELS, lora=lora)
@@ -194,13 +176,13 @@ def meta_inputs(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def test_counted_cost_of_the_guider() -> None:
+def test_counted_cost_of_the_guider():
     """On the canvas of a 512 x 800 page (counted apart from this code: 8.983 TFLOP)."""
     guider = sd15_on_meta().guider
     assert tera_flops(lambda: guider(*meta_inputs(200, 128))) == pytest.approx(8.983, rel=0.01)
 
 
-def test_counted_cost_of_a_training_forward() -> None:
+def test_counted_cost_of_a_training_forward():
     """On the window that is trained on (counted apart from this code: 2.78 TFLOP, guider 1.351)."""
     model, (latents, timesteps, condition) = sd15_on_meta(), meta_inputs(100, 64)
     text = torch.empty(1, 77, 768, device="meta")

@@ -1,7 +1,5 @@
 """CLIP in both forms, with tiny random weights, and HOG; no network."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -41,7 +39,6 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_clip_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Name of a tiny open_clip model, known while the test runs."""
     from open_clip import add_model_config, factory
 
     monkeypatch.setattr(factory, "_MODEL_CONFIG_PATHS", list(factory._MODEL_CONFIG_PATHS))
@@ -70,7 +67,7 @@ def checkpoint(open_clip_model: str, tmp_path: Path) -> Path:
 # --- transformers folder
 
 
-def test_clip_folder_gives_the_models_own_image_embeds(clip_folder: Path) -> None:
+def test_clip_folder_gives_the_models_own_image_embeds_in_any_batches(clip_folder):
     from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
     model = CLIPVisionModelWithProjection.from_pretrained(clip_folder).eval()
@@ -81,17 +78,12 @@ def test_clip_folder_gives_the_models_own_image_embeds(clip_folder: Path) -> Non
     found = ClipVisionEncoder(clip_folder)(PICTURES)
     assert (found.shape, found.dtype, found.device.type) == ((5, 8), torch.float32, "cpu")
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
-
-
-def test_batches_change_nothing(clip_folder: Path) -> None:
-    whole = ClipVisionEncoder(clip_folder, batch_size=64)(PICTURES)
     for size in (1, 2, 5):
-        torch.testing.assert_close(
-            ClipVisionEncoder(clip_folder, batch_size=size)(PICTURES), whole, atol=1e-6, rtol=1e-5
-        )
+        other = ClipVisionEncoder(clip_folder, batch_size=size)(PICTURES)
+        torch.testing.assert_close(other, found, atol=1e-6, rtol=1e-5)
 
 
-def test_lower_precision_is_close_and_has_its_own_name(clip_folder: Path) -> None:
+def test_lower_precision_is_close_and_has_its_own_name(clip_folder):
     full, half = ClipVisionEncoder(clip_folder), ClipVisionEncoder(clip_folder, dtype="bfloat16")
     found = half(PICTURES)
     assert found.dtype == torch.float32
@@ -101,7 +93,7 @@ def test_lower_precision_is_close_and_has_its_own_name(clip_folder: Path) -> Non
     assert half.name == f"{full.name}-bfloat16"
 
 
-def test_names_follow_the_weights_and_not_the_folder(clip_folder: Path, tmp_path: Path) -> None:
+def test_names_follow_the_weights_and_not_the_folder(clip_folder, tmp_path):
     name = ClipVisionEncoder(clip_folder).name
     copy = tmp_path / "elsewhere"
     copy.mkdir()
@@ -114,17 +106,12 @@ def test_names_follow_the_weights_and_not_the_folder(clip_folder: Path, tmp_path
     assert ClipVisionEncoder(copy).name != name
 
 
-def test_folder_of_a_whole_clip_model(tmp_path: Path) -> None:
+def test_folder_of_a_whole_clip_model(tmp_path):
     from transformers import CLIPConfig, CLIPModel
 
-    text = {
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "vocab_size": 16,
-    }
-    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    layers = {"num_hidden_layers": 1, "num_attention_heads": 2}
+    text = layers | {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 16}
+    vision = layers | {"hidden_size": 16, "intermediate_size": 16}
     vision |= {"image_size": SIDE, "patch_size": 8, "projection_dim": 8}
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).eval()
     model.save_pretrained(tmp_path)
@@ -136,7 +123,7 @@ def test_folder_of_a_whole_clip_model(tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_outer_edges_are_not_seen(clip_folder: Path) -> None:
+def test_outer_edges_are_not_seen(clip_folder):
     """Shortest edge to the model's size, then a centre crop: a tall page loses its top and bottom."""
     encoder = ClipVisionEncoder(clip_folder)
     page = noise(SIDE, 2 * SIDE)
@@ -149,20 +136,17 @@ def test_outer_edges_are_not_seen(clip_folder: Path) -> None:
     assert (seen[0] - seen[2]).abs().max() > 1e-4
 
 
-def test_missing_folder_says_what_to_do(tmp_path: Path) -> None:
+def test_missing_folders_and_weights_say_what_to_do(tmp_path, clip_folder):
     with pytest.raises(MissingWeightsError, match=r"absent.*retrieval=hog") as caught:
         ClipVisionEncoder(tmp_path / "absent")
     assert "\n" not in str(caught.value)
-
-
-def test_folder_without_weights(clip_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((clip_folder / "config.json").read_bytes())
     with pytest.raises(MissingWeightsError, match="retrieval=hog"):
         ClipVisionEncoder(tmp_path)
 
 
 @pytest.mark.parametrize("change", ["missing", "unexpected"])
-def test_weights_that_do_not_fill_the_model(clip_folder: Path, tmp_path: Path, change: str) -> None:
+def test_weights_that_do_not_fill_the_model(clip_folder, tmp_path, change):
     (tmp_path / "config.json").write_bytes((clip_folder / "config.json").read_bytes())
     weights = load_file(clip_folder / "model.safetensors")
     if change == "missing":
@@ -177,7 +161,7 @@ def test_weights_that_do_not_fill_the_model(clip_folder: Path, tmp_path: Path, c
 # --- open_clip
 
 
-def test_open_clip_gives_encode_image(open_clip_model: str, checkpoint: Path) -> None:
+def test_open_clip_gives_encode_image(open_clip_model, checkpoint):
     import open_clip
 
     model, _, preprocess = open_clip.create_model_and_transforms(open_clip_model, pretrained=str(checkpoint))
@@ -188,7 +172,7 @@ def test_open_clip_gives_encode_image(open_clip_model: str, checkpoint: Path) ->
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_open_clip_name_holds_model_and_weights(open_clip_model: str, checkpoint: Path) -> None:
+def test_open_clip_name_holds_model_and_weights(open_clip_model, checkpoint):
     import open_clip
 
     encoder = OpenClipEncoder(open_clip_model, str(checkpoint))
@@ -200,10 +184,7 @@ def test_open_clip_name_holds_model_and_weights(open_clip_model: str, checkpoint
     assert OpenClipEncoder(open_clip_model, str(checkpoint)).name != encoder.name
 
 
-def test_open_clip_tag_names_the_weights(
-    open_clip_model: str, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A published tag stands in the name as it is."""
+def test_open_clip_tag_names_the_weights(open_clip_model, checkpoint, monkeypatch):
     from open_clip import factory
 
     from colorflow.retrieval import encoders as image_encoder
@@ -215,7 +196,7 @@ def test_open_clip_tag_names_the_weights(
     assert OpenClipEncoder(open_clip_model, "some_tag", dtype="bfloat16").name.endswith("some_tag-bfloat16")
 
 
-def test_paper_encoder_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paper_encoder_without_network_says_what_to_do(monkeypatch):
     from open_clip import factory
 
     def no_network(*args: object, **kwargs: object) -> str:
@@ -227,7 +208,7 @@ def test_paper_encoder_without_network_says_what_to_do(monkeypatch: pytest.Monke
     assert "\n" not in str(caught.value)
 
 
-def test_open_clip_names_that_do_not_exist(open_clip_model: str) -> None:
+def test_open_clip_names_that_do_not_exist(open_clip_model):
     with pytest.raises(ValueError, match="ViT-H-15"):
         OpenClipEncoder("ViT-H-15")
     with pytest.raises(ValueError, match=r"laion2b_s32b_b79k.*got 'laion9b'"):
@@ -236,13 +217,10 @@ def test_open_clip_names_that_do_not_exist(open_clip_model: str) -> None:
         OpenClipEncoder(open_clip_model, "some_tag")
 
 
-@pytest.mark.parametrize(("option", "value"), [("dtype", "int8"), ("batch_size", 0)])
-def test_options_out_of_range(clip_folder: Path, option: str, value: object) -> None:
-    with pytest.raises(ValueError, match=option):
-        ClipVisionEncoder(clip_folder, **{option: value})  # type: ignore[arg-type]
-
-
-def test_nothing_to_encode(clip_folder: Path) -> None:
+def test_options_out_of_range_and_nothing_to_encode(clip_folder):
+    for option, value in (("dtype", "int8"), ("batch_size", 0)):
+        with pytest.raises(ValueError, match=option):
+            ClipVisionEncoder(clip_folder, **{option: value})  # type: ignore[arg-type]
     for encoder in (ClipVisionEncoder(clip_folder), HogEncoder()):
         with pytest.raises(ValueError, match="at least one image"):
             encoder([])
@@ -259,21 +237,18 @@ def figure(kind: str, fill: str, width: int = 90) -> Image.Image:
     return image
 
 
-def test_hog_sees_shapes_and_not_colors() -> None:
+def test_hog_sees_shapes_and_not_colors():
     found = HogEncoder()([figure("round", "#40c0ff"), figure("square", "#ffb0a0"), figure("round", "#ffb0a0")])
     similar = cosine_similarity(found, found)
     assert similar[0, 2] > 0.9
     assert similar[0, 2] > similar[1, 2] + 0.2
-
-
-def test_hog_of_a_page_and_its_gray_copy_are_equal() -> None:
     picture = noise(70, 50)
     color, gray, repeated = HogEncoder()([picture, picture.convert("L"), picture.convert("L").convert("RGB")])
     assert torch.equal(color, gray)
     assert torch.equal(color, repeated)
 
 
-def test_hog_takes_any_size_and_flat_images() -> None:
+def test_hog_takes_any_size_and_flat_images():
     found = HogEncoder(32)([Image.new("RGB", (3, 200), "red"), noise(200, 3)])
     assert found.dtype == torch.float32
     assert torch.isfinite(found).all()
@@ -282,6 +257,6 @@ def test_hog_takes_any_size_and_flat_images() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 8, 60, -64])
-def test_hog_sizes(size: int) -> None:
+def test_hog_sizes(size):
     with pytest.raises(ValueError, match=f"got {size}"):
         HogEncoder(size)

@@ -1,7 +1,5 @@
 """Rows that cannot be whole: marked with their reasons, and every other row is what it is without them."""
 
-from __future__ import annotations
-
 import gc
 import json
 import shutil
@@ -37,7 +35,6 @@ def broken() -> Tint:
 
 
 def pictures(benchmark: Benchmark, parent: Path) -> Path:
-    """A folder that another system might have made."""
     return tinted_folder(benchmark, parent).root
 
 
@@ -45,7 +42,7 @@ def reasons(results: dict[str, Any]) -> dict[str, str]:
     return {row["method"]: row["reason"] for row in results["incomplete"]}
 
 
-def test_what_is_not_given_and_what_fails_stands_beside_whole_rows(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_what_is_not_given_and_what_fails_stands_beside_whole_rows(benchmark, tmp_path):
     plain = evaluate_tiny(benchmark, tmp_path / "plain", GOOD)
     bad = {"ungiven": UNGIVEN, "fails": fails(), "broken": MethodSpec(build=broken)}
     methods = {"fails": bad["fails"], "tint": GOOD["tint"], "ungiven": UNGIVEN, "broken": bad["broken"]}
@@ -53,20 +50,15 @@ def test_what_is_not_given_and_what_fails_stands_beside_whole_rows(benchmark: Be
     assert results["rows"] == plain["rows"]
     assert results["pages"] == plain["pages"]
     assert plain["incomplete"] == []
-    assert [(row["method"], row["failed"]) for row in results["incomplete"]] == [
-        ("fails", True),
-        ("ungiven", False),
-        ("broken", True),
-    ]
+    marked = [(row["method"], row["failed"]) for row in results["incomplete"]]
+    assert marked == [("fails", True), ("ungiven", False), ("broken", True)]
     assert "fails: 2 of 5 pages failed" in reasons(results)["fails"]
     assert "told to fail on seed 0" in reasons(results)["fails"]
     assert reasons(results)["broken"] == "no room for the network"
     assert json.loads((tmp_path / "out" / "results.json").read_text())["incomplete"] == results["incomplete"]
 
 
-def test_reasons_are_in_every_form_of_the_report(
-    benchmark: Benchmark, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_reasons_are_in_every_form_of_the_report(benchmark, tmp_path, capsys):
     methods = {"mcv2": UNGIVEN, **GOOD}
     evaluate_tiny(benchmark, tmp_path, methods, incomplete="mark", progress=True)
     table = (tmp_path / "table.md").read_text()
@@ -91,9 +83,7 @@ def test_reasons_are_in_every_form_of_the_report(
         ({"a": MethodSpec(predictions=Path("nowhere"))}, PredictionsError, "expected the folder nowhere/gray"),
     ],
 )
-def test_else_the_first_ends_the_evaluation(
-    bad: dict[str, MethodSpec], error: type[Exception], said: str, benchmark: Benchmark, tmp_path: Path
-) -> None:
+def test_else_the_first_ends_the_evaluation(bad, error, said, benchmark, tmp_path):
     with pytest.raises(error, match=said):
         evaluate_tiny(benchmark, tmp_path / "out", {**bad, **GOOD})
     assert not (tmp_path / "out" / "results.json").exists()
@@ -101,7 +91,7 @@ def test_else_the_first_ends_the_evaluation(
         evaluate_tiny(benchmark, tmp_path / "out", GOOD, incomplete="skip")
 
 
-def test_folders_with_a_page_too_many_too_few_or_torn(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_folders_with_a_page_too_many_too_few_or_torn(benchmark, tmp_path):
     folders = {name: pictures(benchmark, tmp_path / name) for name in ("whole", "few", "many", "torn", "wrong")}
     (folders["few"] / "gray/a/001.png").unlink()
     shutil.copy(folders["many"] / "gray/a/001.png", folders["many"] / "gray/a/099.png")
@@ -121,7 +111,7 @@ def test_folders_with_a_page_too_many_too_few_or_torn(benchmark: Benchmark, tmp_
             evaluate_tiny(benchmark, tmp_path / f"{name} alone", {name: methods[name]})
 
 
-def test_a_row_can_lack_one_style_or_its_references(tmp_path: Path) -> None:
+def test_a_row_can_lack_one_style_or_its_references(tmp_path):
     source = write_chapters(tmp_path / "source", {"a": 3})
     two = build_benchmark(source, tmp_path / "two", name="two", styles=[TwoTone()], progress=False)
     other = MethodSpec(build=Tint, references="other_chapter")
@@ -137,21 +127,20 @@ def test_a_row_can_lack_one_style_or_its_references(tmp_path: Path) -> None:
         evaluate_tiny(two, tmp_path / "stopped", {"other": other})
 
 
-def test_a_mended_method_goes_on_and_the_others_are_kept(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_a_mended_method_goes_on_and_the_others_are_kept(benchmark, tmp_path):
     whole = evaluate_tiny(benchmark, tmp_path / "whole", {"late": MethodSpec(build=Tint), **GOOD})
     evaluate_tiny(benchmark, tmp_path / "out", {"late": fails(range(2, 5)), **GOOD}, incomplete="mark")
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/predictions").rglob("*.png")}
     assert len([path for path in made if "late" in path.parts]) == 2
     calls = Tint()
-    results = evaluate_tiny(
-        benchmark, tmp_path / "out", {"late": MethodSpec(build=lambda: calls), **GOOD}, incomplete="mark"
-    )
+    mended = {"late": MethodSpec(build=lambda: calls), **GOOD}
+    results = evaluate_tiny(benchmark, tmp_path / "out", mended, incomplete="mark")
     assert [seed for seed, _ in calls.calls] == [2, 3, 4]
     assert {path: path.stat().st_mtime_ns for path in made} == made
     assert (results["rows"], results["incomplete"]) == (whole["rows"], [])
 
 
-def test_results_of_older_runs_have_no_incomplete_rows(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_results_of_older_runs_have_no_incomplete_rows(benchmark, tmp_path):
     results = evaluate_tiny(benchmark, tmp_path, GOOD)
     del results["incomplete"]
     write_results(results, tmp_path / "results.json")
@@ -163,7 +152,7 @@ class Heavy(Tint):
     """Of which one may live at a time."""
 
 
-def test_one_method_is_held_at_a_time_and_what_rows_share_until_the_last(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_one_method_is_held_at_a_time_and_what_rows_share_until_the_last(benchmark, tmp_path):
     alive: weakref.WeakSet[Heavy] = weakref.WeakSet()
     shared: list[Heavy] = []
     events: list[str] = []
@@ -194,7 +183,7 @@ def test_one_method_is_held_at_a_time_and_what_rows_share_until_the_last(benchma
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_what_one_process_meets_is_marked_in_all(world: int, tmp_path: Path) -> None:
+def test_what_one_process_meets_is_marked_in_all(world, tmp_path):
     benchmark = tiny_benchmark(tmp_path, {"a": 4, "b": 3, "c": 2})
     torn = pictures(benchmark, tmp_path / "torn")
     (torn / "gray/c/001.png").write_bytes(b"\x89PNG")  # the last process's to measure
@@ -214,7 +203,7 @@ def test_what_one_process_meets_is_marked_in_all(world: int, tmp_path: Path) -> 
     assert first["rows"] == alone["rows"]
 
 
-def test_a_row_is_of_one_kind() -> None:
+def test_a_row_is_of_one_kind():
     for options in ({}, {"build": Tint, "predictions": Path("x")}, {"build": Tint, "problem": Problem("x")}):
         with pytest.raises(ValueError, match="expected one of build, predictions and problem"):
             MethodSpec(**options)  # type: ignore[arg-type]

@@ -1,7 +1,5 @@
 """The cache of latents: a step on it is the step on pictures, and one of anything else is refused."""
 
-from __future__ import annotations
-
 import runpy
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,10 +18,9 @@ from torch import Tensor
 from colorflow import config
 from colorflow.data import latents
 from colorflow.data.chapters import DataError
-from colorflow.data.latents import LatentCache, cacheable, made_of
+from colorflow.data.latents import LatentCache, ViewDataModule, cacheable, made_of
 from colorflow.data.page_transform import PageTransform
 from colorflow.data.transforms import CanvasTransform
-from colorflow.data.view_module import ViewDataModule
 from colorflow.schema import LatentBatch
 from colorflow.styles.gray import GrayStyle
 
@@ -55,7 +52,6 @@ def configure(cache: Path, folder: Path, *overrides: str, latents: Path | None =
 
 
 def trained(cfg: DictConfig) -> dict[str, Tensor]:
-    """What a run's training ends with."""
     torch.manual_seed(0)  # of fresh LoRA layers
     task, data = config.build(cfg.task), config.build(cfg.data.datamodule)
     trainer = config.build(cfg.trainer, logger=False, enable_checkpointing=False)
@@ -65,13 +61,11 @@ def trained(cfg: DictConfig) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def cached(toon_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache, encoded a view at a time."""
     folder = tmp_path_factory.mktemp("latents") / "cache"
     return write(configure(toon_cache, folder.parent, ONE, latents=folder))
 
 
-def test_training_on_the_cache_is_training_on_pictures(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
-    """Bit for bit where both encode a picture at a time; nothing is decoded or encoded on the way."""
+def test_training_on_the_cache_is_training_on_pictures(cached, toon_cache, tmp_path):
     expected = trained(configure(toon_cache, tmp_path, ONE))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("colorflow.data.transforms.CanvasTransform.canvases", _never)
@@ -83,7 +77,7 @@ def test_training_on_the_cache_is_training_on_pictures(cached: Path, toon_cache:
     assert any(not torch.equal(value, start[name]) for name, value in found.items() if "lora_B" in name)
 
 
-def test_larger_batches_differ_by_rounding_alone(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
+def test_larger_batches_differ_by_rounding_alone(cached, toon_cache, tmp_path):
     steps = "trainer.max_steps=1"
     expected = trained(configure(toon_cache, tmp_path, steps))
     found = trained(configure(toon_cache, tmp_path, steps, latents=cached))
@@ -110,13 +104,13 @@ STALE = {
 
 
 @pytest.mark.parametrize("change", STALE)
-def test_a_stale_cache_is_refused(change: str, cached: Path, toon_cache: Path, tmp_path: Path) -> None:
+def test_a_stale_cache_is_refused(change, cached, toon_cache, tmp_path):
     overrides, message = STALE[change]
     with pytest.raises(DataError, match=message):
         trained(configure(toon_cache, tmp_path, *overrides, latents=cached))
 
 
-def test_what_cannot_be_cached_is_refused(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_cached_is_refused(cached, toon_cache, tmp_path):
     with pytest.raises(ValueError, match="expected a canvas transform with a fixed number of views"):
         trained(configure(toon_cache, tmp_path, "transform.views=null", latents=cached))
     with pytest.raises(ValueError, match="this task trains on pictures, not on cached latents"):
@@ -129,8 +123,7 @@ def test_what_cannot_be_cached_is_refused(cached: Path, toon_cache: Path, tmp_pa
         made_of(SimpleNamespace(fingerprint="a"), transform, trainer)  # type: ignore[arg-type]
 
 
-def test_an_unfinished_cache_is_not_used_and_is_gone_on_with(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
-    """Killed after two rows and in a third: the rest is encoded, and the file is that of an unbroken run."""
+def test_an_unfinished_cache_is_not_used_and_is_gone_on_with(cached, toon_cache, tmp_path):
     folder = tmp_path / "cache"
     cfg = configure(toon_cache, tmp_path, ONE, latents=folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -177,7 +170,7 @@ def _dies_at_the_second(pwrite: Callable[..., int]) -> Callable[..., int]:
     return once
 
 
-def test_a_cache_cut_short_is_refused(cached: Path, toon_cache: Path, tmp_path: Path) -> None:
+def test_a_cache_cut_short_is_refused(cached, toon_cache, tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
     for name in ("index.json", "rows.bin"):
@@ -191,8 +184,7 @@ def test_a_cache_cut_short_is_refused(cached: Path, toon_cache: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_rows_come_back_as_they_were_written(dtype: torch.dtype, tmp_path: Path) -> None:
-    """In any order, whoever wrote them; a long or odd id is cut, not the row."""
+def test_rows_come_back_as_they_were_written(dtype, tmp_path):
     source = torch.Generator().manual_seed(0)
     target, condition = torch.randn(3, 2, 4, 3, 5, generator=source), torch.randn(3, 2, 2, 4, 3, 5, generator=source)
     mask, ids = torch.rand(3, 1, 3, 5, generator=source), ("a/1", "é" * 200, "c/3")
@@ -221,23 +213,20 @@ def _part(batch: LatentBatch, rows: slice) -> LatentBatch:
     return replace(batch, **parts)
 
 
-def test_processes_share_the_rows(toon_cache: Path, tmp_path: Path) -> None:
-    """Whatever their number, every row is one process's."""
+def test_processes_share_the_rows(toon_cache, tmp_path):
     cfg = configure(toon_cache, tmp_path)
     source, transform = config.build(cfg.data.datamodule.source), config.build(cfg.data.datamodule.transform)
     task = SimpleNamespace(encoder_key=lambda precision: precision)
     seen: list[int] = []
     for rank in range(3):
         views = ViewDataModule(source, transform, tmp_path / "cache", 2, 0)
-        views.trainer = SimpleNamespace(  # type: ignore[assignment]
-            global_rank=rank, world_size=3, lightning_module=task, precision="32-true"
-        )
+        views.trainer = SimpleNamespace(global_rank=rank, world_size=3, lightning_module=task, precision="32-true")
         views.setup("predict")
         seen += [row for batch in views.predict_dataloader() for row in batch.seeds]
     assert sorted(seen) == list(range(16))
 
 
-def test_a_batch_of_latents_is_left_as_it_is() -> None:
+def test_a_batch_of_latents_is_left_as_it_is():
     model = tiny_model(conditioning_channels=9)
     batch = batch_of(1, 2)
     encoded = model.encode_batch(batch)

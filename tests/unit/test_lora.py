@@ -1,9 +1,5 @@
 """LoRA: the released modules and names, its formula, and files that hold every tensor."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -24,7 +20,6 @@ def seeded_unet(seed: int = 0) -> UNet2DConditionModel:
 
 @pytest.fixture
 def unet() -> UNet2DConditionModel:
-    """With LoRA of rank 2 and scale 2, B random."""
     net = seeded_unet()
     add_lora(net, r=2, lora_alpha=4)
     randomize(net, "lora_B")
@@ -37,17 +32,13 @@ def predict(net: UNet2DConditionModel) -> Tensor:
     return net(latents, timesteps, noise(2, 3, 8)).sample
 
 
-def test_sd15_keys_and_shapes() -> None:
+def test_sd15_keys_and_counts():
     settings = sd15_config()["lora"]
     assert (settings["r"], settings["lora_alpha"], tuple(settings["target_modules"])) == (64, 64, TARGET_MODULES)
-    lora = {key: value for key, value in sd15_on_meta().unet.state_dict().items() if "lora_" in key}
-    assert shapes(lora) == released_keys("unet_sd15_lora_r64")
-    assert shapes(sd15_on_meta().unet.state_dict()) == released_keys("unet_sd15_with_lora_all")
-
-
-def test_sd15_counts() -> None:
     unet = sd15_on_meta().unet
     lora = {key: value for key, value in unet.state_dict().items() if "lora_" in key}
+    assert shapes(lora) == released_keys("unet_sd15_lora_r64")
+    assert shapes(unet.state_dict()) == released_keys("unet_sd15_with_lora_all")
     assert len(lora) == 320
     assert all(".lora_A.default.weight" in key or ".lora_B.default.weight" in key for key in lora)
     assert round(sum(value.numel() for value in lora.values()) / 1e6, 2) == 23.94
@@ -55,14 +46,14 @@ def test_sd15_counts() -> None:
     assert len(lora_state_dict(unet)) == 320
 
 
-def test_tiny_sd_has_the_same_modules() -> None:
+def test_tiny_sd_has_the_same_modules():
     """The tiny net of SD's structure stands for the full one in the other tests."""
     net = UNet2DConditionModel(**SD_UNET)
     add_lora(net, r=2)
     assert lora_state_dict(net).keys() == lora_state_dict(sd15_on_meta().unet).keys()
 
 
-def test_only_lora_is_trained_and_it_starts_at_nothing() -> None:
+def test_only_lora_is_trained_and_it_starts_at_nothing():
     before = predict(seeded_unet())
     net = seeded_unet()
     net.requires_grad_(True)
@@ -77,23 +68,28 @@ def test_only_lora_is_trained_and_it_starts_at_nothing() -> None:
 
 
 @torch.no_grad()
-def test_formula(unet: UNet2DConditionModel) -> None:
+def test_formula_and_merge(unet):
     layer = unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q
     features = noise(5, layer.in_features)
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     expected = features @ layer.base_layer.weight.T + 4 / 2 * features @ down.T @ up.T
     torch.testing.assert_close(layer(features), expected)
     assert not torch.allclose(layer(features), layer.base_layer(features), atol=1e-3)
+    before, original = predict(unet), layer.base_layer.weight.clone()
+    weights = layer.base_layer.weight
+    merge_lora(unet)
+    assert not torch.allclose(weights, original, atol=1e-3), "nothing was merged"
+    torch.testing.assert_close(predict(unet), before, atol=5e-4, rtol=0)
 
 
-def test_trained_in_float32_on_a_bfloat16_base() -> None:
+def test_trained_in_float32_on_a_bfloat16_base():
     net = seeded_unet().to(torch.bfloat16)
     add_lora(net, r=2)
     kinds = {("lora_" in name, parameter.dtype) for name, parameter in net.named_parameters()}
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
 
 
-def test_save_and_load(unet: UNet2DConditionModel, tmp_path: Path) -> None:
+def test_save_and_load(unet, tmp_path):
     save_lora(unet, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} >= {"adapter_config.json", WEIGHTS}
     fresh = seeded_unet()
@@ -105,10 +101,6 @@ def test_save_and_load(unet: UNet2DConditionModel, tmp_path: Path) -> None:
     assert not torch.allclose(predict(fresh), predict(seeded_unet()), atol=1e-3)
     trained = {name for name, parameter in fresh.named_parameters() if parameter.requires_grad}
     assert trained == {name for name in fresh.state_dict() if "lora_" in name}
-
-
-def test_file_has_adapter_free_names(unet: UNet2DConditionModel, tmp_path: Path) -> None:
-    save_lora(unet, tmp_path)
     own = {key.replace(".default.", ".") for key in unet.state_dict() if "lora_" in key}
     assert load_file(tmp_path / WEIGHTS).keys() == own
 
@@ -131,18 +123,10 @@ def damage(tensors: dict[str, Tensor], kind: str) -> None:
         ("shape", "1 of another shape .first: "),
     ],
 )
-def test_damaged_file_is_refused(unet: UNet2DConditionModel, tmp_path: Path, kind: str, message: str) -> None:
+def test_damaged_file_is_refused(unet, tmp_path, kind, message):
     save_lora(unet, tmp_path)
     tensors = load_file(tmp_path / WEIGHTS)
     damage(tensors, kind)
     save_file(tensors, tmp_path / WEIGHTS)
     with pytest.raises(ValueError, match=message):
         load_lora(seeded_unet(), tmp_path)
-
-
-def test_merge_equals_the_sum(unet: UNet2DConditionModel) -> None:
-    before, weights = predict(unet), unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q.base_layer.weight
-    original = weights.clone()
-    merge_lora(unet)
-    assert not torch.allclose(weights, original, atol=1e-3), "nothing was merged"
-    torch.testing.assert_close(predict(unet), before, atol=5e-4, rtol=0)

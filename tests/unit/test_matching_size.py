@@ -1,7 +1,5 @@
 """The canvas chosen for a page: of its aspect, of the model's cost, of sides that everything divides."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -20,8 +18,7 @@ def log_aspect(size: Size) -> float:
 
 @settings(deadline=None, max_examples=300)
 @given(pages, MODELS)
-def test_a_matching_canvas_works_and_shows_the_page_whole(page: Size, model: tuple[Size, int]) -> None:
-    """Sides that latents and slots divide, within a multiple of the model's pixels; nothing cropped."""
+def test_a_matching_canvas_works_and_shows_the_page_whole(page, model):
     size, multiple = matching_size(page, *model), model[1]
     assert size[0] % multiple == size[1] % multiple == 0
     assert canvas_size(size) == (2 * size[0], 2 * size[1])
@@ -37,7 +34,7 @@ def test_a_matching_canvas_works_and_shows_the_page_whole(page: Size, model: tup
 
 @settings(deadline=None, max_examples=100)
 @given(pages, MODELS)
-def test_turning_the_page_turns_the_canvas(page: Size, model: tuple[Size, int]) -> None:
+def test_turning_the_page_turns_the_canvas(page, model):
     width, height = matching_size(page, *model)
     turned = matching_size(page[::-1], model[0][::-1], model[1])
     assert log_aspect(turned) == pytest.approx(-log_aspect((width, height)))
@@ -45,20 +42,19 @@ def test_turning_the_page_turns_the_canvas(page: Size, model: tuple[Size, int]) 
 
 @settings(deadline=None)
 @given(MODELS, st.integers(1, 9))
-def test_a_page_of_the_models_aspect_gets_the_models_size(model: tuple[Size, int], scale: int) -> None:
+def test_a_page_of_the_models_aspect_gets_the_models_size(model, scale):
     size = model[0]
     assert matching_size((scale * size[0], scale * size[1]), *model) == size
 
 
 @pytest.mark.parametrize(("page", "size"), [((800, 12000), (448, 896)), ((5000, 700), (896, 448))])
-def test_a_canvas_is_never_more_extreme_than_its_limit(page: Size, size: Size) -> None:
-    """A strip is shown by its centre, as wide or as high as the strip."""
+def test_a_canvas_is_never_more_extreme_than_its_limit(page, size):
     assert matching_size(page, (512, 800), 16) == size
     left, top, right, bottom = fit_box(page, size)
     assert (left, right) == (0, 800) or (top, bottom) == (0, 700)
 
 
 @pytest.mark.parametrize("arguments", [((0, 5), (64, 96), 8), ((5, 5), (64, 0), 8), ((5, 5), (64, 96), 0)])
-def test_sizes_of_nothing_have_no_canvas(arguments: tuple[Size, Size, int]) -> None:
+def test_sizes_of_nothing_have_no_canvas(arguments):
     with pytest.raises(ValueError, match="expected sizes of at least 1"):
         matching_size(*arguments)

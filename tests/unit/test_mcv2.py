@@ -51,16 +51,6 @@ def test_pages_of_one_size_go_together(method):
     assert_as_alone(method, method.denoiser, pages, [POOL] * 3, [[0, 2], [1]])
 
 
-def test_without_denoiser_the_page_is_coloured_as_it_is(mcv2_files, method):
-    plain = McV2.from_weights(mcv2_files[0], None, device="cpu", settings=SMALL)
-    assert plain.denoiser is None
-    assert list(plain.digests) == ["generator"]
-    page = gray_page(1, (40, 56))
-    assert plain.colorize(page, POOL, seed=0).tobytes() != method.colorize(page, POOL, seed=0).tobytes()
-    weak = McV2(method.generator, method.denoiser, McV2Settings(32, sigma=5))
-    assert weak.colorize(page, POOL, seed=0).tobytes() != method.colorize(page, POOL, seed=0).tobytes()
-
-
 def test_hints_colour_and_transparent_ones_do_not(method):
     page = gray_page(1, (40, 56))
     free = method.paint(page).tobytes()
@@ -71,9 +61,16 @@ def test_hints_colour_and_transparent_ones_do_not(method):
         method.paint(page, Image.new("RGBA", (20, 20)))
 
 
-def test_digests_are_those_of_the_files(mcv2_files, method):
+def test_digests_are_those_of_the_files_and_the_denoiser_may_be_left_out(mcv2_files, method):
     generator, denoiser = mcv2_files
     assert method.digests == {"generator": digest_file(generator), "denoiser": digest_file(denoiser)}
+    plain = McV2.from_weights(mcv2_files[0], None, device="cpu", settings=SMALL)
+    assert plain.denoiser is None
+    assert list(plain.digests) == ["generator"]
+    page = gray_page(1, (40, 56))
+    assert plain.colorize(page, POOL, seed=0).tobytes() != method.colorize(page, POOL, seed=0).tobytes()
+    weak = McV2(method.generator, method.denoiser, McV2Settings(32, sigma=5))
+    assert weak.colorize(page, POOL, seed=0).tobytes() != method.colorize(page, POOL, seed=0).tobytes()
 
 
 def test_files_must_be_there_and_be_the_right_ones(mcv2_files, tmp_path):
@@ -106,14 +103,7 @@ def test_options_are_checked(options, message):
         McV2Settings(**options)
 
 
-def test_large_pages_are_reduced_for_the_denoiser_and_stay_so(method):
-    pixels = np.full((24, LONGEST + 100, 3), 0.5, dtype=np.float32)
-    assert denoise(method.denoiser, [pixels], 25).shape == (1, 22, LONGEST, 3)
-    odd = np.full((33, 17, 3), 0.5, dtype=np.float32)
-    assert denoise(method.denoiser, [odd, odd], 25).shape == (2, *odd.shape)
-
-
-def test_sizes_and_padding():
+def test_sizes_and_padding(method):
     assert network_size(400, 280, 320) == (686, 480)
     assert network_size(280, 400, 320) == (320, 458)
     tall = np.arange(64 * 32, dtype=np.float32).reshape(64, 32) / 2048
@@ -123,6 +113,10 @@ def test_sizes_and_padding():
     wide, pad = pad_free_side(np.arange(48 * 70, dtype=np.uint8).reshape(48, 70))
     assert (pad, wide.shape) == ((0, 26), (48, 96))
     assert (wide[:, 70:] == wide[:, :70].max(axis=1, keepdims=True)).all()
+    pixels = np.full((24, LONGEST + 100, 3), 0.5, dtype=np.float32)
+    assert denoise(method.denoiser, [pixels], 25).shape == (1, 22, LONGEST, 3)
+    odd = np.full((33, 17, 3), 0.5, dtype=np.float32)
+    assert denoise(method.denoiser, [odd, odd], 25).shape == (2, *odd.shape)
 
 
 def test_area_means_keep_the_mean_and_flat_pictures_stay_flat():

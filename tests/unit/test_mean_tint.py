@@ -27,9 +27,6 @@ def test_gray_references_leave_a_page_gray_and_none_are_an_error():
     assert np.abs(np.asarray(same).astype(int) - np.asarray(page)).max() <= 1
     with pytest.raises(NoReferenceError, match="mean_tint"):
         MeanTint().colorize(page, reference_pool([], []), seed=0)
-
-
-def test_the_row_says_what_it_is_called():
     (name, spec), *_ = rows("other_chapter", "mean_tint_wrong_references").items()
     assert (spec.references, spec.label) == ("other_chapter", "Mean tint of the references, wrong references")
     assert spec.build().name == name

@@ -1,7 +1,5 @@
 """Counting bytes: views once, freed when gone, the peak with its stage, attention as a GPU's kernels hold it."""
 
-from __future__ import annotations
-
 import gc
 
 import pytest
@@ -17,7 +15,7 @@ KILO = 1000 * 4
 
 
 @DEVICES
-def test_live_bytes_come_and_go(device: str) -> None:
+def test_live_bytes_come_and_go_and_views_count_once(device):
     with MemoryTracker(device) as tracker:
         one = torch.empty(1000, device=device)
         assert tracker.live == KILO
@@ -27,10 +25,6 @@ def test_live_bytes_come_and_go(device: str) -> None:
         assert tracker.live == KILO
         del two
     assert tracker.live == 0
-
-
-@DEVICES
-def test_views_and_writes_in_place_count_once(device: str) -> None:
     with MemoryTracker(device) as tracker:
         whole = torch.empty(10, 100, device=device)
         part = whole[3:].view(-1)
@@ -44,7 +38,7 @@ def test_views_and_writes_in_place_count_once(device: str) -> None:
 
 
 @DEVICES
-def test_peak_and_its_stage(device: str) -> None:
+def test_peak_and_its_stage(device):
     with MemoryTracker(device) as tracker:
         assert (tracker.peak, tracker.stages) == (0, {})
         torch.empty(9000, device=device)  # outside every stage
@@ -60,17 +54,21 @@ def test_peak_and_its_stage(device: str) -> None:
     assert tracker.peak == tracker.stages["large"] == 3 * KILO
 
 
-def test_a_stage_starts_with_what_is_there() -> None:
+def test_a_stage_starts_with_what_is_there_and_other_devices_are_not_counted():
     with MemoryTracker() as tracker:
         kept = torch.empty(1000, device="meta")
         with tracker.stage("idle"):
             pass
     assert tracker.stages == {"idle": KILO}
     del kept
+    with MemoryTracker("meta") as tracker:
+        here = torch.empty(1000)
+        tracker.hold(here)
+        assert tracker.live == 0
 
 
 @DEVICES
-def test_weights_are_held_and_released(device: str) -> None:
+def test_weights_are_held_and_released(device):
     with torch.device(device):
         net = nn.Sequential(nn.Linear(9, 100), nn.BatchNorm1d(100))
     size = sum(value.numel() * value.element_size() for value in net.state_dict().values())
@@ -94,14 +92,7 @@ def test_weights_are_held_and_released(device: str) -> None:
     assert tracker.live == 0
 
 
-def test_other_devices_are_not_counted() -> None:
-    with MemoryTracker("meta") as tracker:
-        here = torch.empty(1000)
-        tracker.hold(here)
-        assert tracker.live == 0
-
-
-def test_what_was_freed_is_not_mistaken_for_what_came_after() -> None:
+def test_what_was_freed_is_not_mistaken_for_what_came_after():
     """Storages at a reused address: counted anew."""
     with MemoryTracker("cpu") as tracker:
         for size in range(1, 200):
@@ -111,7 +102,7 @@ def test_what_was_freed_is_not_mistaken_for_what_came_after() -> None:
         assert tracker.live == 0
 
 
-def test_attention_is_a_fused_kernel_on_meta() -> None:
+def test_attention_is_a_fused_kernel_on_meta():
     query, key, value = (torch.empty(2, 3, *size, device="meta") for size in ((50, 8), (70, 8), (70, 4)))
     with torch.no_grad():
         with MemoryTracker() as tracker, tracker.stage("attention"):
@@ -126,8 +117,7 @@ def test_attention_is_a_fused_kernel_on_meta() -> None:
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_attention_inside_of_torchs_own_module_is_fused_too(mode: type) -> None:
-    """The form in which open_clip's towers have it."""
+def test_attention_inside_of_torchs_own_module_is_fused_too(mode):
     with torch.device("meta"):
         attention, tokens = nn.MultiheadAttention(8, 2, batch_first=True), torch.empty(3, 500, 8)
     with mode(), MemoryTracker() as tracker, tracker.stage("attention"):
@@ -135,14 +125,11 @@ def test_attention_inside_of_torchs_own_module_is_fused_too(mode: type) -> None:
     assert tracker.peak < 4 * 3 * 500 * 500, "not even the scores of one head"
 
 
-def test_attention_elsewhere_is_left_alone() -> None:
+def test_modes_end_with_the_block_and_leave_other_attention_alone():
     query = torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(0))
     expected = functional.scaled_dot_product_attention(query, query, query)
     with MemoryTracker("meta"):
         assert torch.equal(functional.scaled_dot_product_attention(query, query, query), expected)
-
-
-def test_modes_end_with_the_block() -> None:
     before = functional.scaled_dot_product_attention
     with pytest.raises(RuntimeError, match="stop"), MemoryTracker("meta"):
         raise RuntimeError("stop")
@@ -158,7 +145,7 @@ def test_modes_end_with_the_block() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_the_allocator_agrees() -> None:
+def test_the_allocator_agrees():
     found = {}
     for peaks in (MemoryTracker("cuda"), AllocatorPeaks("cuda")):
         start = torch.cuda.memory_allocated()

@@ -1,7 +1,5 @@
 """The notebooks as git has them: nothing of a run in them, the public interface alone, every picture in docs."""
 
-from __future__ import annotations
-
 import ast
 import json
 from pathlib import Path
@@ -22,7 +20,6 @@ def code(notebook: dict[str, Any]) -> list[str]:
 
 
 def traces(notebook: dict[str, Any]) -> list[str]:
-    """What a run or an editor has left."""
     left = []
     for number, cell in enumerate(notebook["cells"]):
         left += [f"cell {number}: {key}" for key in ("outputs", "execution_count", "attachments") if cell.get(key)]
@@ -31,7 +28,6 @@ def traces(notebook: dict[str, Any]) -> list[str]:
 
 
 def private(source: str) -> list[str]:
-    """Names with a leading underscore that code reaches into."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):
@@ -47,12 +43,19 @@ def tags(notebook: dict[str, Any]) -> list[str]:
     return [tag.removeprefix("picture:") for tag in found if tag.startswith("picture:")]
 
 
-def test_there_are_four():
+def test_there_are_four_and_every_picture_is_in_docs():
     assert [path.name[:2] for path in PATHS] == ["1_", "2_", "3_", "4_"]
+    named = [name for path in PATHS for name in tags(read(path))]
+    assert len(named) == len(set(named))
+    text = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")
+    assert [name for name in named if f"(assets/{name}.png)" not in text] == []
+    kept = {path.stem for path in (ROOT / "docs" / "assets").glob("notebook-*.png")}
+    assert kept == set(named), "run python docs/make_notebook_pictures.py, remove what no cell shows any more"
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_nothing_of_a_run_is_left(path: Path):
+def test_nothing_of_a_run_is_left_and_nothing_private_used(path):
+    assert not [name for source in code(read(path)) for name in private(source)], "the public interface alone"
     left = traces(read(path))
     assert not left, f"{path.name}: expected a notebook as written, got {left}; clear all outputs and save it again"
 
@@ -68,20 +71,6 @@ def test_traces_are_found():
     assert traces(clean | {"metadata": {"widgets": {}}}) == ["metadata widgets"]
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_public_interface_alone(path: Path):
-    assert not [name for source in code(read(path)) for name in private(source)]
-
-
 @pytest.mark.parametrize("source", ["from a import _b", "import a._b", "from a._b import c", "a._b()"])
-def test_private_names_are_found(source: str):
+def test_private_names_are_found(source):
     assert private(source) == ["_b"]
-
-
-def test_every_picture_is_in_docs():
-    named = [name for path in PATHS for name in tags(read(path))]
-    assert len(named) == len(set(named))
-    text = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")
-    assert [name for name in named if f"(assets/{name}.png)" not in text] == []
-    kept = {path.stem for path in (ROOT / "docs" / "assets").glob("notebook-*.png")}
-    assert kept == set(named), "run python docs/make_notebook_pictures.py, remove what no cell shows any more"

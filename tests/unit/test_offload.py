@@ -1,9 +1,6 @@
 """Stages that take turns: the same bits, with weights away whenever it is not their turn; the memory of full size."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,7 +90,7 @@ def pictures(pipe: ColorFlowPipeline, guidance: float = 1.0) -> list[np.ndarray]
 
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
-def test_results_are_the_same_bits(moves: NaNMove, guidance: float) -> None:
+def test_results_are_the_same_bits(moves, guidance):
     expected = pictures(build(), guidance)
     pipe = build()
     pipe.enable_model_cpu_offload()
@@ -105,7 +102,7 @@ def test_results_are_the_same_bits(moves: NaNMove, guidance: float) -> None:
     assert not moves.away
 
 
-def test_networks_come_and_go_once_a_page(moves: NaNMove) -> None:
+def test_networks_come_and_go_once_a_page(moves):
     """Guider and U-Net are one group: a swap at each step would cost more than the step."""
     pipe = build()
     pipe.enable_model_cpu_offload()
@@ -117,7 +114,7 @@ def test_networks_come_and_go_once_a_page(moves: NaNMove) -> None:
     assert moves.log == expected
 
 
-def test_what_is_used_out_of_turn_shows(moves: NaNMove) -> None:
+def test_what_is_used_out_of_turn_shows(moves):
     """The test above can fail: nothing but the hooks brings weights back."""
     pipe = build()
     pipe.enable_model_cpu_offload()
@@ -132,7 +129,7 @@ def test_what_is_used_out_of_turn_shows(moves: NaNMove) -> None:
         assert pipe.icp.guider.forward(latents, timestep, condition)[0].isnan().all()
 
 
-def test_enabling_twice_is_enabling_once(moves: NaNMove) -> None:
+def test_enabling_twice_is_enabling_once(moves):
     pipe = build()
     expected = pictures(pipe)
     for _ in range(2):
@@ -141,8 +138,7 @@ def test_enabling_twice_is_enabling_once(moves: NaNMove) -> None:
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(pictures(pipe), expected, strict=True))
 
 
-def test_a_failed_move_is_made_up_for(moves: NaNMove) -> None:
-    """Out of memory while the networks come: the page is lost, the next one is not."""
+def test_a_failed_move_is_made_up_for(moves):
     pipe = build()
     expected = pictures(pipe)
     pipe.enable_model_cpu_offload()
@@ -162,8 +158,7 @@ def test_a_failed_move_is_made_up_for(moves: NaNMove) -> None:
     assert pipe.icp.guider in moves.away
 
 
-def test_by_configuration(moves: NaNMove, tmp_path: Path) -> None:
-    """As colorize.py names it; rows change a value by rounding at most."""
+def test_by_configuration(moves, tmp_path):
     pipe = build()
     assert pipe.gsrp is not None
     model = tiny_model().eval()
@@ -180,14 +175,14 @@ def test_by_configuration(moves: NaNMove, tmp_path: Path) -> None:
         load_pipeline(tmp_path / "export", device="cpu", offload="cpu")  # type: ignore[arg-type]
 
 
-def test_encoders_elsewhere_stay_where_they_are() -> None:
+def test_encoders_elsewhere_stay_where_they_are():
     retriever = SimilarityRetriever(TowerEncoder())
     assert towers_on(torch.device("cpu"), retriever) == [retriever.encoder.tower]  # type: ignore[attr-defined]
     assert towers_on(torch.device("cuda"), retriever) == []
     assert towers_on(torch.device("cpu"), NoReferences()) == []
 
 
-def test_moving_in_inference_mode_leaves_ordinary_weights() -> None:
+def test_moving_in_inference_mode_leaves_ordinary_weights():
     """Retrieval sends the networks away in inference mode; they must come back outside of it."""
     first, second = nn.Linear(2, 2), nn.Linear(2, 2)
     turns = Turns("cpu", move=lambda module, device: module.to(torch.float64 if device.index else torch.float32))
@@ -204,7 +199,7 @@ def test_moving_in_inference_mode_leaves_ordinary_weights() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu() -> None:
+def test_on_a_gpu():
     pipe = build()
     pipe.icp.to("cuda")
     pipe.gsrp.to("cuda")  # type: ignore[union-attr]
@@ -225,13 +220,12 @@ def networks() -> memory.Networks:
     return memory.build("meta")
 
 
-def test_a_page_of_full_size_fits_at_once(networks: memory.Networks) -> None:
+def test_a_page_of_full_size_fits_at_once(networks):
     """Guidance doubles what the VAE encodes at once, which alone would take it to 9.32 GB: hence slicing there."""
     weights = sum(value.nbytes for module in networks.modules() for value in module.state_dict().values())
     weights -= sum(value.nbytes for name, value in networks.gsrp.state_dict().items() if "num_batches" in name)
-    assert (
-        round(weights / 1e9, 2) == 5.05
-    )  # 1,725.5 M of U-Net, LoRA and guider, 168.7 M of VAE and fusion, 632.1 M of CLIP
+    # 1,725.5 M of U-Net, LoRA and guider, 168.7 M of VAE and fusion, 632.1 M of CLIP
+    assert round(weights / 1e9, 2) == 5.05
     for setting in (memory.Setting(), memory.Setting(slicing=True, row_tile=64, guidance=7.5)):
         peaks = memory.measure(networks, setting)
         assert list(peaks.stages) == ["retrieve", "encode", "denoise", "decode", "super-resolve"]
@@ -240,24 +234,20 @@ def test_a_page_of_full_size_fits_at_once(networks: memory.Networks) -> None:
 
 
 @pytest.mark.parametrize(("guidance", "row_tile"), [(1.0, None), pytest.param(7.5, 64, marks=pytest.mark.slow)])
-def test_a_page_of_full_size_fits_in_turns(networks: memory.Networks, guidance: float, row_tile: int | None) -> None:
+def test_a_page_of_full_size_fits_in_turns(networks, guidance, row_tile):
     peaks = memory.measure(networks, memory.Setting(turns=True, guidance=guidance, row_tile=row_tile))
     assert peaks.peak < TURNS
     assert peaks.peak == peaks.stages["denoise"]
     assert peaks.peak > 2 * 1.725e9, "both networks are there at once"
 
 
-def test_tiles_save_memory_and_cost_no_convolutions(networks: memory.Networks) -> None:
+def test_tiles_save_memory_and_cost_no_convolutions(networks):
     peaks, flops = {}, {}
     for rows in (None, 64):
         networks.gsrp.fusion.set_row_tile(rows)
         run = memory.stages(networks, memory.Setting(size=(1536, 2400)))["super-resolve"]
-        with (
-            torch.no_grad(),
-            FlopCounterMode(display=False) as counter,
-            MemoryTracker() as tracker,
-            tracker.stage("run"),
-        ):
+        counter, tracker = FlopCounterMode(display=False), MemoryTracker()
+        with torch.no_grad(), counter, tracker, tracker.stage("run"):
             run()
         peaks[rows], flops[rows] = tracker.peak, counter.get_total_flops()
     assert peaks[64] < 0.65 * peaks[None]

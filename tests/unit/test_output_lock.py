@@ -1,11 +1,8 @@
 """An output has one evaluation at a time: refused in words while one runs, free after any end of it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from tiny.benchmark import Tint, evaluate_tiny, tiny_benchmark
@@ -26,7 +23,7 @@ with locked(Path(sys.argv[1])):
 """
 
 
-def test_a_second_evaluation_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+def test_a_second_evaluation_is_refused_and_changes_nothing(tmp_path):
     benchmark = tiny_benchmark(tmp_path)
     output = tmp_path / "out"
     refused: list[OutputLockError] = []
@@ -47,7 +44,7 @@ def test_a_second_evaluation_is_refused_and_changes_nothing(tmp_path: Path) -> N
     assert evaluate_tiny(benchmark, output, {"tint": MethodSpec(build=Tint)}) == results
 
 
-def test_the_first_process_holds_it_for_all(tmp_path: Path) -> None:
+def test_the_first_process_holds_it_for_all(tmp_path):
     benchmark = tiny_benchmark(tmp_path)
 
     def work(ranks):
@@ -61,7 +58,7 @@ def test_the_first_process_holds_it_for_all(tmp_path: Path) -> None:
     assert "process 0 of 2 failed: OutputLockError" in str(second)
 
 
-def test_a_killed_evaluation_leaves_no_lock(tmp_path: Path) -> None:
+def test_a_killed_evaluation_leaves_no_lock(tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], cwd=ROOT, text=True, **pipes) as holder:
         assert holder.stdout.readline() == "locked\n"

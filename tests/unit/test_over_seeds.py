@@ -1,9 +1,6 @@
 """A table over seeds of training: means, Student's intervals, directions, and what does not belong together."""
 
-from __future__ import annotations
-
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +40,8 @@ def test_the_interval_covers_as_often_as_it_says():
     random = np.random.default_rng(0)
     bounds = [interval(list(random.normal(3.0, 2.0, size=4))) for _ in range(2000)]
     assert 0.93 < np.mean([low <= 3.0 <= high for low, high in bounds]) < 0.97
+    assert interval([1.0, 1.0]) == (1.0, 1.0)
+    assert not math.isnan(interval([1.0, 2.0])[0])
 
 
 def test_rows_show_mean_and_range_beside_the_paper():
@@ -69,7 +68,7 @@ def test_reports_that_do_not_belong_together_are_refused():
         changes_over_seeds([seeds()[0], other])
 
 
-def test_the_command_prints_and_writes_both_tables(tmp_path: Path, capsys):
+def test_the_command_prints_and_writes_both_tables(tmp_path, capsys):
     folders = [tmp_path / str(number) for number in range(3)]
     for folder, result in zip(folders, seeds(), strict=True):
         folder.mkdir()
@@ -79,8 +78,3 @@ def test_the_command_prints_and_writes_both_tables(tmp_path: Path, capsys):
     assert (tmp_path / "table.md").read_text().count("| --- |") >= 2
     assert main([str(folders[0]), str(tmp_path / "none")]) == 1
     assert "ResultsError: expected" in capsys.readouterr().err
-
-
-def test_two_equal_seeds_have_an_interval_of_no_width():
-    assert interval([1.0, 1.0]) == (1.0, 1.0)
-    assert not math.isnan(interval([1.0, 2.0])[0])

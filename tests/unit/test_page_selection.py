@@ -1,7 +1,5 @@
 """Which pages and references of a chapter are taken: properties of the seeded rule, for any chapters."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -27,9 +25,7 @@ def names(items: tuple[Page, ...]) -> list[str]:
 
 
 @given(CHAPTERS, SEEDS, COUNTS["pages"], COUNTS["references"])
-def test_counts_order_and_that_nothing_is_both_page_and_reference(
-    sizes: list[int], seed: int, pages: int, references: int
-) -> None:
+def test_counts_order_and_that_nothing_is_both_page_and_reference(sizes, seed, pages, references):
     chapters = [chapter(number, size) for number, size in enumerate(sizes)]
     selected = select_pages(chapters, pages=pages, references=references, seed=seed)
     assert [item.chapter for item in selected] == [item.name for item in chapters if len(item.pages) > 1]
@@ -45,8 +41,8 @@ def test_counts_order_and_that_nothing_is_both_page_and_reference(
 
 @given(CHAPTERS, SEEDS, COUNTS["pages"], COUNTS["references"])
 def test_a_chapters_choice_depends_on_no_other_chapter_and_not_on_the_order_of_its_pages(
-    sizes: list[int], seed: int, pages: int, references: int
-) -> None:
+    sizes, seed, pages, references
+):
     chapters = [chapter(number, size) for number, size in enumerate(sizes)]
     options = {"pages": pages, "references": references, "seed": seed}
     together = {item.chapter: item for item in select_pages(chapters, **options)}
@@ -59,7 +55,7 @@ def test_a_chapters_choice_depends_on_no_other_chapter_and_not_on_the_order_of_i
 
 
 @given(SEEDS, st.integers(20, 40), COUNTS["pages"], st.integers(1, 8))
-def test_a_page_more_replaces_one_at_most(seed: int, size: int, pages: int, references: int) -> None:
+def test_a_page_more_replaces_one_at_most(seed, size, pages, references):
     """So that a chapter found to lack a page gives nearly the same benchmark."""
     options = {"pages": pages, "references": references, "seed": seed}
     (less,), (more,) = select_pages([chapter(0, size)], **options), select_pages([chapter(0, size + 1)], **options)
@@ -67,8 +63,7 @@ def test_a_page_more_replaces_one_at_most(seed: int, size: int, pages: int, refe
     assert len({*less.pages, *less.references} - {*more.pages, *more.references}) <= 1
 
 
-def test_seeds_choose_differently_and_evenly() -> None:
-    """Of 20 pages every one is chosen about as often: 5 of 20, 1,000 seeds, within five standard deviations."""
+def test_seeds_choose_differently_and_evenly():
     one, counts = chapter(0, 20), dict.fromkeys(names(chapter(0, 20).pages), 0)
     choices: set[Selection] = set()
     for seed in range(1000):
@@ -80,7 +75,7 @@ def test_seeds_choose_differently_and_evenly() -> None:
     assert all(abs(count - 250) < 5 * (1000 * 0.25 * 0.75) ** 0.5 for count in counts.values()), counts
 
 
-def test_the_papers_counts_are_the_default_and_lone_pages_are_no_chapter() -> None:
+def test_the_papers_counts_are_the_default_and_lone_pages_are_no_chapter():
     (item,) = select_pages([chapter(0, 90)])
     assert (len(item.pages), len(item.references)) == (50, 40)
     (item,) = select_pages([chapter(0, 89), chapter(1, 1)])

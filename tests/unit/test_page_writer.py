@@ -1,7 +1,5 @@
 """Writing beside the work: whole files, a line each, errors that surface, nothing lost at the end."""
 
-from __future__ import annotations
-
 import errno
 import threading
 from pathlib import Path
@@ -30,11 +28,7 @@ def _record(number: int) -> PageRecord:
 
 
 class _Gate:
-    """Stands in for ``save_png``: holds pages back until told, fails where told.
-
-    Attributes:
-        begun: Pages whose writing has begun.
-    """
+    """Stands in for ``save_png``: holds pages back until told, fails where told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, full_at: int | None = None, is_open: bool = True) -> None:
         self.begun: list[str] = []
@@ -53,7 +47,7 @@ class _Gate:
         self._save(image, path)
 
 
-def test_a_page_has_its_line_when_its_file_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_has_its_line_when_its_file_is_whole(tmp_path, monkeypatch):
     gate = _Gate(monkeypatch, is_open=False)
     with PageWriter(tmp_path) as writer:
         for number in range(3):
@@ -72,7 +66,7 @@ def test_a_page_has_its_line_when_its_file_is_whole(tmp_path: Path, monkeypatch:
             assert picture.tobytes() == color_page(int(page)).tobytes()
 
 
-def test_few_pages_are_on_their_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_pages_are_on_their_way(tmp_path, monkeypatch):
     gate = _Gate(monkeypatch, is_open=False)
     with PageWriter(tmp_path) as writer:
         given: list[int] = []
@@ -93,7 +87,7 @@ def test_few_pages_are_on_their_way(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(read_manifest(tmp_path)) == 20
 
 
-def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path, monkeypatch):
     gate = _Gate(monkeypatch, full_at=3)
     with pytest.raises(GenerationError, match=r"003\.png: expected to write the page.*No space left.*make room"):
         _write(tmp_path, 100)
@@ -102,13 +96,13 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path: Path, monke
     assert sorted(path.name for path in tmp_path.rglob("*.png")) == ["000.png", "001.png", "002.png"]
 
 
-def test_the_last_pages_error_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_pages_error_is_not_lost(tmp_path, monkeypatch):
     _Gate(monkeypatch, full_at=1)
     with pytest.raises(GenerationError, match=r"001\.png"):
         _write(tmp_path, 2)
 
 
-def test_a_manifest_that_cannot_be_written_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_that_cannot_be_written_stops_the_run(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -118,9 +112,7 @@ def test_a_manifest_that_cannot_be_written_stops_the_run(tmp_path: Path, monkeyp
     assert read_manifest(tmp_path) == {}
 
 
-def test_an_interrupted_run_keeps_the_pages_on_their_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_interrupted_run_keeps_the_pages_on_their_way(tmp_path, monkeypatch, caplog):
     _Gate(monkeypatch, full_at=2)
 
     def interrupted() -> None:

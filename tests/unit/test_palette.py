@@ -19,7 +19,6 @@ ANGLES = st.floats(0, 6.283)
 
 
 def swatches():
-    """All RGB colours in steps of 17, as one picture."""
     levels = np.arange(0, 256, 17, dtype=np.uint8)
     return Image.fromarray(np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(64, 64, 3))
 
@@ -40,15 +39,12 @@ def test_gray_colours_stay_and_equal_colours_stay_equal(angle, mirrored):
     assert np.array_equal(changed[:64], changed[64:])
 
 
-def test_a_turn_and_its_opposite_give_the_colours_back():
+def test_turns_give_the_colours_back_and_half_a_turn_is_the_complement():
     dull = Image.fromarray((np.asarray(swatches()) // 8 + 112).astype(np.uint8))
     back = recolor(recolor(dull, 1.0, False, 1.0), -1.0, False, 1.0)
     assert np.abs(np.asarray(back, int) - np.asarray(dull, int)).max() <= 2
     mirrored = recolor(recolor(dull, 0.7, True, 1.0), 0.7, True, 1.0)
     assert np.abs(np.asarray(mirrored, int) - np.asarray(dull, int)).max() <= 2
-
-
-def test_half_a_turn_is_the_complement():
     red = Image.new("RGB", (1, 1), (140, 110, 110))
     luma = 0.299 * 140 + 0.701 * 110
     expected = [round(2 * luma - level) for level in (140, 110, 110)]

@@ -1,7 +1,5 @@
 """The recipe of the Pepper&Carrot benchmark, on generated files under the comic's names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -41,7 +39,7 @@ def files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_pages_without_text_become_chapters_byte_for_byte(source: Path, tmp_path: Path) -> None:
+def test_pages_without_text_become_chapters_byte_for_byte(source, tmp_path):
     hidden = source / ".thumbs" / f"{ART}E02P01.png"
     hidden.parent.mkdir()
     hidden.write_bytes(b"a thumbnail")
@@ -56,7 +54,7 @@ def test_pages_without_text_become_chapters_byte_for_byte(source: Path, tmp_path
     assert [(chapter.name, len(chapter.pages)) for chapter in benchmark.chapters] == [("ep02", 3), ("ep10", 2)]
 
 
-def test_a_copy_in_chapter_folders_may_lack_its_credits(source: Path, tmp_path: Path, caplog) -> None:
+def test_a_copy_in_chapter_folders_may_lack_its_credits(source, tmp_path, caplog):
     make(source, tmp_path / "copy")
     (tmp_path / "copy/ep02/p02.png").unlink()
     assert make(tmp_path / "copy", tmp_path / "out", "keep_last=[ep02]") is None
@@ -64,7 +62,7 @@ def test_a_copy_in_chapter_folders_may_lack_its_credits(source: Path, tmp_path: 
     assert [chapter.name for chapter in read_chapters(tmp_path / "out")[0]] == ["ep02", "ep10"]
 
 
-def test_what_is_left_out_and_what_is_missing_is_told(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_left_out_and_what_is_missing_is_told(source, caplog):
     caplog.set_level("INFO")
     (source / "ep02_Rainbow-potions/lang" / f"{ART}E02P02.png").unlink()
     peppercarrot.without_strips(peppercarrot.find_pages(source))
@@ -73,13 +71,13 @@ def test_what_is_left_out_and_what_is_missing_is_told(source: Path, caplog: pyte
     assert "ep10: p" not in caplog.text
 
 
-def test_an_episode_of_title_and_credits_alone_is_no_chapter(tmp_path: Path) -> None:
+def test_an_episode_of_title_and_credits_alone_is_no_chapter(tmp_path):
     write_episode(tmp_path / "download", "ep39", 39, 1)
     write_episode(tmp_path / "download", "ep40", 40, 2)
     assert list(peppercarrot.without_strips(peppercarrot.find_pages(tmp_path / "download"))) == ["ep40"]
 
 
-def test_mistakes_end_in_one_line_and_write_nothing(source: Path, tmp_path: Path) -> None:
+def test_mistakes_end_in_one_line_and_write_nothing(source, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "missing source; usage" in call_main(peppercarrot, f"output={tmp_path / 'out'}")
     assert "data/cards/peppercarrot.md says what to download" in make(tmp_path / "empty", tmp_path / "out")

@@ -1,7 +1,5 @@
 """Inference: results that depend on page, references and seed alone; what each argument does; clear errors."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +9,7 @@ from diffusers import DDPMScheduler, DiffusionPipeline, UniPCMultistepScheduler
 from PIL import Image
 from tiny.comics import BlockEncoder, draw_page
 from tiny.models import PAGE_SIZE, SCHEDULER, noise, tiny_model, tiny_pipeline
+from tiny.recipes import pixels
 from torch import Tensor
 
 from colorflow.canvas import fit_page, query_box, query_mask, reference_patches, slot_box
@@ -51,9 +50,7 @@ MASK = query_mask(PAGE_SIZE)[None]
 
 @pytest.mark.parametrize("sampling", [FAST, GUIDED], ids=["plain", "guided"])
 @pytest.mark.parametrize("channels", [5, 9])
-def test_result_does_not_depend_on_the_batch(
-    icp: ICPPipeline, icp9: ICPPipeline, channels: int, sampling: Sampling
-) -> None:
+def test_result_does_not_depend_on_the_batch(icp, icp9, channels, sampling):
     pipeline, canvas = icp if channels == 5 else icp9, canvases(3)
     together = pipeline(canvas, MASK, sampling, generator=generators(1, 2, 3))
     assert together.shape == canvas.shape
@@ -65,7 +62,7 @@ def test_result_does_not_depend_on_the_batch(
 
 
 @pytest.mark.parametrize("sampling", [FAST, GUIDED], ids=["plain", "guided"])
-def test_same_seed_same_result(icp: ICPPipeline, sampling: Sampling) -> None:
+def test_same_seed_same_result(icp, sampling):
     canvas = canvases(1)
     first = icp(canvas, MASK, sampling, generator=generators(1))
     torch.manual_seed(123)
@@ -77,25 +74,21 @@ def test_same_seed_same_result(icp: ICPPipeline, sampling: Sampling) -> None:
     torch.testing.assert_close(one, first, atol=2e-5, rtol=0)
 
 
-def test_output_is_an_image(icp: ICPPipeline) -> None:
+def test_output_is_an_image_that_hangs_on_the_mask(icp):
     seen: list[tuple[int, int, torch.Size]] = []
-    result = icp(
-        canvases(1),
-        MASK,
-        FAST,
-        generator=generators(1),
-        callback_on_step_end=lambda pipe, index, timestep, tensors: seen.append(
-            (index, timestep, tensors["latents"].shape)
-        ),
-    )
+
+    def watch(pipe: ICPPipeline, index: int, timestep: int, tensors: dict[str, Tensor]) -> None:
+        seen.append((index, timestep, tensors["latents"].shape))
+
+    result = icp(canvases(1), MASK, FAST, generator=generators(1), callback_on_step_end=watch)
     assert result.dtype == torch.float32
     assert not result.requires_grad
     assert -1 <= result.min() < result.max() <= 1
     assert seen == [(i, t, (1, 4, HEIGHT // 8, WIDTH // 8)) for i, t in enumerate([999, 666, 333])]
+    assert not torch.allclose(icp(canvases(1), 1 - MASK, FAST, generator=generators(1)), result, atol=1e-4)
 
 
-def test_schedule_survives_saving(tmp_path: object) -> None:
-    """A DDPM configuration read back from disk names every default of its own; the released spacing must stay."""
+def test_schedule_and_prediction_type_reach_the_sampler(tmp_path):
     model = tiny_model()
     before = ICPPipeline(model).scheduler
     model.noise_scheduler.save_pretrained(tmp_path)
@@ -106,10 +99,6 @@ def test_schedule_survives_saving(tmp_path: object) -> None:
         scheduler.set_timesteps(4)
         assert scheduler.timesteps.tolist() == [999, 749, 500, 250]
     assert torch.equal(before.sigmas, after.sigmas)
-
-
-def test_v_prediction_reaches_the_sampler() -> None:
-    model = tiny_model()
     model.noise_scheduler = DDPMScheduler(**SCHEDULER | {"prediction_type": "v_prediction"})
     scheduler = ICPPipeline(model).scheduler
     assert scheduler.config.prediction_type == "v_prediction"
@@ -118,9 +107,7 @@ def test_v_prediction_reaches_the_sampler() -> None:
 
 @pytest.mark.parametrize("channels", [5, 9])
 @pytest.mark.parametrize("sampling", [FAST, GUIDED], ids=["plain", "guided"])
-def test_injected_noise_is_what_would_be_drawn(
-    icp: ICPPipeline, icp9: ICPPipeline, channels: int, sampling: Sampling
-) -> None:
+def test_injected_noise_is_what_would_be_drawn(icp, icp9, channels, sampling):
     """Under guidance each posterior draw is (2 B, ...), negative first."""
     pipeline, canvas, guided = icp if channels == 5 else icp9, canvases(2), sampling.guidance_scale > 1
     shape = (5 if guided else 3, 4, HEIGHT // 8, WIDTH // 8)
@@ -139,7 +126,7 @@ def prediction(icp: ICPPipeline, sampling: Sampling, halves: Sequence[tuple[Tens
 
 
 @torch.no_grad()
-def test_guidance_formula(icp: ICPPipeline) -> None:
+def test_guidance_formula(icp):
     negative = (noise(1, 5, 12, 8, seed=1), icp.model.negative_prompt_embeds)
     positive = (noise(1, 5, 12, 8, seed=2), icp.model.prompt_embeds)
     apart = [prediction(icp, FAST, [half]) for half in (negative, positive)]
@@ -150,7 +137,7 @@ def test_guidance_formula(icp: ICPPipeline) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [0.0, 0.5])
-def test_conditioning_scale(icp: ICPPipeline, scale: float) -> None:
+def test_conditioning_scale(icp, scale):
     condition = noise(1, 5, 12, 8, seed=1)
     found = prediction(icp, Sampling(STEPS, conditioning_scale=scale), [(condition, icp.model.prompt_embeds)])
     latents = noise(1, 4, 12, 8)
@@ -160,14 +147,13 @@ def test_conditioning_scale(icp: ICPPipeline, scale: float) -> None:
 
 
 @torch.no_grad()
-def test_sampling_by_hand(icp: ICPPipeline) -> None:
+def test_sampling_by_hand(icp):
     """The loop written out once more: encode, UniPC steps on the model's predictions, decode."""
     model, canvas = tiny_model().eval(), canvases(1)
     start, first, second = (noise(1, 4, 12, 8, seed=seed) for seed in (1, 2, 3))
     condition = encode_condition(model.vae, canvas, MASK, 5, (first, second))
-    scheduler = UniPCMultistepScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
-    )
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    scheduler = UniPCMultistepScheduler(**betas, steps_offset=1)
     scheduler.set_timesteps(STEPS)
     latents = start
     for timestep in scheduler.timesteps:
@@ -177,13 +163,7 @@ def test_sampling_by_hand(icp: ICPPipeline) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-def test_mask_reaches_the_guider(icp: ICPPipeline) -> None:
-    canvas = canvases(1)
-    expected = icp(canvas, MASK, FAST, generator=generators(1))
-    assert not torch.allclose(icp(canvas, 1 - MASK, FAST, generator=generators(1)), expected, atol=1e-4)
-
-
-def test_diffusers_conventions() -> None:
+def test_diffusers_conventions():
     icp = tiny_pipeline()
     assert isinstance(icp, DiffusionPipeline)
     assert isinstance(icp.scheduler, UniPCMultistepScheduler)
@@ -191,11 +171,19 @@ def test_diffusers_conventions() -> None:
     assert icp.to("meta").guider.device.type == icp.device.type == "meta"
 
 
-def test_wrong_sizes_are_refused(icp: ICPPipeline) -> None:
+def test_what_has_no_canvas_or_another_is_refused(icp, pipe, references):
     with pytest.raises(ValueError, match=r"multiples of 8, got 60 x 96"):
         icp(canvases(1)[..., :60], MASK, FAST)
     with pytest.raises(ValueError, match=r"one a canvas \(2\), got 1"):
         icp(canvases(2), MASK, FAST, generator=generators(1))
+    other = ColorFlowPipeline(icp, pipe.retriever, (48, 48), FAST)
+    with pytest.raises(ValueError, match=r"page size \(32, 48\), got \(48, 48\)"):
+        other(PAGE, pipe.index(references))
+    for size in ((30, 48), (33, 48), (4, 4)):
+        with pytest.raises(ValueError, match="multiple"):
+            ColorFlowPipeline(icp, NoReferences(), size, FAST)(PAGE, [])
+    with pytest.raises(ValueError, match="expected clip, hog, random or none, got 'colour'"):
+        build_retriever(RetrievalSettings(kind="colour"))
 
 
 # The whole pipeline: pages in, a page out.
@@ -214,15 +202,11 @@ def pipe(icp: ICPPipeline) -> ColorFlowPipeline:
 PAGE = draw_page(77, (70, 110))
 
 
-def pixels(image: Image.Image) -> np.ndarray:
-    return np.asarray(image).astype(int)
-
-
 def close(one: Image.Image, other: Image.Image) -> bool:
     return one.size == other.size and np.abs(pixels(one) - pixels(other)).max() <= 1
 
 
-def test_page_and_canvases(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_page_and_canvases(pipe, references):
     output = pipe(PAGE, references, seed=3)
     assert output.image.size == PAGE_SIZE
     assert output.canvas.size == (WIDTH, HEIGHT)
@@ -239,39 +223,29 @@ def test_page_and_canvases(pipe: ColorFlowPipeline, references: list[Image.Image
         assert np.array_equal(pixels(output.canvas.crop(box)), pixels(expected))
 
 
-def test_seed_alone_decides(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_seed_page_and_references_alone_decide(pipe, references):
     first = pipe(PAGE, references, seed=3).image
     assert np.array_equal(pixels(pipe(PAGE, references, seed=3).image), pixels(first))
     assert not close(pipe(PAGE, references, seed=4).image, first)
     pool = reference_pool(["a", "b", "c"], references)
     assert np.array_equal(pixels(pipe.colorize(PAGE, pool, seed=3)), pixels(first)), "the Colorizer protocol"
-
-
-def test_order_of_pages_does_not_matter(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
     pages = [draw_page(seed) for seed in (50, 51)]
     forward = [pipe(page, references, seed=1).image for page in pages]
     backward = [pipe(page, references, seed=1).image for page in reversed(pages)][::-1]
     assert all(np.array_equal(pixels(one), pixels(other)) for one, other in zip(forward, backward, strict=True))
-
-
-def test_only_luminance_is_read(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+    plain = pipe(PAGE, references, seed=1).image
+    assert not close(plain, pipe(PAGE, [draw_page(seed) for seed in (90, 91)], seed=1).image)
+    guided = pipe(PAGE, references, seed=1, sampling=GUIDED).image
+    assert guided.size == PAGE_SIZE
+    assert not close(guided, plain)
+    assert np.array_equal(pixels(pipe(PAGE, references, seed=1).image), pixels(plain)), "the pipeline's own is kept"
     gray = PAGE.convert("L")
     colour, plain = pipe(PAGE, references, seed=1), pipe(gray, references, seed=1)
     assert np.array_equal(pixels(colour.image), pixels(plain.image))
     assert colour.retrieved == plain.retrieved
 
 
-def test_transparent_page_lies_on_white(pipe: ColorFlowPipeline) -> None:
-    page = Image.new("RGBA", PAGE_SIZE, (0, 0, 0, 0))
-    assert pixels(pipe(page, []).canvas).min() == 255
-
-
-def test_references_change_the_result(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
-    other = [draw_page(seed) for seed in (90, 91)]
-    assert not close(pipe(PAGE, references, seed=1).image, pipe(PAGE, other, seed=1).image)
-
-
-def test_without_references(pipe: ColorFlowPipeline) -> None:
+def test_without_references(pipe):
     output = pipe(PAGE, [], seed=1)
     assert output.retrieved == ()
     assert output.image.size == PAGE_SIZE
@@ -279,9 +253,11 @@ def test_without_references(pipe: ColorFlowPipeline) -> None:
     canvas = pixels(output.canvas)
     canvas[top:bottom, left:right] = 255
     assert canvas.min() == 255
+    page = Image.new("RGBA", PAGE_SIZE, (0, 0, 0, 0))
+    assert pixels(pipe(page, []).canvas).min() == 255
 
 
-def test_one_reference_fills_every_slot(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_one_reference_fills_every_slot(pipe, references):
     output = pipe(PAGE, references[:1], seed=1)
     assert len(output.retrieved) == 12
     assert {item.reference for item in output.retrieved} == {"reference0"}
@@ -291,7 +267,7 @@ def test_one_reference_fills_every_slot(pipe: ColorFlowPipeline, references: lis
         assert found[0].similarity >= found[1].similarity >= found[2].similarity
 
 
-def test_references_are_encoded_once(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
+def test_references_are_encoded_once(pipe, references):
     encoder = pipe.retriever.encoder
     pool = reference_pool(["a", "b", "c"], references)
     pipe(PAGE, pool, seed=1)
@@ -309,40 +285,13 @@ def test_references_are_encoded_once(pipe: ColorFlowPipeline, references: list[I
     assert first.retrieved == second.retrieved
 
 
-def test_pool_of_another_size_is_refused(
-    icp: ICPPipeline, pipe: ColorFlowPipeline, references: list[Image.Image]
-) -> None:
-    other = ColorFlowPipeline(icp, pipe.retriever, (48, 48), FAST)
-    with pytest.raises(ValueError, match=r"page size \(32, 48\), got \(48, 48\)"):
-        other(PAGE, pipe.index(references))
-
-
-@pytest.mark.parametrize("size", [(30, 48), (33, 48), (4, 4)])
-def test_page_size_without_a_canvas_is_refused(icp: ICPPipeline, size: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="multiple"):
-        ColorFlowPipeline(icp, NoReferences(), size, FAST)(PAGE, [])
-
-
-def test_sampling_can_be_given_for_one_page(pipe: ColorFlowPipeline, references: list[Image.Image]) -> None:
-    plain = pipe(PAGE, references, seed=1).image
-    guided = pipe(PAGE, references, seed=1, sampling=GUIDED).image
-    assert guided.size == PAGE_SIZE
-    assert not close(guided, plain)
-    assert np.array_equal(pixels(pipe(PAGE, references, seed=1).image), pixels(plain)), "the pipeline's own is kept"
-
-
 @pytest.mark.parametrize(
     ("kind", "expected"), [("hog", SimilarityRetriever), ("random", RandomRetriever), ("none", NoReferences)]
 )
-def test_retrievers_by_settings(icp: ICPPipeline, references: list[Image.Image], kind: str, expected: type) -> None:
+def test_retrievers_by_settings(icp, references, kind, expected):
     retriever = build_retriever(RetrievalSettings(kind=kind))
     assert isinstance(retriever, expected)
     if kind == "hog":
         assert isinstance(retriever.encoder, HogEncoder)
     output = ColorFlowPipeline(icp, retriever, PAGE_SIZE, Sampling(1))(PAGE, references)
     assert len(output.retrieved) == (0 if kind == "none" else 12)
-
-
-def test_unknown_retrieval_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected clip, hog, random or none, got 'colour'"):
-        build_retriever(RetrievalSettings(kind="colour"))

@@ -1,7 +1,5 @@
 """The PixArt-alpha guider and the walk that adds its tokens: keys, copies, zero start, where control joins."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -43,7 +41,6 @@ def transformer() -> PixArtTransformer2DModel:
 
 
 def own_forward(transformer: PixArtTransformer2DModel, latents: Tensor, timesteps: Tensor) -> Tensor:
-    """diffusers' own forward."""
     size = SIZE.expand(len(latents), 2)
     conditions = {"resolution": size, "aspect_ratio": size[:, :1] / size[:, 1:]}
     return transformer(latents, TEXT, timesteps, added_cond_kwargs=conditions, encoder_attention_mask=TEXT_MASK).sample
@@ -53,7 +50,7 @@ def own_forward(transformer: PixArtTransformer2DModel, latents: Tensor, timestep
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_full_size_keys_and_shapes(channels: int) -> None:
+def test_full_size_keys_and_shapes(channels):
     """The released list, but for the alias, which is one tensor under a second name."""
     released = released_keys(f"colorguider_pixart_cond{channels}")
     alias = {key for key in released if key.startswith(RELEASED_ALIAS)}
@@ -62,16 +59,13 @@ def test_full_size_keys_and_shapes(channels: int) -> None:
     assert own == {key: shape for key, shape in released.items() if key not in alias}
 
 
-def test_full_size_base_and_lora() -> None:
+def test_full_size_base_lora_and_counts():
     stored = pixart_on_meta().transformer.state_dict()
     plain = {key.replace(".base_layer.", "."): value for key, value in stored.items() if "lora_" not in key}
     assert shapes(plain) == released_keys("pixart_transformer_base")
     lora = {key: value for key, value in stored.items() if "lora_" in key}
     assert len(lora) == 582
     assert shapes(lora) == released_keys("pixart_lora_r128")
-
-
-def test_full_size_counts() -> None:
     model, settings = pixart_on_meta(), pixart_config()
     assert len(model.guider.transformer_blocks) == len(model.guider.adapter_linear) == 14
     assert (settings["conditioning_channels"], settings["lora"]["r"], settings["lora"]["lora_alpha"]) == (9, 128, 128)
@@ -83,7 +77,7 @@ def test_full_size_counts() -> None:
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_released_config_builds_the_same_guider(channels: int) -> None:
+def test_released_config_builds_the_same_guider(channels):
     released = released_keys(f"colorguider_pixart_cond{channels}_config", "colorflow_meta.json")
     with torch.device("meta"):
         guider = PixArtGuider.from_config(released)
@@ -92,7 +86,7 @@ def test_released_config_builds_the_same_guider(channels: int) -> None:
     assert guider.pos_embed.interpolation_scale == 2
 
 
-def test_counted_cost_on_a_canvas() -> None:
+def test_counted_cost_on_a_canvas():
     """On the canvas of a 512 x 800 page, against the sum by hand (and the experiment's head)."""
     model, text = pixart_on_meta(), torch.empty(1, 120, 4096, device="meta")
     latents, condition = (torch.empty(1, channels, 200, 128, device="meta") for channels in (4, 9))
@@ -111,7 +105,7 @@ def test_counted_cost_on_a_canvas() -> None:
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_from_transformer(transformer: PixArtTransformer2DModel, channels: int) -> None:
+def test_from_transformer(transformer, channels):
     guider = PixArtGuider.from_transformer(transformer, channels)
     source, own = transformer.state_dict(), guider.state_dict()
     shared = own.keys() & source.keys() - {"pos_embed.proj.weight"}
@@ -129,16 +123,9 @@ def test_from_transformer(transformer: PixArtTransformer2DModel, channels: int) 
     assert not any(".attn2." in key for key in own)
 
 
-def test_from_transformer_after_lora_is_refused(transformer: PixArtTransformer2DModel) -> None:
-    add_lora(transformer, 2, 2, PIXART_TARGETS)
-    with pytest.raises(ValueError, match="before LoRA layers are injected"):
-        PixArtGuider.from_transformer(transformer)
-
-
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(8, 8), WIDE], ids=["square", "wide"])
-def test_untrained_guider_changes_nothing(transformer: PixArtTransformer2DModel, size: tuple[int, int]) -> None:
-    """Against diffusers' own forward: the walk adds in the same order."""
+def test_untrained_guider_changes_nothing(transformer, size):
     guider = PixArtGuider.from_transformer(transformer).eval()
     latents, timesteps, condition = inputs(channels=9, size=size)
     control = guider(latents, timesteps, condition, SIZE)
@@ -164,7 +151,7 @@ def with_hooks(transformer: PixArtTransformer2DModel, control: Sequence[Tensor],
 
 
 @torch.no_grad()
-def test_control_joins_where_it_should(transformer: PixArtTransformer2DModel) -> None:
+def test_control_joins_where_it_should(transformer):
     guider = PixArtGuider.from_transformer(transformer).eval()
     randomize(guider, "adapter_linear")
     latents, timesteps, condition = inputs(channels=9, size=WIDE)
@@ -179,8 +166,7 @@ def test_control_joins_where_it_should(transformer: PixArtTransformer2DModel) ->
 
 
 @torch.no_grad()
-def test_size_is_a_condition() -> None:
-    """Height and width are told apart; without additional conditions neither counts."""
+def test_size_is_a_condition():
     latents, timesteps, condition = inputs(channels=9)
     for switched in (True, False):
         guider = PixArtGuider.from_transformer(random_transformer(use_additional_conditions=switched)).eval()
@@ -189,7 +175,7 @@ def test_size_is_a_condition() -> None:
         assert torch.allclose(one, other, atol=1e-6) != switched
 
 
-def test_wrong_inputs_are_refused(transformer: PixArtTransformer2DModel) -> None:
+def test_wrong_inputs_are_refused(transformer):
     guider = PixArtGuider.from_transformer(transformer)
     latents, timesteps, condition = inputs(channels=5)
     with pytest.raises(ValueError, match="condition has 5 channels, this guider expects 9"):
@@ -199,3 +185,6 @@ def test_wrong_inputs_are_refused(transformer: PixArtTransformer2DModel) -> None
         guider(latents, timesteps, condition, SIZE)
     with pytest.raises(ValueError, match="5 blocks, got 6 control tensors"):
         transformer_with_control(transformer, latents, timesteps, TEXT, TEXT_MASK, SIZE, [latents] * 6)
+    add_lora(transformer, 2, 2, PIXART_TARGETS)
+    with pytest.raises(ValueError, match="before LoRA layers are injected"):
+        PixArtGuider.from_transformer(transformer)

@@ -23,8 +23,7 @@ def test_a_row_hangs_on_weights_and_options_and_not_on_places(files, tmp_path):
     assert "again" in same[1]
     others = [
         mcv2.rows(weights, None),
-        mcv2.rows(weights, denoiser, size=320),
-        mcv2.rows(weights, denoiser, sigma=10),
+        *(mcv2.rows(weights, denoiser, **more) for more in ({"size": 320}, {"sigma": 10})),
     ]
     assert len({row.fingerprint, *(rows["mcv2"].fingerprint for rows in others)}) == 4
     assert row.references == "none"

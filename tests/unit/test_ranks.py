@@ -1,7 +1,5 @@
 """Processes that share work: who does what, waiting, agreeing, and the end of all when one ends."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -23,13 +21,13 @@ def _rank(rank: int, world: int) -> Ranks:
 
 
 @given(st.integers(0, 60), st.integers(1, 9))
-def test_parts_are_neighbours_of_equal_length_and_leave_nothing_out(count: int, world: int) -> None:
+def test_parts_are_neighbours_of_equal_length_and_leave_nothing_out(count, world):
     parts = [_rank(rank, world).part(range(count)) for rank in range(world)]
     assert [item for part in parts for item in part] == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_alone_there_is_nobody_to_wait_for() -> None:
+def test_alone_there_is_nobody_to_wait_for():
     with join_ranks(None) as ranks:
         assert (ranks.rank, ranks.world, ranks.first) == (0, 1, True)
         assert ranks.part([1, 2]) == [1, 2]
@@ -41,7 +39,7 @@ def test_alone_there_is_nobody_to_wait_for() -> None:
         ranks.check()
 
 
-def test_values_go_round() -> None:
+def test_values_go_round():
     def work(ranks: Ranks) -> object:
         made = ranks.share("made", lambda: f"by {ranks.rank}")
         told = ranks.gather("told", [ranks.rank, None])
@@ -51,13 +49,13 @@ def test_values_go_round() -> None:
     assert in_ranks(3, work) == [("by 0", [[0, None], [1, None], [2, None]], [0, 1, 2])] * 3
 
 
-def test_what_is_no_json_is_an_error_where_it_is_said() -> None:
+def test_what_is_no_json_is_an_error_where_it_is_said():
     first, second = in_ranks(2, lambda ranks: ranks.gather("told", {1, 2} if ranks.first else 3))
     assert isinstance(first, TypeError)
     assert "process 0 of 2 failed: TypeError" in str(second)
 
 
-def test_a_wait_ends_when_the_last_one_comes() -> None:
+def test_a_wait_ends_when_the_last_one_comes():
     events: list[str] = []
 
     def work(ranks: Ranks) -> None:
@@ -71,7 +69,7 @@ def test_a_wait_ends_when_the_last_one_comes() -> None:
     assert events == ["comes", "comes", "goes on", "goes on"]
 
 
-def test_counts_are_of_all_and_begin_at_zero() -> None:
+def test_counts_are_of_all_and_begin_at_zero():
     def work(ranks: Ranks) -> list[int]:
         first, second = ranks.counter("failures"), ranks.counter("failures")
         return [first(1), first(1), second(1)]
@@ -81,7 +79,7 @@ def test_counts_are_of_all_and_begin_at_zero() -> None:
     assert sorted(part[2] for part in counts) == [1, 2]
 
 
-def test_processes_that_differ_are_told_what_in() -> None:
+def test_processes_that_differ_are_told_what_in():
     def work(ranks: Ranks) -> None:
         ranks.agree("protocol", {"same": [1, 2], "torch": "2.6" if ranks.first else "2.7", "only": 1})
 
@@ -91,7 +89,7 @@ def test_processes_that_differ_are_told_what_in() -> None:
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_an_error_in_one_ends_those_that_wait_and_those_that_work(failing: int) -> None:
+def test_an_error_in_one_ends_those_that_wait_and_those_that_work(failing):
     def work(ranks: Ranks) -> None:
         if ranks.rank == failing:
             raise ValueError("no such page")
@@ -111,8 +109,7 @@ def test_an_error_in_one_ends_those_that_wait_and_those_that_work(failing: int) 
 
 
 @pytest.mark.parametrize(("silent", "message"), [(0, "process 0 of 2 has been killed or"), (1, "process 1 of 2 has")])
-def test_a_process_that_does_not_come_ends_the_others(silent: int, message: str) -> None:
-    """It came and is there no more: stopped, or its machine gone."""
+def test_a_process_that_does_not_come_ends_the_others(silent, message):
     store, open_end = HashStore(), []
 
     def work(rank: int) -> None:
@@ -129,7 +126,7 @@ def test_a_process_that_does_not_come_ends_the_others(silent: int, message: str)
             second.result()
 
 
-def test_a_wait_has_no_limit_as_long_as_all_give_signs_of_life() -> None:
+def test_a_wait_has_no_limit_as_long_as_all_give_signs_of_life():
     def work(ranks: Ranks) -> object:
         if ranks.rank == 1:
             time.sleep(3)
@@ -138,16 +135,13 @@ def test_a_wait_has_no_limit_as_long_as_all_give_signs_of_life() -> None:
     assert in_ranks(2, work, limit=1.0) == [[0, 1]] * 2
 
 
-def test_the_place_that_torchrun_tells() -> None:
+def test_the_place_that_torchrun_and_submitit_tell():
     told = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "node7", "MASTER_PORT": "29500"}
     assert find_place(told) == Place(3, 4, 1, "node7", 29500)
     by_hand = {name: value for name, value in told.items() if name != "LOCAL_RANK"} | {"SLURM_LOCALID": "2"}
     assert find_place(by_hand) == Place(3, 4, 2, "node7", 29500)
     assert find_place({}) is None
     assert find_place({"RANK": "0"}) is None
-
-
-def test_the_place_that_submitit_tells_on_one_machine() -> None:
     told = {"NTASKS": "2", "GLOBALID": "1", "LOCALID": "1", "JOB_ID": "20123", "NODEID": "0"}
     local = {f"SUBMITIT_LOCAL_{name}": value for name, value in told.items()}
     assert find_place(local) == Place(1, 2, 1, "127.0.0.1", 12123)
@@ -174,7 +168,7 @@ SRUN = {
         ("rack[1-2]-ib", "rack1-ib"),
     ],
 )
-def test_the_place_that_srun_tells(nodes: str, first: str) -> None:
+def test_the_place_that_srun_tells(nodes, first):
     place = find_place(SRUN | {"SLURM_STEP_NODELIST": nodes})
     assert place is not None
     assert (place.rank, place.world, place.local, place.host) == (2, 4, 0, first)
@@ -184,15 +178,12 @@ def test_the_place_that_srun_tells(nodes: str, first: str) -> None:
     assert other.port != place.port
 
 
-def test_srun_may_be_told_where_to_meet() -> None:
+def test_srun_may_be_told_where_to_meet_and_without_it_a_process_is_alone():
     place = find_place(SRUN | {"MASTER_ADDR": "10.0.0.7", "MASTER_PORT": "4000"})
     assert place is not None
     assert (place.host, place.port) == ("10.0.0.7", 4000)
     with pytest.raises(RankError, match="set MASTER_ADDR to the first one"):
         find_place(SRUN)
-
-
-def test_within_an_allocation_but_without_srun_a_process_is_alone() -> None:
     batch_script = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
     assert find_place(batch_script) is None
     assert find_place(SRUN | {"SLURM_STEP_NUM_TASKS": "1"}) is None

@@ -1,23 +1,12 @@
 """Recipes: each saving alone, what it saves and what it changes; batches of pages; callbacks; the configuration."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import fields, replace
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from tiny.models import (
-    PAGE_SIZE,
-    SD_UNET,
-    noise,
-    tiny_base,
-    tiny_model,
-    tiny_pipeline,
-    tiny_pixart_model,
-)
+from tiny.models import PAGE_SIZE, SD_UNET, noise, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
 from tiny.recipes import GUIDED, PAGE, REFERENCES, STEPS, gap, make, pixels
 from torch import Tensor, nn
 
@@ -37,7 +26,6 @@ MASK = query_mask(PAGE_SIZE)[None]
 
 
 def counting(pipe: ColorFlowPipeline, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Canvases or latents that VAE and networks are given, counted one by one."""
     seen = {"encoded": 0, "guided": 0, "predicted": 0, "decoded pixels": 0}
 
     def watch(owner: object, method: str, name: str, size: Callable[[Tensor], int]) -> None:
@@ -50,26 +38,19 @@ def counting(pipe: ColorFlowPipeline, monkeypatch: pytest.MonkeyPatch) -> dict[s
         monkeypatch.setattr(owner, method, counted)
 
     watch(pipe.icp.vae, "encode", "encoded", len)
-    watch(
-        pipe.icp.vae, "decode", "decoded pixels", lambda latents: len(latents) * latents.shape[-1] * latents.shape[-2]
-    )
+    watch(pipe.icp.vae, "decode", "decoded pixels", lambda latents: len(latents) * latents[0, 0].numel())
     watch(pipe.icp.guider, "forward", "guided", len)
     watch(pipe.icp.network.conv_in, "forward", "predicted", len)
     return seen
 
 
 @pytest.mark.parametrize("channels", [5, 9])
-def test_what_each_recipe_calls(monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
+def test_what_each_recipe_calls(monkeypatch, channels):
     """Four encodings and twice the networks as released (with 9 channels), two encodings and one pass in ours."""
     canvas, encodings = 8 * 12, 1 if channels == 5 else 2
+    released = replace(RELEASED, sampling=replace(RELEASED.sampling, num_inference_steps=STEPS))
     expected = {
-        "released": (
-            replace(RELEASED, sampling=replace(RELEASED.sampling, num_inference_steps=STEPS)),
-            2,
-            2,
-            2,
-            canvas,
-        ),
+        "released": (released, 2, 2, 2, canvas),
         "lean": (Recipe(Sampling(STEPS), decode_margin=1), 1, 1, 1, 6 * 8),
         "lean, guided": (Recipe(GUIDED, decode_margin=None), 1, 1, 2, canvas),
     }
@@ -86,7 +67,7 @@ def test_what_each_recipe_calls(monkeypatch: pytest.MonkeyPatch, channels: int) 
         }, name
 
 
-def test_shared_condition_equals_equal_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shared_condition_equals_equal_halves(monkeypatch):
     """Sharing is what the released way computes where both halves are given the same posterior draw."""
     for model in (tiny_model(9), tiny_pixart_model()):
         icp = tiny_pipeline(model)
@@ -102,7 +83,7 @@ def test_shared_condition_equals_equal_halves(monkeypatch: pytest.MonkeyPatch) -
             icp(canvas, MASK, GUIDED, latents=start, posterior_noise=doubled, share_condition=True)
 
 
-def test_without_guidance_sharing_changes_nothing() -> None:
+def test_without_guidance_sharing_changes_nothing():
     icp, canvas = tiny_pipeline(), noise(1, 3, 96, 64, seed=1).clamp(-1, 1)
     results = [
         icp(canvas, MASK, Sampling(STEPS), [torch.Generator().manual_seed(1)], share_condition=shared)
@@ -113,7 +94,7 @@ def test_without_guidance_sharing_changes_nothing() -> None:
 
 @pytest.mark.parametrize("box", [(16, 24, 48, 72), (0, 0, 24, 40), (3, 5, 30, 61)])
 @torch.no_grad()
-def test_decoded_region(box: tuple[int, int, int, int]) -> None:
+def test_decoded_region(box):
     """The right pixels at any margin, also at the canvas's edge; exact where the margin takes in everything."""
     vae, latents = tiny_model().vae.eval(), noise(2, 4, 12, 8, seed=1)
     left, top, right, bottom = box
@@ -126,9 +107,18 @@ def test_decoded_region(box: tuple[int, int, int, int]) -> None:
     assert errors[0] < (shifted - whole).abs().mean().item(), "further off than one latent pixel to the side"
 
 
-def test_a_margin_below_zero_is_refused() -> None:
+def test_what_a_recipe_cannot_be():
     with pytest.raises(ValueError, match="at least 0, or None, got -1"):
         Recipe(decode_margin=-1)
+    with pytest.raises(Exception, match="mergelora"):
+        compose_config("colorize", ["recipe.mergelora=true"])
+    with pytest.raises(Exception, match="frugal"):
+        compose_config("colorize", ["recipe=frugal"])
+    assert compose_config("colorize", ["recipe.merge_lora=false"]).pipeline.recipe.merge_lora is False
+    icp = tiny_pipeline()
+    icp.model.unet = nn.Linear(1, 1)
+    with pytest.raises(ValueError, match="Linear has none"):
+        prepare_networks(icp, None, Recipe(merge_lora=False, compile_blocks=True))
 
 
 @pytest.mark.parametrize("pixart", [False, True], ids=["sd", "pixart"])
@@ -142,7 +132,7 @@ def test_a_margin_below_zero_is_refused() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_exact_savings_change_nothing_but_rounding(change: dict, allowed: int, pixart: bool) -> None:
+def test_exact_savings_change_nothing_but_rounding(change, allowed, pixart):
     plain = Recipe(GUIDED, decode_margin=None, cache_references=False, merge_lora=False)
     expected = make(plain, pixart=pixart)(PAGE, REFERENCES, seed=3)
     found = make(replace(plain, **change), pixart=pixart)(PAGE, REFERENCES, seed=3)
@@ -151,7 +141,7 @@ def test_exact_savings_change_nothing_but_rounding(change: dict, allowed: int, p
     assert (found.result_canvas is None) == ("decode_margin" in change)
 
 
-def test_merged_networks_are_stock() -> None:
+def test_merged_networks_are_stock():
     pipe, kept = make(LEAN), make(replace(LEAN, merge_lora=False))
     own = [name for name, _ in pipe.icp.network.named_parameters()]
     assert own == [name for name, _ in tiny_base().network.named_parameters()]
@@ -160,7 +150,7 @@ def test_merged_networks_are_stock() -> None:
     assert any(not torch.equal(value, before[name]) for name, value in pipe.icp.network.named_parameters())
 
 
-def test_channels_last_reaches_every_network() -> None:
+def test_channels_last_reaches_every_network():
     pipe = make(replace(LEAN, channels_last=True))
     assert pipe.gsrp is not None
     for net in (pipe.icp.network, pipe.icp.guider, pipe.icp.vae, pipe.gsrp.fusion):
@@ -170,7 +160,7 @@ def test_channels_last_reaches_every_network() -> None:
 
 
 @pytest.mark.parametrize("pixart", [False, True], ids=["sd", "pixart"])
-def test_compiled_blocks_break_no_graph(pixart: bool) -> None:
+def test_compiled_blocks_break_no_graph(pixart):
     """``fullgraph`` raises at a graph break; the traced graphs are run as they are, so that no compiler is needed.
 
     LoRA is merged before both runs: merging rounds otherwise, compiling does not.
@@ -203,15 +193,7 @@ def test_compiled_blocks_break_no_graph(pixart: bool) -> None:
     assert 0 < len(graphs) < len(blocks), "blocks of one shape share a graph"
 
 
-def test_nothing_to_compile_is_an_error() -> None:
-    icp = tiny_pipeline()
-    icp.model.unet = nn.Linear(1, 1)
-    with pytest.raises(ValueError, match="Linear has none"):
-        prepare_networks(icp, None, Recipe(merge_lora=False, compile_blocks=True))
-
-
-def test_released_pages() -> None:
-    """1.5 times the query, from the page fitted to that size; a draw of its own for every seed."""
+def test_released_pages():
     recipe = replace(RELEASED, sampling=replace(RELEASED.sampling, num_inference_steps=STEPS))
     pipe = make(recipe)
     size = (PAGE_SIZE[0] * 3 // 2, PAGE_SIZE[1] * 3 // 2)
@@ -227,14 +209,14 @@ def test_released_pages() -> None:
     assert gap(other.image, output.image) > 1
 
 
-def test_truncation() -> None:
+def test_truncation():
     values = torch.tensor([-1.0, -0.999, 0.003, 1.0]).expand(3, 1, 4)
     assert pixels(to_image(values, truncate=True))[0, :, 0].tolist() == [0, 0, 127, 255]
     assert pixels(to_image(values))[0, :, 0].tolist() == [0, 0, 128, 255]
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_references_are_embedded_again_only_without_the_cache(cached: bool) -> None:
+def test_references_are_embedded_again_only_without_the_cache(cached):
     pipe = make(replace(LEAN, sampling=Sampling(1), cache_references=cached))
     encoder = pipe.retriever.encoder  # type: ignore[attr-defined]
     pages = []
@@ -249,8 +231,7 @@ def test_references_are_embedded_again_only_without_the_cache(cached: bool) -> N
     assert encoder.seen == before + 4, "what was indexed by hand is embedded again"
 
 
-def test_loading_applies_the_recipe(tmp_path: Path) -> None:
-    """`from_pretrained` prepares networks and retriever; the rows of a benchmark and `colorize.py` load by it."""
+def test_loading_applies_the_recipe(tmp_path):
     save_export(tiny_model().eval(), tmp_path / "export", PAGE_SIZE, RetrievalSettings(kind="hog"))
     lean = load_pipeline(tmp_path / "export", device="cpu")
     assert (lean.recipe, lean.sampling) == (LEAN, LEAN.sampling)
@@ -271,7 +252,7 @@ def test_loading_applies_the_recipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "recipe"), [("lean", LEAN), ("released", RELEASED)])
 @pytest.mark.parametrize("main", ["colorize", "evaluate", "train"])
-def test_config_group(main: str, name: str, recipe: Recipe) -> None:
+def test_config_group(main, name, recipe):
     """The files state every field, and state the values of the Python constants; `lean` is what nothing asks for."""
     cfg = compose_config(main, [f"recipe={name}"])
     assert config.build(cfg.recipe) == recipe
@@ -279,11 +260,3 @@ def test_config_group(main: str, name: str, recipe: Recipe) -> None:
     used = cfg.pipeline if main == "colorize" else cfg.method
     assert used.recipe == cfg.recipe
     assert config.build(compose_config(main, []).recipe) == LEAN
-
-
-def test_unknown_recipe_keys_are_refused() -> None:
-    with pytest.raises(Exception, match="mergelora"):
-        compose_config("colorize", ["recipe.mergelora=true"])
-    with pytest.raises(Exception, match="frugal"):
-        compose_config("colorize", ["recipe=frugal"])
-    assert compose_config("colorize", ["recipe.merge_lora=false"]).pipeline.recipe.merge_lora is False

@@ -29,6 +29,8 @@ def test_partners_are_of_another_chapter():
     assert other_chapters(["a/1", "a/2", "b/1", "c/1"]) == [2, 2, 3, 0]
     assert other_chapters(["a/1", "a/2"]) is None
     assert other_chapters(["part/a/1", "part/b/1"]) == [1, 0]
+    with pytest.raises(ValueError, match="expected at least one page, got 0"):
+        ReferenceGap(pages=0)
 
 
 def test_only_the_references_are_exchanged():
@@ -52,16 +54,13 @@ def test_the_query_is_cut_out():
 
 def fit(toon_cache, folder, *overrides):
     few = ("trainer.max_steps=2", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "benchmark=none")
-    cfg = tiny_config(
-        toon_cache, folder, *SMALLER, *few, "callbacks.sample_grid.pages=0", "validate_first=false", *overrides
-    )
-    train.fit(cfg)
+    few = (*few, "callbacks.sample_grid.pages=0", "validate_first=false")
+    train.fit(tiny_config(toon_cache, folder, *SMALLER, *few, *overrides))
     with (folder / "metrics.csv").open() as file:
         return [row for row in csv.DictReader(file) if row.get("val/loss")]
 
 
 def test_a_run_logs_what_its_references_are_worth(toon_cache, tmp_path, monkeypatch):
-    """A colorizer that returns its references' mean colour: the gap is what that colour is worth."""
 
     def paint(pipeline, condition, mask, sampling, generator):
         inside = (mask >= 0.5).float()
@@ -82,15 +81,9 @@ def test_a_run_logs_what_its_references_are_worth(toon_cache, tmp_path, monkeypa
     assert torch.equal(right[1], wrong[1])
     assert torch.allclose(none[0], torch.ones_like(none[0]), atol=1e-5)
     assert float(row["val/psnr_right"]) == pytest.approx(float(metrics.psnr(*right).mean()), abs=1e-4)
-    assert float(row["val/psnr_gap"]) == pytest.approx(
-        float(metrics.psnr(*right).mean() - metrics.psnr(*wrong).mean()), abs=1e-3
-    )
+    gap = metrics.psnr(*right).mean() - metrics.psnr(*wrong).mean()
+    assert float(row["val/psnr_gap"]) == pytest.approx(float(gap), abs=1e-3)
 
 
 def test_one_chapter_has_no_wrong_references(toon_cache, tmp_path):
     assert not NAMES & {name for name, value in fit(toon_cache, tmp_path)[-1].items() if value}
-
-
-def test_no_pages_are_refused():
-    with pytest.raises(ValueError, match="expected at least one page, got 0"):
-        ReferenceGap(pages=0)

@@ -1,7 +1,5 @@
 """EBMC and ScreenVAE colorization as rows: official files alone, whole and unharmed; references; any size."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -133,10 +131,6 @@ def test_the_seed_is_no_part_of_ebmc_and_a_part_of_screenvae(ebmc_file, screens)
     assert differ(screenvae(screens), wide, pool)
     method = screenvae(screens, code="random")
     assert method.colorize(page, pool, seed=3).tobytes() == method.colorize(page, pool, seed=3).tobytes()
-
-
-def test_random_codes_have_the_released_scale(screens):
-    method = screenvae(screens, code="random")
     codes = torch.cat([method._code(gray(), colored_pool(), seed) for seed in range(2000)])
     assert codes.std().item() == pytest.approx(1.25 * math.sqrt(0.9733), rel=0.02)  # of a normal cut off at 3 sigma
     assert codes.abs().max() <= 3.75
@@ -165,7 +159,6 @@ def test_lab_there_and_back():
 
 @pytest.fixture
 def spoil(ebmc_file, tmp_path):
-    """The EBMC file with a change."""
 
     def change(part, action):
         state = torch.load(ebmc_file, weights_only=True)
@@ -180,11 +173,7 @@ def spoil(ebmc_file, tmp_path):
     ("part", "action", "said"),
     [
         ("colorUNet", lambda state: state.pop("outc.0.bias"), "1 missing: colorUNet.outc.0.bias"),
-        (
-            "colorEncoder",
-            lambda state: state.update({VGG: state[VGG] + 1}),
-            "equal copies of the VGG, got 1 that differ",
-        ),
+        ("colorEncoder", lambda state: state.update({VGG: state[VGG] + 1}), "equal copies of the VGG, got 1 that dif"),
         (None, lambda state: state.pop("colorUNet"), "mapping with colorEncoder, colorUNet, got colorEncoder"),
         (None, lambda state: state.update(colorUNet=3), "[colorUNet]: expected a mapping of names to tensors, got int"),
     ],
@@ -206,12 +195,9 @@ def test_damaged_and_missing_ebmc_files(ebmc_file, tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_what_else_an_ebmc_file_holds_is_not_looked_at(spoil):
+def test_what_else_an_ebmc_file_holds_is_dropped(spoil, ebmc_file):
     rows = ebmc_rows(str(spoil(None, lambda state: state.update(step=74000))), HOG)
     assert list(rows) == ["ebmc"]
-
-
-def test_the_classifier_is_dropped(ebmc_file):
     with torch.device("meta"):
         networks = small_ebmc()
     load_ebmc(ebmc_file, networks)
@@ -276,7 +262,6 @@ def test_options_that_cannot_be(size, screens):
 
 
 def page_of_panels():
-    """White paper, two framed panels, a caption too small to be one."""
     page = Image.new("RGB", (60, 90), "white")
     for seed, box in ((1, (4, 4, 56, 40)), (2, (4, 46, 40, 86)), (3, (46, 60, 54, 70))):
         drawn = gray(seed, (box[2] - box[0] - 2, box[3] - box[1] - 2))
@@ -285,14 +270,11 @@ def page_of_panels():
     return page
 
 
-def test_panels_are_what_white_encloses():
+def test_panels_are_what_white_encloses_in_their_shape():
     assert [panel.box for panel in find_panels(page_of_panels())] == [(4, 4, 56, 40), (4, 46, 40, 86)]
     assert all(np.asarray(panel.mask).min() == 255 for panel in find_panels(page_of_panels()))
     for level in (0, 200, 255):  # nothing is enclosed
         assert find_panels(Image.new("RGB", (60, 90), (level,) * 3)) == []
-
-
-def test_a_round_panel_has_a_round_mask():
     page = Image.new("L", (80, 80), 255)
     ImageDraw.Draw(page).ellipse((10, 10, 69, 69), fill=255, outline=0)
     (panel,) = find_panels(page)
@@ -304,9 +286,8 @@ def test_each_panel_is_coloured_by_itself_from_its_own_reference(ebmc_file):
     page = page_of_panels()
     boxes = [panel.box for panel in find_panels(page)]
     parts = [page.crop(box) for box in boxes]
-    pool = reference_pool(
-        ["first", "second"], [ImageOps.colorize(part.convert("L"), "navy", "wheat") for part in parts]
-    )
+    tinted = [ImageOps.colorize(part.convert("L"), "navy", "wheat") for part in parts]
+    pool = reference_pool(["first", "second"], tinted)
     whole, paneled = (build(ebmc_rows(str(ebmc_file), HOG, size=32, panels=on, device="cpu")) for on in (False, True))
     result = paneled.colorize(page, pool, seed=0)
     assert (result.size, result.info[NATIVE_SIZE]) == (page.size, (32, 32))

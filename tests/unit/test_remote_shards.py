@@ -36,14 +36,11 @@ def contents(dataset):
     ]
 
 
-def test_samples_are_those_of_the_disk(server, shards):
+def test_samples_are_those_of_the_disk_for_one_request_each(server, shards):
     near, far = (ShardSource(root, SIZE).splits() for root in (shards, server.url))
     assert far.train.fingerprint == near.train.fingerprint
     assert contents(far.train) == contents(near.train)
     assert contents(far.val) == contents(near.val)
-
-
-def test_a_sample_costs_one_request_of_its_own_bytes(server):
     train = ShardSource(f"{server.url}/", SIZE).splits().train
     server.requests.clear()
     train[1]
@@ -68,14 +65,11 @@ def test_it_is_asked_again_where_the_network_fails(server):
         train[0]
 
 
-def test_a_server_without_ranges_is_named(server):
+def test_what_a_server_cannot_do_is_named(server):
     train = ShardSource(server.url, SIZE).splits().train
     server.ranges = False
     with pytest.raises(DataError, match="does not answer range requests"):
         train[1]
-
-
-def test_a_folder_without_index_is_not_scanned_over_a_network(server, shards, tmp_path):
     with pytest.raises(DataError, match=r"other/index.json: expected a file, got FileNotFoundError.*build_shards"):
         ShardSource(f"{server.url}/other", SIZE).splits()
 

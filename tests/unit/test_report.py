@@ -1,11 +1,8 @@
 """Means, intervals, tables, the page, the strip, and the three stages in one call."""
 
-from __future__ import annotations
-
 import json
 import math
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +11,7 @@ from tiny.benchmark import SIZE, Tint, evaluate_tiny, find_row, page_scores, sco
 from tiny.metrics import PIXELS, TINY
 
 from colorflow.baselines.predictions import PredictionsError
-from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
+from colorflow.evaluation.bench.benchmark import BenchmarkError
 from colorflow.evaluation.generate.generate import GenerationError
 from colorflow.evaluation.incomplete import EvaluationError
 from colorflow.evaluation.report.tables import markdown_table
@@ -29,14 +26,11 @@ FILES = {
 }  # fmt: skip
 
 
-def test_rows_are_means_over_pages_and_the_gray_copy_is_first() -> None:
+def test_rows_are_means_over_pages_in_any_order_and_the_gray_copy_is_first():
     results = tiny_results()
     assert [(row["method"], row["n"]) for row in results["rows"]] == [("gray_copy", 12), ("colorflow", 12)]
     values = [page["psnr"] for page in scored_pages() if page["method"] == "colorflow"]
     assert find_row(results, "colorflow")["metrics"]["psnr"] == pytest.approx(sum(values) / 12, abs=1e-12)
-
-
-def test_results_do_not_depend_on_the_order_of_pages() -> None:
     pages = scored_pages()
     ours, theirs = pages[:12], pages[12:]
     random.Random(0).shuffle(ours)
@@ -44,7 +38,7 @@ def test_results_do_not_depend_on_the_order_of_pages() -> None:
     assert tiny_results(pages=[*ours, *theirs]) == tiny_results()
 
 
-def test_intervals_are_those_of_a_plain_bootstrap_over_chapters() -> None:
+def test_intervals_are_those_of_a_plain_seeded_bootstrap_over_chapters():
     values = {"a": [10.0, 11.0, 12.0], "b": [20.0], "c": [14.0, 15.0]}
     low, high = Bootstrap(samples=4000).interval(values)
     draws, generator = [], np.random.default_rng(7)
@@ -54,30 +48,24 @@ def test_intervals_are_those_of_a_plain_bootstrap_over_chapters() -> None:
     assert (low, high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.35)
     assert Bootstrap(samples=4000).interval(dict(reversed(values.items()))) == [low, high]
     assert Bootstrap(samples=4000, confidence=0.5).interval(values) != [low, high]
-
-
-def test_bootstrap_is_deterministic_and_seeded() -> None:
     values = {str(i): list(np.random.default_rng(i).normal(size=3)) for i in range(9)}
     first = Bootstrap(samples=50).interval(values)
     assert Bootstrap(samples=50).interval(values) == first
     assert Bootstrap(samples=50, seed=1).interval(values) != first
 
 
-def test_infinite_pages_and_single_chapters() -> None:
+def test_infinite_pages_and_single_chapters():
     assert Bootstrap().interval({"a": [1.0, 2.0]}) is None
     low, high = Bootstrap().interval({"a": [10.0, 10.0], "b": [math.inf]})
     assert (low, high) == (10.0, math.inf)
-    pages = [
-        page_scores("colorflow", "a", 0, 20.0),
-        page_scores("colorflow", "a", 1, math.inf) | {"ssim": 1.0, "ciede2000": 0.0},
-    ]
-    results = tiny_results(pages=pages)
+    perfect = page_scores("colorflow", "a", 1, math.inf) | {"ssim": 1.0, "ciede2000": 0.0}
+    results = tiny_results(pages=[page_scores("colorflow", "a", 0, 20.0), perfect])
     assert results["rows"][0]["metrics"]["psnr"] == math.inf
     assert results["rows"][0]["intervals"]["psnr"] is None
     assert "No interval from a single chapter" in markdown_table(results)
 
 
-def test_results_json_is_strict_json_and_reads_back(tmp_path: Path) -> None:
+def test_results_json_is_strict_json_and_reads_back(tmp_path):
     perfect = {"psnr": math.inf, "ssim": 1.0, "chroma_psnr": math.inf, "ciede2000": 0.0}
     results = tiny_results(pages=[page_scores("m", "inf", 0, 1.0) | perfect, page_scores("m", "b", 0, 20.0)])
     write_results(results, tmp_path / "results.json")
@@ -96,7 +84,7 @@ def test_results_json_is_strict_json_and_reads_back(tmp_path: Path) -> None:
         read_results(tmp_path / "results.json")
 
 
-def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_all_stages_write_everything_of_the_documented_form(benchmark, tmp_path):
     results = evaluate_tiny(benchmark, tmp_path / "out", tint_rows())
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == FILES
     assert set(results) == {"protocol", "rows", "incomplete", "pages"}
@@ -113,10 +101,21 @@ def test_all_stages_write_everything_of_the_documented_form(benchmark: Benchmark
     shape = {"chapters": 2, "pages": [2, 3], "references": [0]}
     assert results["protocol"]["benchmark"] == {"name": "tiny", "sha256": benchmark.digest, "pages": 5, "shape": shape}
     assert read_results(tmp_path / "out" / "results.json") == results
+    strip = Image.open(tmp_path / "out" / "strip.png")
+    cell = round(strips.CELL_HEIGHT * SIZE[0] / SIZE[1])
+    columns, rows = 5, 3
+    assert strip.mode == "RGB"
+    assert strip.width == columns * (cell + 12) + 12
+    assert strip.height == 34 + rows * (strips.CELL_HEIGHT + 22 + 12) + 12
+    pixels = np.asarray(strip).astype(int)
+    inside = pixels[60:300, :, :]
+    chroma = (inside.max(2) - inside.min(2)).mean(0)
+    assert chroma[20 : 8 + cell].max() == 0  # the input has no colour
+    assert chroma[-cell:-20].mean() > 20  # the original has
 
 
 @pytest.mark.parametrize("names", [("psnr", "fid"), ("psnr",), ("ssim", "lpips"), ("fid",)])
-def test_some_metrics_without_others_are_reported(names: tuple[str, ...], benchmark: Benchmark, tmp_path: Path) -> None:
+def test_some_metrics_without_others_are_reported(names, benchmark, tmp_path):
     rows = tint_rows() | {"colorflow_icp": MethodSpec(build=lambda: Tint(9))}  # every margin has its rival
     settings = MetricSettings([TINY.get(name, name) for name in names])
     results = evaluate_tiny(benchmark, tmp_path / "out", rows, metrics=settings, progress=True)
@@ -127,7 +126,7 @@ def test_some_metrics_without_others_are_reported(names: tuple[str, ...], benchm
     assert ("best:ssim:colorflow" in page) == ("ssim" in names)
 
 
-def test_stages_alone_equal_all_at_once_and_only_generate_builds(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_stages_alone_equal_all_at_once_and_only_generate_builds(benchmark, tmp_path):
     def never() -> Tint:
         raise AssertionError("a model was loaded")
 
@@ -141,7 +140,7 @@ def test_stages_alone_equal_all_at_once_and_only_generate_builds(benchmark: Benc
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_a_killed_evaluation_gives_the_same_numbers(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_a_killed_evaluation_gives_the_same_numbers(benchmark, tmp_path):
     whole = evaluate_tiny(benchmark, tmp_path / "whole", tint_rows())
     for killed_at in (1, 3):
         method = Tint(5, fail_on=(killed_at,))
@@ -153,7 +152,7 @@ def test_a_killed_evaluation_gives_the_same_numbers(benchmark: Benchmark, tmp_pa
     assert evaluate_tiny(benchmark, tmp_path / "out", tint_rows()) == whole
 
 
-def test_folders_of_predictions_are_rows_without_a_model(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_folders_of_predictions_are_rows_without_a_model(benchmark, tmp_path):
     first = evaluate_tiny(benchmark, tmp_path / "first", tint_rows())
     folder = tmp_path / "first" / "predictions" / "colorflow"
     results = evaluate_tiny(benchmark, tmp_path / "out", {"theirs": MethodSpec(predictions=folder)}, stage="score")
@@ -161,7 +160,7 @@ def test_folders_of_predictions_are_rows_without_a_model(benchmark: Benchmark, t
     assert [row["method"] for row in results["rows"]] == ["gray_copy", "theirs"]
 
 
-def test_what_scoring_lacks_is_said_before_any_method_is_built(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_wrong_requests_and_what_scoring_lacks_are_told_before_any_method_is_built(benchmark, tmp_path):
     built: list[str] = []
 
     def build() -> Tint:
@@ -176,6 +175,12 @@ def test_what_scoring_lacks_is_said_before_any_method_is_built(benchmark: Benchm
         evaluate_tiny(benchmark, tmp_path / "out", methods, styles=("gray", "screenstyle"))
     with pytest.raises(ValueError, match="ssim_window"):
         evaluate_tiny(benchmark, tmp_path / "out", methods, ssim_window="box")
+    with pytest.raises(EvaluationError, match="row name"):
+        evaluate_tiny(benchmark, tmp_path / "out", {"../up": MethodSpec(build=build)})
+    with pytest.raises(EvaluationError, match="all, generate, score, report, got 'train'"):
+        evaluate_tiny(benchmark, tmp_path / "none", {}, stage="train")
+    with pytest.raises(ResultsError, match="run stage=score first"):
+        evaluate_tiny(benchmark, tmp_path / "none", {}, stage="report")
     (benchmark.root / "a" / "target" / "000.png").write_bytes(b"")
     with pytest.raises(BenchmarkError, match=r"changed  a/target/000\.png"):
         evaluate_tiny(benchmark, tmp_path / "out", methods)
@@ -183,9 +188,7 @@ def test_what_scoring_lacks_is_said_before_any_method_is_built(benchmark: Benchm
     assert not (tmp_path / "out").exists()
 
 
-def test_all_folders_of_other_settings_are_named_before_any_method_is_built(
-    benchmark: Benchmark, tmp_path: Path
-) -> None:
+def test_all_folders_of_other_settings_are_named_before_any_method_is_built(benchmark, tmp_path):
     def rows(fingerprint: str) -> dict[str, MethodSpec]:
         return {name: MethodSpec(spec.build, spec.references, fingerprint) for name, spec in tint_rows().items()}
 
@@ -203,37 +206,13 @@ def test_all_folders_of_other_settings_are_named_before_any_method_is_built(
     assert remedy == "choose another output or remove what is named above"
 
 
-def test_wrong_requests(benchmark: Benchmark, tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="all, generate, score, report, got 'train'"):
-        evaluate_tiny(benchmark, tmp_path, {}, stage="train")
-    with pytest.raises(EvaluationError, match="row name"):
-        evaluate_tiny(benchmark, tmp_path, {"../up": MethodSpec(build=Tint)})
-    with pytest.raises(ResultsError, match="run stage=score first"):
-        evaluate_tiny(benchmark, tmp_path, {}, stage="report")
-
-
-def test_strip_has_a_column_each_and_the_computed_size(benchmark: Benchmark, tmp_path: Path) -> None:
-    evaluate_tiny(benchmark, tmp_path / "out", tint_rows())
-    strip = Image.open(tmp_path / "out" / "strip.png")
-    cell = round(strips.CELL_HEIGHT * SIZE[0] / SIZE[1])
-    columns, rows = 5, 3
-    assert strip.mode == "RGB"
-    assert strip.width == columns * (cell + 12) + 12
-    assert strip.height == 34 + rows * (strips.CELL_HEIGHT + 22 + 12) + 12
-    pixels = np.asarray(strip).astype(int)
-    inside = pixels[60:300, :, :]
-    chroma = (inside.max(2) - inside.min(2)).mean(0)
-    assert chroma[20 : 8 + cell].max() == 0  # the input has no colour
-    assert chroma[-cell:-20].mean() > 20  # the original has
-
-
-def test_missing_pages_are_shown_as_missing(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_missing_pages_are_shown_as_missing(benchmark, tmp_path):
     results = evaluate_tiny(benchmark, tmp_path / "out", {"colorflow": MethodSpec(build=lambda: Tint(fail_on=(2,)))})
     assert [row["n"] for row in results["rows"]] == [5, 4]
     assert '<div class="missing">missing</div>' in (tmp_path / "out" / "index.html").read_text()
 
 
-def test_mosaic_shows_up_to_four_references_where_they_fit_best() -> None:
+def test_the_strip_spreads_pages_and_shows_up_to_four_references_where_they_fit_best():
     colors = ["red", "green", "blue", "yellow", "cyan"]
     wide = [Image.new("RGB", (80, 20), color) for color in colors]
     picture = strips.mosaic(wide[:2], (80, 60))
@@ -243,9 +222,6 @@ def test_mosaic_shows_up_to_four_references_where_they_fit_best() -> None:
     shown = {tuple(pixel[:3]) for pixel in np.asarray(strips.mosaic(wide, (80, 60))).reshape(-1, 4) if pixel[3] == 255}
     assert len(shown) == 4
     assert np.asarray(strips.mosaic([], (80, 60))).max() == 0
-
-
-def test_spread_takes_items_evenly() -> None:
     assert strips.spread(range(9), 3) == [1, 4, 7]
     assert strips.spread([5, 6], 4) == [5, 6]
     assert strips.spread([], 4) == []

@@ -1,12 +1,9 @@
 """The report page as a file: what it holds, escapes and links. What it does is tested in a browser (tests/e2e)."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
@@ -14,7 +11,6 @@ import pytest
 from PIL import Image
 from tiny.benchmark import evaluate_tiny, find_row, page_scores, scored_pages, tint_rows, tiny_benchmark, tiny_results
 
-from colorflow.evaluation.bench.benchmark import Benchmark
 from colorflow.evaluation.report.assets import fill_page
 from colorflow.evaluation.report.html import html_page
 from colorflow.evaluation.report.page_data import page_data
@@ -44,7 +40,7 @@ class _Page(HTMLParser):
         self.text += data
 
 
-def test_the_page_is_self_contained_and_its_pictures_are_there(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_the_page_is_self_contained_and_its_pictures_are_there(benchmark, tmp_path):
     results = evaluate_tiny(benchmark, tmp_path / "out", tint_rows())
     source = (tmp_path / "out" / "index.html").read_text()
     page = _Page()
@@ -60,9 +56,13 @@ def test_the_page_is_self_contained_and_its_pictures_are_there(benchmark: Benchm
     assert "prefers-color-scheme: dark" in source
     assert f"{find_row(results, 'colorflow')['metrics']['psnr']:.2f}" in page.text
     assert str(tmp_path) not in source
+    sources = json.loads((tmp_path / "out" / "sources.json").read_text())
+    assert (tmp_path / "out" / sources["benchmark"] / "benchmark.json").is_file()
+    assert list(sources["predictions"]) == [f"{name}/gray" for name in ("gray_copy", *tint_rows())]
+    assert (tmp_path / "out" / sources["predictions"]["colorflow/gray"] / "a" / "000.png").is_file()
 
 
-def test_names_are_escaped_on_the_page(tmp_path: Path) -> None:
+def test_names_are_escaped_on_the_page(tmp_path):
     benchmark = tiny_benchmark(tmp_path, {"a&b #1": 2, "b": 2})
     evaluate_tiny(benchmark, tmp_path / "out", {})
     source = (tmp_path / "out" / "index.html").read_text()
@@ -75,7 +75,7 @@ def test_names_are_escaped_on_the_page(tmp_path: Path) -> None:
         assert not link.startswith("pictures") or (tmp_path / "out" / unquote(link)).is_file()
 
 
-def test_a_name_cannot_end_the_script_that_holds_the_data() -> None:
+def test_a_name_cannot_end_the_script_that_holds_the_data():
     pages = [page | {"chapter": "</script><b>"} for page in scored_pages()]
     data = page_data(tiny_results(pages=pages), [])
     source = fill_page("frame.html", {"title": "a page"}, styles=(), scripts=(), data=data)
@@ -85,7 +85,7 @@ def test_a_name_cannot_end_the_script_that_holds_the_data() -> None:
     assert data["chapters"] == ["</script><b>"]
 
 
-def test_the_data_of_the_page_is_small_and_exact() -> None:
+def test_the_data_of_the_page_is_small_and_exact():
     pages = scored_pages()
     pages[0]["psnr"] = math.inf
     data = page_data(tiny_results(pages=pages), [])
@@ -101,7 +101,7 @@ def test_the_data_of_the_page_is_small_and_exact() -> None:
     assert len(json.dumps(page_data(many, []), separators=(",", ":"))) < 1500 * 60
 
 
-def test_shown_pages_cover_every_chapter_and_hold_the_extremes(tmp_path: Path) -> None:
+def test_shown_pages_cover_every_chapter_and_hold_the_extremes(tmp_path):
     benchmark = tiny_benchmark(tmp_path, {f"c{i:02d}": 4 for i in range(12)})
     drawn = np.random.default_rng(0).permutation(48)
     values = {page: float(value) for page, value in zip(benchmark.pages, drawn, strict=True)}
@@ -117,14 +117,12 @@ def test_shown_pages_cover_every_chapter_and_hold_the_extremes(tmp_path: Path) -
     assert sum(tag == "best:psnr:m" for _, tags in few for tag in tags) == 1
 
 
-def test_pages_are_worst_and_best_by_each_metric_on_its_own(tmp_path: Path) -> None:
+def test_pages_are_worst_and_best_by_each_metric_on_its_own(tmp_path):
     benchmark = tiny_benchmark(tmp_path, {"a": 20, "b": 2})
     metrics = ("psnr", "ssim", "chroma_psnr", "ciede2000")
     random = np.random.default_rng(0)
-    rows = [
-        page_scores("m", page.chapter, int(page.name), 0.0) | {name: float(random.random()) for name in metrics}
-        for page in benchmark.pages
-    ]
+    rows = [page_scores("m", page.chapter, int(page.name), 0.0) for page in benchmark.pages]
+    rows = [row | {name: float(random.random()) for name in metrics} for row in rows]
     shown = shown_pages(tiny_results(pages=rows), benchmark, "gray")
     for name in metrics:
         rising = sorted(rows, key=lambda row: row[name], reverse=name == "ciede2000")  # less is better there
@@ -133,7 +131,7 @@ def test_pages_are_worst_and_best_by_each_metric_on_its_own(tmp_path: Path) -> N
             assert found == {(row["chapter"], row["page"]) for row in expected}
 
 
-def test_metrics_of_whole_chapters_reach_the_page() -> None:
+def test_metrics_of_whole_chapters_reach_the_page():
     values = {"a": 0.51234567, "c": 0.75}
     protocol = {"benchmark": {"name": "tiny"}, "metric_size": "native", "intervals": {"confidence": 0.95}}
     chapters = {("colorflow", "gray"): {"color_identity": values}}
@@ -148,15 +146,7 @@ def test_metrics_of_whole_chapters_reach_the_page() -> None:
     assert page_data(results, [])["chapter_scores"] == {}
 
 
-def test_sources_lead_to_the_pictures(benchmark: Benchmark, tmp_path: Path) -> None:
-    evaluate_tiny(benchmark, tmp_path / "out", tint_rows())
-    sources = json.loads((tmp_path / "out" / "sources.json").read_text())
-    assert (tmp_path / "out" / sources["benchmark"] / "benchmark.json").is_file()
-    assert list(sources["predictions"]) == [f"{name}/gray" for name in ("gray_copy", *tint_rows())]
-    assert (tmp_path / "out" / sources["predictions"]["colorflow/gray"] / "a" / "000.png").is_file()
-
-
-def test_the_papers_rows_stand_below_ours_of_the_same_input_marked(tmp_path: Path) -> None:
+def test_the_papers_rows_stand_below_ours_of_the_same_input_marked(tmp_path):
     pages = [page | {"style": style} for style in ("screenstyle", "gray") for page in scored_pages()]
     results = tiny_results(SHAPE, pages=pages)
     results["protocol"] |= {

@@ -1,7 +1,5 @@
 """Ranking, pools and the three retrievers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -20,7 +18,6 @@ from colorflow.retrieval.retriever import (
     IndexedPool,
     NoReferences,
     RandomRetriever,
-    Retriever,
     SimilarityRetriever,
     cosine_similarity,
     reference_pool,
@@ -33,8 +30,6 @@ SLOTS = [(quadrant, rank) for quadrant in range(4) for rank in range(3)]
 
 
 class MeanColor:
-    """Embeds an image by its mean colour; counts what it is given."""
-
     name = "mean"
 
     def __init__(self) -> None:
@@ -42,9 +37,8 @@ class MeanColor:
 
     def __call__(self, images: Sequence[Image.Image]) -> Tensor:
         self.seen.append(len(images))
-        return torch.tensor(
-            [image.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) for image in images]
-        ).float()
+        means = [image.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) for image in images]
+        return torch.tensor(means).float()
 
 
 def flat_pool(*colors: str) -> ReferencePool:
@@ -74,7 +68,7 @@ vectors = st.integers(1, 4).flatmap(
 
 @settings(deadline=None, max_examples=200)
 @given(vectors, st.integers(1, 5))
-def test_top_k_against_exact_arithmetic(pair: tuple[list, list], k: int) -> None:
+def test_top_k_against_exact_arithmetic(pair, k):
     """Small integer vectors tie often; the order is decided in rational numbers, ties by index."""
     queries, references = pair
 
@@ -94,16 +88,13 @@ def test_top_k_against_exact_arithmetic(pair: tuple[list, list], k: int) -> None
         assert values[row].tolist() == pytest.approx(cosines, abs=1e-6)
 
 
-def test_copies_of_a_reference_tie_exactly() -> None:
+def test_ties_are_exact_and_similarities_do_not_depend_on_the_company():
     source = torch.Generator().manual_seed(0)
     vector, others = torch.randn(1, 1024, generator=source), torch.randn(97, 1024, generator=source)
     references = torch.cat([others[:13], vector, others[13:], vector, vector])
     indices, values = top_k(vector + 0.1 * torch.randn(1, 1024, generator=source), references, 3)
     assert indices.tolist() == [[13, 98, 99]]
     assert values[0, 0] == values[0, 1] == values[0, 2]
-
-
-def test_similarities_do_not_depend_on_the_company() -> None:
     source = torch.Generator().manual_seed(1)
     queries, references = torch.randn(4, 300, generator=source), torch.randn(50, 300, generator=source)
     together = cosine_similarity(queries, references)
@@ -119,7 +110,7 @@ def test_similarities_do_not_depend_on_the_company() -> None:
         (torch.ones(1, 2), torch.tensor([[1.0, math.nan]]), "NaN"),
     ],
 )
-def test_top_k_refuses(queries: Tensor, references: Tensor, message: str) -> None:
+def test_top_k_refuses(queries, references, message):
     with pytest.raises(ValueError, match=message):
         top_k(queries, references)
 
@@ -127,7 +118,7 @@ def test_top_k_refuses(queries: Tensor, references: Tensor, message: str) -> Non
 # --- pools
 
 
-def test_pool_keys_follow_ids_order_and_pixels() -> None:
+def test_pool_keys_follow_ids_order_and_pixels_and_pages_are_rgb():
     red, blue = (Image.new("RGB", (9, 9), color) for color in ("red", "blue"))
     pools = [
         reference_pool(["a", "b"], [red, blue]),
@@ -139,21 +130,18 @@ def test_pool_keys_follow_ids_order_and_pixels() -> None:
     ]
     assert len({pool.key for pool in pools}) == len(pools)
     assert reference_pool(["a", "b"], [red.copy(), blue]).key == pools[0].key
-
-
-def test_pool_pages_are_rgb() -> None:
     pool = reference_pool(["a"], [Image.new("RGBA", (20, 20), (0, 0, 0, 0))])
     assert pool.pages[0].mode == "RGB"
     assert pool.pages[0].getpixel((5, 5)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize(("ids", "count"), [(["a", "a"], 2), (["a"], 2), (["a", "b"], 1)])
-def test_pool_refuses_ids_that_do_not_fit(ids: list[str], count: int) -> None:
+def test_pool_refuses_ids_that_do_not_fit(ids, count):
     with pytest.raises(ValueError, match="one unique id a page"):
         reference_pool(ids, [Image.new("RGB", (9, 9))] * count)
 
 
-def test_patch_image_is_the_right_view_of_the_right_page() -> None:
+def test_patch_image_is_the_right_view_of_the_right_page():
     pages = (drawing(0).resize(SIZE), drawing(1).resize(SIZE))
     pool = IndexedPool(("a", "b"), "key", pages, None)
     for name, page in zip(("a", "b"), pages, strict=True):
@@ -169,7 +157,7 @@ def test_patch_image_is_the_right_view_of_the_right_page() -> None:
 # --- retrievers
 
 
-def test_similarity_finds_the_closest_pages_first() -> None:
+def test_the_closest_pages_come_first_also_in_other_colors():
     retriever = SimilarityRetriever(MeanColor())
     pool = retriever.index(flat_pool("blue", "red", "#ff4000", "lime"), SIZE)
     chosen = retriever.select(Image.new("RGB", SIZE, "red"), pool, seed=0)
@@ -177,9 +165,6 @@ def test_similarity_finds_the_closest_pages_first() -> None:
     # All five views of the red page tie: the whole page, then TL, then TR, the same for every quadrant.
     assert [(c.reference, c.patch) for c in chosen] == [("red", 0), ("red", 1), ("red", 2)] * 4
     assert [c.similarity for c in chosen] == pytest.approx([1.0] * 12)
-
-
-def test_hog_finds_the_same_place_of_the_same_page_in_other_colors() -> None:
     retriever = SimilarityRetriever(HogEncoder())
     fills = ["#ffd0d0", "#d0ffd0", "#d0d0ff", "#ffffd0"]
     pages = [drawing(seed, fill) for seed, fill in enumerate(fills)]
@@ -190,7 +175,7 @@ def test_hog_finds_the_same_place_of_the_same_page_in_other_colors() -> None:
     assert [(c.reference, c.patch) for c in best] == [("c", 1), ("c", 2), ("c", 3), ("c", 4)]
 
 
-def test_similarities_fall_with_rank() -> None:
+def test_similarities_fall_with_rank_and_one_reference_fills_all_slots():
     retriever = SimilarityRetriever(HogEncoder(32))
     pool = retriever.index(reference_pool(list("ab"), [drawing(3), drawing(4)]), SIZE)
     chosen = retriever.select(drawing(5).resize(SIZE), pool, seed=0)
@@ -198,10 +183,6 @@ def test_similarities_fall_with_rank() -> None:
         values = [c.similarity for c in chosen if c.quadrant == quadrant]
         assert values == sorted(values, reverse=True)
         assert len({(c.reference, c.patch) for c in chosen if c.quadrant == quadrant}) == 3
-
-
-def test_one_reference_fills_all_slots_from_its_five_views() -> None:
-    retriever = SimilarityRetriever(HogEncoder(32))
     pool = retriever.index(reference_pool(["only"], [drawing(0)]), SIZE)
     chosen = retriever.select(drawing(1).resize(SIZE), pool, seed=0)
     assert [(c.quadrant, c.rank) for c in chosen] == SLOTS
@@ -211,13 +192,13 @@ def test_one_reference_fills_all_slots_from_its_five_views() -> None:
 
 
 @pytest.mark.parametrize("retriever", [SimilarityRetriever(HogEncoder(32)), RandomRetriever(), NoReferences()])
-def test_no_reference_is_legal(retriever: Retriever) -> None:
+def test_no_reference_is_legal(retriever):
     pool = retriever.index(reference_pool([], []), SIZE)
     assert pool.pages == ()
     assert retriever.select(drawing(0).resize(SIZE), pool, seed=0) == ()
 
 
-def test_no_references_ignores_those_it_has() -> None:
+def test_no_references_ignores_those_it_has():
     retriever = NoReferences()
     pool = retriever.index(flat_pool("red"), SIZE)
     query = drawing(0).resize(SIZE)
@@ -225,9 +206,12 @@ def test_no_references_ignores_those_it_has() -> None:
     assert chosen == ()
     canvas = stitch(query, {(c.quadrant, c.rank): pool.patch_image(c.reference, c.patch) for c in chosen})
     assert canvas.crop((0, 0, 96, 32)).getextrema() == ((255, 255),) * 3
+    names = {SimilarityRetriever(HogEncoder(32)).name, SimilarityRetriever(HogEncoder(64)).name}
+    names |= {RandomRetriever().name, NoReferences().name}
+    assert len(names) == 4
 
 
-def test_a_pool_is_encoded_once_until_it_falls_out_of_the_cache() -> None:
+def test_a_pool_is_encoded_once_until_it_falls_out_of_the_cache():
     encoder = MeanColor()
     retriever = SimilarityRetriever(encoder, cached_pools=2)
     red, blue, lime = (flat_pool(color) for color in ("red", "blue", "lime"))
@@ -248,7 +232,7 @@ def test_a_pool_is_encoded_once_until_it_falls_out_of_the_cache() -> None:
     assert encoder.seen == [5] * 4, "the pool is made again, of embeddings that are still there"
 
 
-def test_leave_one_out_pools_encode_each_page_once() -> None:
+def test_each_page_is_encoded_once_while_the_cache_holds_it():
     pages = [Image.new("RGB", SIZE, color) for color in ("red", "blue", "lime", "white")]
     encoder = MeanColor()
     retriever = SimilarityRetriever(encoder)
@@ -261,9 +245,6 @@ def test_leave_one_out_pools_encode_each_page_once() -> None:
         assert alone.embeddings is not None
         assert torch.equal(embeddings, alone.embeddings)
     assert sum(encoder.seen) == 4 * 5
-
-
-def test_embeddings_beyond_the_cache_are_made_again() -> None:
     encoder = MeanColor()
     retriever = SimilarityRetriever(encoder, cached_pools=1, cached_pages=1)
     for color in ("red", "blue", "red"):
@@ -271,7 +252,7 @@ def test_embeddings_beyond_the_cache_are_made_again() -> None:
     assert encoder.seen == [5] * 3
 
 
-def test_queries_of_another_size_and_foreign_pools_are_refused() -> None:
+def test_queries_of_another_size_and_foreign_pools_are_refused():
     retriever = SimilarityRetriever(MeanColor())
     pool = retriever.index(flat_pool("red"), SIZE)
     with pytest.raises(ValueError, match="page size"):
@@ -282,7 +263,7 @@ def test_queries_of_another_size_and_foreign_pools_are_refused() -> None:
         retriever.select(Image.new("RGB", SIZE), RandomRetriever().index(flat_pool("red"), SIZE), seed=0)
 
 
-def test_random_patches_differ_while_the_pool_has_enough() -> None:
+def test_random_patches_differ_while_the_pool_has_enough():
     retriever = RandomRetriever()
     pool = retriever.index(flat_pool("red", "blue", "lime"), SIZE)
     query = Image.new("RGB", SIZE)
@@ -296,19 +277,10 @@ def test_random_patches_differ_while_the_pool_has_enough() -> None:
         seen |= {(slot, c.reference, c.patch) for slot, c in enumerate(chosen)}
     assert len({use[1:] for use in seen}) == 15, "every patch of the pool comes up"
     assert len(seen) > 12 * 15 * 0.85, "and in nearly every slot"
-
-
-def test_random_patches_repeat_where_the_pool_is_small() -> None:
-    retriever = RandomRetriever()
-    pool = retriever.index(flat_pool("red", "blue"), SIZE)
-    chosen = retriever.select(Image.new("RGB", SIZE), pool, seed=0)
+    small = retriever.index(flat_pool("red", "blue"), SIZE)
+    chosen = retriever.select(query, small, seed=0)
     assert [(c.quadrant, c.rank) for c in chosen] == SLOTS
     assert {c.patch for c in chosen} <= set(range(5))
-
-
-def test_random_patches_hang_on_the_seed_alone() -> None:
-    retriever = RandomRetriever()
-    pool = retriever.index(flat_pool("red", "blue", "lime"), SIZE)
 
     def uses(seed: int) -> list[tuple[str, int]]:
         return [(c.reference, c.patch) for c in retriever.select(Image.new("RGB", SIZE), pool, seed=seed)]
@@ -320,13 +292,7 @@ def test_random_patches_hang_on_the_seed_alone() -> None:
     assert uses(6) != first
 
 
-def test_names_tell_what_is_compared() -> None:
-    names = {SimilarityRetriever(HogEncoder(32)).name, SimilarityRetriever(HogEncoder(64)).name}
-    names |= {RandomRetriever().name, NoReferences().name}
-    assert len(names) == 4
-
-
-def test_queries_chosen_for_together_get_what_each_gets_alone_in_one_call_of_the_encoder() -> None:
+def test_queries_chosen_for_together_get_what_each_gets_alone_in_one_call_of_the_encoder():
     encoder = MeanColor()
     colors = ("red", "green", "blue", "white")
     for retriever in (SimilarityRetriever(encoder), RandomRetriever(), NoReferences()):
@@ -339,7 +305,7 @@ def test_queries_chosen_for_together_get_what_each_gets_alone_in_one_call_of_the
         assert encoder.seen == ([8] if isinstance(retriever, SimilarityRetriever) else [])
 
 
-def test_many_pages_are_embedded_in_calls_of_bounded_size() -> None:
+def test_many_pages_are_embedded_in_calls_of_bounded_size():
     encoder = MeanColor()
     pages = [Image.new("RGB", SIZE, (number, 0, 255 - number)) for number in range(PAGES_AT_ONCE + 3)]
     pool = reference_pool([str(number) for number in range(len(pages))], pages)

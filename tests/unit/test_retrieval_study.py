@@ -52,14 +52,12 @@ def test_accuracy_is_that_of_a_plain_loop():
 def test_chance_is_what_blind_choices_reach():
     names = ["a"] * 4 + ["b"] * 8
     generator = torch.Generator().manual_seed(0)
-    tries = [
-        retrieval_accuracy(*torch.randn(2, 12, 64, generator=generator).double(), pictures(names)) for _ in range(200)
-    ]
+    drawn = [torch.randn(2, 12, 64, generator=generator).double() for _ in range(200)]
+    tries = [retrieval_accuracy(*embeddings, pictures(names)) for embeddings in drawn]
     for share, chance in ((sum(one.top1 for one in tries) / 2400, 0), (sum(one.top3 for one in tries) / 2400, 1)):
         assert share == pytest.approx(tries[0].chance[chance], abs=0.04)
-    assert tries[0].chance[1] == pytest.approx(
-        sum([1 - math.comb(8, 3) / math.comb(11, 3)] * 4 + [1 - math.comb(4, 3) / math.comb(11, 3)] * 8) / 12
-    )
+    missed = (4 * math.comb(8, 3) + 8 * math.comb(4, 3)) / math.comb(11, 3)
+    assert tries[0].chance[1] == pytest.approx(1 - missed / 12)
 
 
 def test_a_picture_of_the_same_page_is_no_candidate():
@@ -93,16 +91,13 @@ def test_toon_characters_are_what_was_asked_for():
     assert any(one.image.size != two.image.size for one, two in zip(found, other, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [({"characters": 1}, "characters=1"), ({"part": "feet"}, "feet"), ({"chapters": 11}, "chapters=11")],
-)
-def test_options_of_toon_characters(options, said):
-    with pytest.raises(ValueError, match=said):
-        ToonCharacters(**options)
-
-
-def test_characters_that_are_never_shown_large_enough_are_counted():
+def test_options_that_find_no_characters_or_compare_nothing_are_refused():
+    for options, said in (({"characters": 1}, "characters=1"), ({"part": "feet"}, "feet"), ({"chapters": 11}, "=11")):
+        with pytest.raises(ValueError, match=said):
+            ToonCharacters(**options)
+    for kind in ("random", "none"):
+        with pytest.raises(ValueError, match=f"expected kind clip or hog, got {kind}"):
+            build_encoder(RetrievalSettings(kind=kind))
     with pytest.raises(ValueError, match=r"got 0, 0.*lower min_side \(96\)"):
         ToonCharacters(2, 2, 1, min_side=96, spec=ToonSpec(size=(48, 48), supersample=1)).load()
 
@@ -123,9 +118,8 @@ def test_a_folder_of_characters(tmp_path):
 def test_the_map_keeps_groups_together():
     random = np.random.default_rng(0)
     groups = np.repeat(np.arange(3), 12)
-    embeddings = torch.from_numpy(
-        np.eye(3).repeat(12, 0) @ random.normal(size=(3, 20)) + random.normal(0, 0.05, (36, 20))
-    )
+    rows = np.eye(3).repeat(12, 0) @ random.normal(size=(3, 20)) + random.normal(0, 0.05, (36, 20))
+    embeddings = torch.from_numpy(rows)
     places = embedding_map(embeddings, seed=0)
     assert (places.min(0) == 0).all()
     assert (places.max(0) == 1).all()
@@ -146,12 +140,8 @@ def test_wrong_queries_are_crossed_out_and_frames_tell_characters():
     for number in range(2):
         assert (pixels == character_color(number, 2)).all(1).sum() > 100
     crossed = int((pixels == (0xD1, 0x24, 0x2F)).all(1).sum())
-    right = Panel(
-        "map",
-        places,
-        white,
-        retrieval_accuracy(torch.eye(2).repeat_interleave(2, 0), torch.eye(2).repeat_interleave(2, 0), pictures(names)),
-    )
+    apart = torch.eye(2).repeat_interleave(2, 0)
+    right = Panel("map", places, white, retrieval_accuracy(apart, apart, pictures(names)))
     assert right.accuracy.top1 == 4
     alone = int((np.asarray(draw_figure([(right, right)])).reshape(-1, 3) == (0xD1, 0x24, 0x2F)).all(1).sum())
     assert crossed > alone > 0  # the legend's own
@@ -162,10 +152,8 @@ def test_the_study_writes_what_it_found(tmp_path, capsys):
     hog = RetrievalSettings(kind="hog")
     results = RetrievalStudy((hog, hog), SMALL).run(tmp_path)
     assert json.loads((tmp_path / "results.json").read_text()) == json.loads(json.dumps(results))
-    assert [(row["encoder"], row["queries"], row["n"]) for row in results["rows"]] == [
-        ("hog-64", "colour", 12),
-        ("hog-64", "gray", 12),
-    ]
+    told = [(row["encoder"], row["queries"], row["n"]) for row in results["rows"]]
+    assert told == [("hog-64", "colour", 12), ("hog-64", "gray", 12)]
     assert results["protocol"]["map"]["perplexity"] == 11 / 3  # as few pictures allow no more
     for row in results["rows"]:
         assert row["top1_interval"][0] <= row["top1"] <= row["top1_interval"][1]
@@ -194,19 +182,8 @@ def test_random_weights_are_the_same_each_time_and_marked(tmp_path):
     assert "Random weights" in (tmp_path / "table.md").read_text()
 
 
-@pytest.mark.parametrize("kind", ["random", "none"])
-def test_an_encoder_that_compares_nothing_is_refused(kind):
-    with pytest.raises(ValueError, match=f"expected kind clip or hog, got {kind}"):
-        build_encoder(RetrievalSettings(kind=kind))
-
-
 def test_evaluate_runs_the_study_in_place_of_methods(tmp_path):
-    small = [
-        "study.toon.characters=4",
-        "study.toon.images=3",
-        "study.toon.min_side=16",
-        "study.toon.spec.size=[96,144]",
-    ]
+    small = [f"study.toon.{one}" for one in ("characters=4", "images=3", "min_side=16", "spec.size=[96,144]")]
     given = ["experiment=figure9", "retrieval=hog", f"output={tmp_path}", *small]
     assert call_main(evaluate, *given) is None
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "table.md", "figure9.png"}

@@ -1,7 +1,5 @@
 """Fusion in row tiles: the whole page's numbers, whatever its height, the tile's height and the norm."""
 
-from __future__ import annotations
-
 import weakref
 
 import pytest
@@ -47,7 +45,7 @@ def features(batch: int, height: int, width: int, seed: int = 1) -> list[Tensor]
     norm_mode=st.sampled_from(["batch", "running"]),
 )
 @torch.no_grad()
-def test_tiled_is_untiled(height: int, width: int, rows: int, batch: int, norm_mode: str) -> None:
+def test_tiled_is_untiled(height, width, rows, batch, norm_mode):
     """In float64, so that nothing but an error can differ by this much."""
     net = build(norm_mode).double()
     color, gray = ([item.double() for item in features(batch, height, width, seed)] for seed in (1, 2))
@@ -61,13 +59,11 @@ def test_tiled_is_untiled(height: int, width: int, rows: int, batch: int, norm_m
 
 @pytest.mark.parametrize("norm_mode", ["batch", "running"])
 @torch.no_grad()
-def test_tiles_are_really_used(norm_mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the widest thing that a convolution sees is a tile with one row on either side."""
+def test_tiles_are_really_used(norm_mode, monkeypatch):
     net, seen = build(norm_mode), []
     convolve = row_tiling.conv2d
-    monkeypatch.setattr(
-        row_tiling, "conv2d", lambda tile, weight: (seen.append(tile.shape[-2]), convolve(tile, weight))[1]
-    )
+    watched = lambda tile, weight: (seen.append(tile.shape[-2]), convolve(tile, weight))[1]  # noqa: E731
+    monkeypatch.setattr(row_tiling, "conv2d", watched)
     net.set_row_tile(5)
     net(features(1, 24, 16), features(1, 24, 16, seed=2))
     assert max(seen) == 7
@@ -76,8 +72,7 @@ def test_tiles_are_really_used(norm_mode: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("rows", [None, 3])
 @torch.no_grad()
-def test_features_go_as_they_are_used(rows: int | None) -> None:
-    """The coarsest first, and each level's before the next one is asked for."""
+def test_features_go_as_they_are_used(rows):
     net = build("batch")
     net.set_row_tile(rows)
     color, gray = features(1, 24, 16), features(1, 24, 16, seed=2)
@@ -89,8 +84,7 @@ def test_features_go_as_they_are_used(rows: int | None) -> None:
         assert gone == [number >= level for number in range(len(left))]
 
 
-def test_two_feature_maps_are_enough() -> None:
-    """Input and buffer, beside a few tiles: the input goes after the first block."""
+def test_two_feature_maps_are_enough():
     with torch.device("meta"):
         stack, features = ResidualStack(8, 8).eval(), [torch.empty(1, 4, 1000, 8), torch.empty(1, 4, 1000, 8)]
     one_map = 4 * 8 * 1000 * 8
@@ -102,7 +96,7 @@ def test_two_feature_maps_are_enough() -> None:
 
 
 @pytest.mark.parametrize("mode", ["training", "gradients"])
-def test_training_is_never_tiled(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_is_never_tiled(mode, monkeypatch):
     monkeypatch.setattr("colorflow.models.gsrp.fusion.run_tiled", None)
     net = build("batch").train(mode == "training")
     net.set_row_tile(2)
@@ -114,23 +108,20 @@ def test_training_is_never_tiled(mode: str, monkeypatch: pytest.MonkeyPatch) -> 
         assert all(parameter.grad is not None for parameter in net.two_layer_resnets[0].parameters())
 
 
-@pytest.mark.parametrize("rows", [0, -4])
-def test_impossible_tiles_are_refused(rows: int) -> None:
-    with pytest.raises(ValueError, match=f"row_tile: expected None or at least 1 row, got {rows}"):
-        build("batch").set_row_tile(rows)
-
-
 @torch.no_grad()
-def test_the_switch_is_not_part_of_the_weights() -> None:
+def test_the_switch_is_checked_and_no_part_of_the_weights():
     net = build("batch")
     net.set_row_tile(4)
     assert "row_tile" not in net.config
     net.set_row_tile(None)
     assert net.row_tile is None
+    for rows in (0, -4):
+        with pytest.raises(ValueError, match=f"row_tile: expected None or at least 1 row, got {rows}"):
+            net.set_row_tile(rows)
 
 
 @torch.no_grad()
-def test_statistics_hold_far_from_zero() -> None:
+def test_statistics_hold_far_from_zero():
     """A mean of 1000 beside a spread of 1: sums of squares in float32 would lose the variance."""
     norm = PageNorm(3)
     page = 1000 + noise(2, 3, 41, 7)
@@ -143,7 +134,7 @@ def test_statistics_hold_far_from_zero() -> None:
 
 
 @torch.no_grad()
-def test_bfloat16_pages_have_float32_statistics() -> None:
+def test_bfloat16_pages_have_float32_statistics():
     """Against the whole page in float32: tiling adds nothing to what bfloat16 costs anyway."""
     stack = ResidualStack(6, 4)
     for norm in (module for module in stack.modules() if isinstance(module, PageNorm)):

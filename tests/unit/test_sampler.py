@@ -29,10 +29,8 @@ def test_the_global_batch_is_the_same_on_any_number_of_ranks(shape, world_size, 
 @given(SHAPES, st.integers(0, 30))
 def test_starting_at_a_batch_is_the_same_as_getting_there(shape, start):
     length, size, seed = shape
-    assert (
-        take(StepSampler(length, size, seed, start_batch=start), 5)
-        == take(StepSampler(length, size, seed), start + 5)[start:]
-    )
+    there = take(StepSampler(length, size, seed), start + 5)[start:]
+    assert take(StepSampler(length, size, seed, start_batch=start), 5) == there
 
 
 @given(SHAPES)
@@ -50,13 +48,9 @@ def test_epochs_and_seeds_have_their_own_order():
     assert [index for _, index in other.batch(0)] != orders[0]
 
 
-def test_the_sequence_is_the_one_that_was_published():
-    """Golden: a change here breaks the resuming of every run that is under way."""
+def test_the_sequence_is_the_one_that_was_published_and_has_no_end():
     order = [index for _, index in StepSampler(8, 16, seed=0).batch(0)]
     assert order == [5, 3, 7, 1, 2, 6, 0, 4, 3, 7, 2, 5, 0, 6, 4, 1]
-
-
-def test_the_sampler_has_no_length():
     with pytest.raises(TypeError):
         len(StepSampler(4, 2, 0))  # type: ignore[arg-type]
 

@@ -1,10 +1,7 @@
 """A loaded pipeline, written and read again: the same bits, wherever it came from and whatever was done to it."""
 
-from __future__ import annotations
-
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 from tiny.comics import draw_page
-from tiny.models import PAGE_SIZE, VAE, randomize, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
+from tiny.models import PAGE_SIZE, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
+from tiny.recipes import fusion
 from torch import Tensor
 
 from colorflow.models.base import save_base
-from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.lora import has_lora, merge_lora
 from colorflow.models.sd import FAMILY as SD
 from colorflow.pipelines import export
@@ -30,18 +27,10 @@ HOG = RetrievalSettings(kind="hog")
 FAST = Sampling(num_inference_steps=1)
 
 
-def fusion() -> FusionNetwork:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(4)
-        net = FusionNetwork(VAE["block_out_channels"], "running", "bicubic")  # type: ignore[arg-type]
-    randomize(net, ".bn", scale=0.5)
-    return net.eval()
-
-
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "export"
-    save_export(tiny_model().eval(), folder, PAGE_SIZE, HOG, fusion())
+    save_export(tiny_model().eval(), folder, PAGE_SIZE, HOG, fusion("running", "bicubic"))
     return folder
 
 
@@ -75,8 +64,8 @@ def picture(pipe: ColorFlowPipeline) -> np.ndarray:
 
 @pytest.mark.parametrize("make", [tiny_model, tiny_pixart_model])
 @pytest.mark.parametrize("net", [None, fusion], ids=["icp", "gsrp"])
-def test_round_trip(tmp_path: Path, make: Callable, net: Callable | None) -> None:
-    save_export(make().eval(), tmp_path / "one", PAGE_SIZE, HOG, net and net())
+def test_round_trip(tmp_path, make, net):
+    save_export(make().eval(), tmp_path / "one", PAGE_SIZE, HOG, net and net("running", "bicubic"))
     pipe = ColorFlowPipeline.from_pretrained(tmp_path / "one")
     pipe.save_pretrained(str(tmp_path / "two"))
     assert_same(tmp_path / "one", tmp_path / "two")
@@ -86,21 +75,17 @@ def test_round_trip(tmp_path: Path, make: Callable, net: Callable | None) -> Non
         assert str(tmp_path) not in file.read_text(), f"{file}: a path of this machine"
 
 
-def test_over_its_own_folder(folder: Path, pristine: Path) -> None:
+def test_over_its_own_folder_and_in_bfloat16(folder, pristine, tmp_path):
     ColorFlowPipeline.from_pretrained(folder).save_pretrained(folder)
     assert_same(folder, pristine)
     assert [path.name for path in folder.parent.iterdir()] == ["export"]
-
-
-def test_in_bfloat16(folder: Path, tmp_path: Path) -> None:
     pipe = ColorFlowPipeline.from_pretrained(folder, torch.bfloat16)
     pipe.save_pretrained(tmp_path / "two")
     again = ColorFlowPipeline.from_pretrained(tmp_path / "two", torch.bfloat16)
     assert np.array_equal(picture(again), picture(pipe))
 
 
-def test_changes_are_kept(folder: Path, tmp_path: Path) -> None:
-    """What the pipeline is now, not what it was loaded as."""
+def test_changes_are_kept(folder, tmp_path):
     pipe = ColorFlowPipeline.from_pretrained(folder, retrieval=RetrievalSettings(kind="random"))
     pipe.page_size, pipe.gsrp = (64, 64), None
     with torch.no_grad():
@@ -111,15 +96,14 @@ def test_changes_are_kept(folder: Path, tmp_path: Path) -> None:
     assert torch.equal(found.model.guider.conv_in_condition.bias, pipe.icp.guider.conv_in_condition.bias)
 
 
-def test_super_resolution_of_another_folder_comes_along(folder: Path, pristine: Path, tmp_path: Path) -> None:
+def test_super_resolution_of_another_folder_comes_along(folder, pristine, tmp_path):
     shutil.rmtree(folder / "gsrp")
     ColorFlowPipeline.from_pretrained(folder, gsrp=pristine).save_pretrained(tmp_path / "two")
     assert_same(tmp_path / "two", pristine)
 
 
 @pytest.mark.parametrize("size", ["small", "large"])
-def test_merged_lora_is_written_unmerged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
-    """The base in the folder, or elsewhere by name: merged weights are never taken for the base's."""
+def test_merged_lora_is_written_unmerged(tmp_path, monkeypatch, size):
     save_base(tiny_base(seed=4), tmp_path / "sd")
     if size == "large":
         monkeypatch.setattr(export, "SMALL_BASE", 0)
@@ -139,7 +123,7 @@ def test_merged_lora_is_written_unmerged(tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "three").exists()
 
 
-def test_an_encoder_in_the_folder_comes_along(folder: Path, tmp_path: Path) -> None:
+def test_an_encoder_in_the_folder_comes_along(folder, tmp_path):
     """As `python -m colorflow.checkpoints import` writes it; elsewhere it is named, not copied."""
     index = json.loads((folder / "model_index.json").read_text())
     for name, path in (("image_encoder", folder), ("outside", tmp_path)):
@@ -157,7 +141,7 @@ def test_an_encoder_in_the_folder_comes_along(folder: Path, tmp_path: Path) -> N
         assert load_export(tmp_path / "two").retrieval == replace(loaded.retrieval, folder=str(moved / name))
 
 
-def test_a_pipeline_made_of_parts_is_refused(tmp_path: Path) -> None:
+def test_a_pipeline_made_of_parts_is_refused(tmp_path):
     pipe = ColorFlowPipeline(tiny_pipeline(), build_retriever(HOG), PAGE_SIZE)
     with pytest.raises(ValueError, match="expected a pipeline made by from_pretrained"):
         pipe.save_pretrained(tmp_path / "two")

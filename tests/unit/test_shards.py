@@ -24,7 +24,6 @@ from colorflow.styles.gray import GrayStyle
 
 
 def build(folder, **form):
-    """Shards of two training chapters and a held-out one, one a shard; the chapters themselves."""
     root = write_chapters(folder / "in")
     splits = ChapterSource(root, SIZE, SimilarityRetriever(BlockEncoder()), folder / "cache", ["ch1"]).splits()
     return splits, build_shards(tiny_build(root, ["ch1"], **form), folder / "out")
@@ -39,7 +38,6 @@ def built(tmp_path_factory):
 
 @pytest.fixture
 def shards(built, tmp_path):
-    """A copy that a test may spoil."""
     return shutil.copytree(built[0], tmp_path / "out")
 
 
@@ -63,11 +61,8 @@ def test_shards_hold_what_the_chapters_hold_up_to_jpeg(built):
 
 def test_the_files_are_plain_webdataset(built):
     root, _ = built
-    assert sorted(path.name for path in root.glob("*.tar")) == [
-        "train-000000.tar",
-        "train-000001.tar",
-        "val-000000.tar",
-    ]
+    tars = sorted(path.name for path in root.glob("*.tar"))
+    assert tars == ["train-000000.tar", "train-000001.tar", "val-000000.tar"]
     stream = webdataset.WebDataset(str(root / "train-000000.tar"), shardshuffle=False)
     samples = list(stream)
     assert len(samples) == 4
@@ -127,25 +122,6 @@ def test_page_size_split_and_leaks_are_checked(shards, tmp_path):
         ShardSource(shards, SIZE).splits()
 
 
-def spoil_truncated(shards):
-    path = shards / "train-000001.tar"
-    path.write_bytes(path.read_bytes()[:6000])
-
-
-def spoil_cut_between_samples(shards):
-    offset = read_index(shards).split("train")[1].offsets[2]
-    path = shards / "train-000001.tar"
-    path.write_bytes(path.read_bytes()[:offset])
-
-
-def spoil_empty(shards):
-    (shards / "train-000001.tar").write_bytes(b"")
-
-
-def spoil_text(shards):
-    (shards / "train-000001.tar").write_bytes(b"not a tar " * 500)
-
-
 def test_a_shard_without_metadata_is_refused_also_under_its_old_index(shards):
     index = read_index(shards)
     path = shards / "train-000001.tar"
@@ -160,12 +136,18 @@ def test_a_shard_without_metadata_is_refused_also_under_its_old_index(shards):
         ShardDataset(index, "train")[4]
 
 
-SPOILS = [spoil_truncated, spoil_cut_between_samples, spoil_empty, spoil_text]
+SPOILS = {
+    "truncated": lambda data, samples: data[:6000],
+    "cut between samples": lambda data, samples: data[: samples[2]],
+    "empty": lambda data, samples: b"",
+    "text": lambda data, samples: b"not a tar " * 500,
+}
 
 
-@pytest.mark.parametrize("spoil", SPOILS)
+@pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS)
 def test_a_damaged_shard_is_named_with_an_index_and_without(shards, spoil):
-    spoil(shards)
+    path, samples = shards / "train-000001.tar", read_index(shards).split("train")[1].offsets
+    path.write_bytes(spoil(path.read_bytes(), samples))
     with pytest.raises(DataError, match=r"train-000001\.tar.*restore"):
         read_index(shards)
     with pytest.raises(DataError, match=r"train-000001\.tar"):
@@ -235,15 +217,7 @@ def test_the_script_builds_what_its_config_says(tmp_path):
     assert json.loads((tmp_path / "out" / "skipped.json").read_text())["pages"] == 9
     with pytest.raises(DataError, match="out exists"):
         run_script(*options)
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        ((), "missing output, source"),
-        (("source=/nowhere/at/all", "output=x"), "source=/nowhere/at/all: expected a folder"),
-    ],
-)
-def test_the_script_says_what_is_missing(overrides, message):
-    with pytest.raises(DataError, match=message):
-        run_script(*overrides)
+    with pytest.raises(DataError, match="missing output, source"):
+        run_script()
+    with pytest.raises(DataError, match="source=/nowhere/at/all: expected a folder"):
+        run_script("source=/nowhere/at/all", "output=x")

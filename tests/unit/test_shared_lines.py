@@ -1,7 +1,5 @@
 """Lines of several writers: each in a file of its own, read as one, joined without losing any."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -27,19 +25,16 @@ def path(tmp_path: Path) -> Path:
 ALL = [[0, 0], [0, 1], [2, 0], [2, 1], [10, 0], [10, 1]]
 
 
-def test_every_writer_has_a_file_and_reads_all(path: Path) -> None:
+def test_every_writer_has_a_file_of_its_row_and_reads_all(path):
     assert {file.name for file in path.parent.iterdir()} == {"row.jsonl", "row@2.jsonl", "row@10.jsonl"}
     assert SharedLines(path).read() == SharedLines(path, 2).read() == ALL
     assert SharedLines(path.with_name("none.jsonl")).read() == []
-
-
-def test_rows_of_like_names_are_not_mixed_up(path: Path) -> None:
     for name in ("row.clip-1.jsonl", "row2.jsonl", "a_row.jsonl"):
         SharedLines(path.with_name(name), 1).append([99])
     assert SharedLines(path).read() == ALL
 
 
-def test_joined_they_are_one_file(path: Path) -> None:
+def test_joined_they_are_one_file(path):
     SharedLines(path).replace(SharedLines(path).read())
     assert list(path.parent.iterdir()) == [path]
     assert read_jsonl(path) == ALL
@@ -47,7 +42,7 @@ def test_joined_they_are_one_file(path: Path) -> None:
     assert SharedLines(path).read() == []
 
 
-def test_a_kill_while_they_are_joined_loses_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_while_they_are_joined_loses_none(path, monkeypatch):
     original = shared_lines.write_text_atomic
 
     def killed(*arguments: object) -> None:

@@ -1,10 +1,7 @@
 """The toon weights that come with the package: found by name, and they colour by reference."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
-import pytest
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +12,7 @@ from colorflow.toon import ToonSpec, draw_chapter
 from colorflow.utils.images import to_tensor
 
 
-def test_the_weights_that_come_with_the_package_colour_by_reference() -> None:
+def test_the_weights_that_come_with_the_package_colour_by_reference():
     pipeline = ColorFlowPipeline.from_pretrained("toon")
     assert pipeline.gsrp is not None
     spec = ToonSpec(size=(192, 288), min_cast=2, max_cast=3, max_panels=2, own_luminance=True, hue_span=0.25)
@@ -31,7 +28,7 @@ def as_unit(image: Image.Image) -> Tensor:
     return to_tensor(image)[None] / 2 + 0.5
 
 
-def test_a_folder_of_a_shipped_name_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_a_shipped_name_goes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_export("toon") == SHIPPED["toon"]
     assert (SHIPPED["toon"] / "model_index.json").is_file()

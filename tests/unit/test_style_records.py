@@ -41,7 +41,6 @@ PRINT = ProceduralStyle(scan=None)
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Shards of two chapters with procedural renditions."""
     folder = tmp_path_factory.mktemp("styled")
     root = write_chapters(folder / "in", chapters=2, pages=3)
     samples = ChapterSource(root, SIZE, SimilarityRetriever(BlockEncoder()), folder / "cache", 0).splits().train
@@ -68,7 +67,7 @@ def test_an_index_that_is_scanned_again_knows_the_styles(built, tmp_path):
     assert json.loads((root / INDEX).read_text())["styles"] == built[0].styles
 
 
-def test_training_takes_the_recorded_rendition(built):
+def test_training_takes_the_recorded_rendition_and_no_other(built):
     sample = ShardDataset(built[0], "train")[1]
     style = Interpolated(GrayStyle(), RecordedStyle("procedural"), (1, 1))
     page = PageTransform(SIZE, style)(sample, 0, 0)
@@ -78,10 +77,6 @@ def test_training_takes_the_recorded_rendition(built):
         canvas = CanvasTransform(SIZE, SIZE, outer).canvases(sample, 0, 0).condition
         query = canvas.crop((SIZE[0] // 2, SIZE[1] // 2, SIZE[0] * 3 // 2, SIZE[1] * 3 // 2))
         assert np.array_equal(query, sample.renditions["procedural"])
-
-
-def test_a_sample_without_the_rendition_is_refused(built):
-    sample = ShardDataset(built[0], "train")[0]
     transform = CanvasTransform(SIZE, SIZE, RecordedStyle("screenstyle"))
     with pytest.raises(ValueError, match=r"'screenstyle', got \['procedural'\].*style=screenstyle"):
         transform(sample, 0, 0)
@@ -89,14 +84,13 @@ def test_a_sample_without_the_rendition_is_refused(built):
         transform(ColorizationSample("a/b", sample.page, (), {"screenstyle": Image.new("L", (3, 4))}), 0, 0)
 
 
-def test_a_benchmark_holds_every_style_and_its_settings(tmp_path):
+def test_a_benchmark_holds_every_style_once_and_its_settings(tmp_path):
     source = write_pages(tmp_path / "source", {"a": 3, "b": 2})
     benchmark = build_benchmark(source, tmp_path / "out", styles=[GrayStyle(), PRINT], progress=False)
     assert benchmark.styles == ("gray", "procedural")
     index = json.loads((benchmark.root / "benchmark.json").read_text())
-    assert index["style_settings"] == json.loads(
-        json.dumps({"gray": GrayStyle().describe(), "procedural": PRINT.describe()})
-    )
+    described = {"gray": GrayStyle().describe(), "procedural": PRINT.describe()}
+    assert index["style_settings"] == json.loads(json.dumps(described))
     for page in benchmark.pages:
         printed, color = np.asarray(benchmark.input(page, "procedural")), benchmark.target(page)
         assert printed.shape == np.asarray(color).shape
@@ -106,6 +100,8 @@ def test_a_benchmark_holds_every_style_and_its_settings(tmp_path):
     assert again.digest == benchmark.digest
     with pytest.raises(BenchmarkError, match="differs in style_settings"):
         build_benchmark(source, tmp_path / "out", styles=[ProceduralStyle()], progress=False)
+    with pytest.raises(BenchmarkError, match="one of each name, got gray, procedural, procedural; leave one"):
+        build_benchmark(tmp_path / "nowhere", tmp_path / "new", styles=[PRINT, ProceduralStyle()], progress=False)
 
 
 def test_the_toon_benchmark_has_a_folder_for_each_choice_of_styles(tmp_path):
@@ -142,7 +138,6 @@ STEP = ("trainer.max_steps=1", "trainer.limit_val_batches=0", "lr_scheduler.num_
 
 
 def fit(cfg):
-    """Train a tiny run; the record it leaves."""
     datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
     trainer = config.build(cfg.trainer, callbacks=[config.build(cfg.callbacks.run_record)], logger=False)
     trainer.fit(task, datamodule=datamodule)
@@ -186,7 +181,6 @@ def test_a_run_from_shards_records_how_their_renditions_were_made(built, tmp_pat
 
 
 def test_the_scripts_take_a_style_by_name(tmp_path):
-    """Benchmarks blend half and half, as the released demo; shards keep the rendition alone."""
     source = write_chapters(tmp_path / "in", chapters=2, pages=3)
     given = (f"source={source}", f"output={tmp_path}/benchmark", "styles=[procedural,mixed]")
     assert call_main(benchmark_script, *given) is None
@@ -214,11 +208,6 @@ def test_a_benchmark_has_screenstyle_with_weights_and_print_in_its_place_without
     for wrong in ("[gray,manga]", "procedural"):
         with pytest.raises(BenchmarkError, match=r"styles: expected a list, any of \[gray,screenstyle,procedural,"):
             named(f"styles={wrong}")
-
-
-def test_two_styles_of_one_name_are_refused_before_a_page_is_read(tmp_path):
-    with pytest.raises(BenchmarkError, match="one of each name, got gray, procedural, procedural; leave one"):
-        build_benchmark(tmp_path / "nowhere", tmp_path / "out", styles=[PRINT, ProceduralStyle()], progress=False)
 
 
 @pytest.mark.parametrize(

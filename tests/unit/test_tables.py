@@ -1,7 +1,5 @@
 """The tables: Markdown, LaTeX, CSV, console."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re
@@ -23,7 +21,7 @@ from colorflow.evaluation.report.tables import (
 from colorflow.methods import row_label
 
 
-def test_markdown_and_latex_mark_the_best_of_ours() -> None:
+def test_markdown_and_latex_mark_the_best_of_ours():
     results = tiny_results()
     gray, ours = (row["metrics"]["psnr"] for row in results["rows"])
     best = f"{max(gray, ours):.2f}"
@@ -48,19 +46,19 @@ def test_markdown_and_latex_mark_the_best_of_ours() -> None:
         ("wrong_references", "Wrong references"),
     ],
 )
-def test_labels_of_results_that_say_none(method: str, words: str) -> None:
+def test_labels_of_results_that_say_none(method, words):
     assert label(method) == words
     assert label(method, {"rows": [{"method": method}], "incomplete": []}) == words
 
 
-def test_rows_say_what_they_are_called() -> None:
+def test_rows_say_what_they_are_called():
     assert label("mine", {"rows": [{"method": "mine", "label": "My Own"}]}) == "My Own"
     assert label("mine", {"rows": [], "incomplete": [{"method": "mine", "label": "My Own"}]}) == "My Own"
     assert row_label("ebmc_wrong_references", "ebmc", "EBMC") == "EBMC, wrong references"
     assert row_label("ebmcx", "ebmc", "EBMC") == "Ebmcx"
 
 
-def test_csv_holds_full_precision() -> None:
+def test_csv_holds_full_precision():
     results = tiny_results()
     rows = list(csv.DictReader(io.StringIO(csv_table(results))))
     assert [float(row["psnr"]) for row in rows] == [row["metrics"]["psnr"] for row in results["rows"]]
@@ -69,7 +67,7 @@ def test_csv_holds_full_precision() -> None:
     assert [float(page["ssim"]) for page in pages] == [page["ssim"] for page in results["pages"]]
 
 
-def test_the_papers_rows_stand_beside_ours_on_its_benchmark_alone() -> None:
+def test_the_papers_rows_stand_beside_ours_on_its_benchmark_alone():
     for shape in (None, SHAPE | {"chapters": 29}, SHAPE | {"pages": [49, 50]}, SHAPE | {"references": [0]}):
         assert "(paper)" not in markdown_table(tiny_results(shape))
     table = markdown_table(tiny_results(SHAPE))
@@ -82,7 +80,7 @@ def test_the_papers_rows_stand_beside_ours_on_its_benchmark_alone() -> None:
 
 
 @pytest.mark.parametrize("width", [72, 80, 160])
-def test_console_table_shows_every_digit_at_any_width(width: int) -> None:
+def test_console_table_shows_every_digit_at_any_width(width):
     console = Console(file=io.StringIO(), width=width)
     print_table(tiny_results(), console)
     text = console.file.getvalue()
@@ -92,7 +90,7 @@ def test_console_table_shows_every_digit_at_any_width(width: int) -> None:
     assert text.index("Gray") < text.index("ColorFlow")
 
 
-def test_margins_are_told_below_the_table() -> None:
+def test_margins_are_told_below_the_table():
     rows = [("gray_copy", 18.0, 0.9), ("colorflow", 19.5, 0.8), ("colorflow_wrong_references", 19.25, 0.8)]
     rows.append(("colorflow_icp", 12.0, 0.25))
     metrics = [{"method": name, "style": "gray", "metrics": {"psnr": psnr, "ssim": ssim}} for name, psnr, ssim in rows]

@@ -27,7 +27,6 @@ def icp_task(prediction_type="epsilon", optimizer=SGD, trained=True, **objective
 
 
 def step(task, batch):
-    """One optimizer step by hand; the loss."""
     optimizer = task.configure_optimizers()
     task.train()
     loss = task.training_step(batch, 0)
@@ -104,9 +103,8 @@ def test_the_loss_is_its_formula(prediction_type, snr_gamma):
         one = slice(index, index + 1)
         with torch.no_grad():
             clean = model.encode(batch.target[one], draws.target[one])
-            condition = model.encode_condition(
-                batch.condition[one], batch.mask[one], tuple(item[one] for item in draws.condition)
-            )
+            own = tuple(item[one] for item in draws.condition)
+            condition = model.encode_condition(batch.condition[one], batch.mask[one], own)
             noisy = alpha * clean + sigma * draws.noise[one]
             prediction = model(noisy, torch.tensor([timestep]), condition)
         wanted = draws.noise[one] if prediction_type == "epsilon" else alpha * draws.noise[one] - sigma * clean
@@ -150,7 +148,7 @@ def test_validation_is_fixed_and_does_not_depend_on_the_batch_size():
     assert len({round(whole[name], 5) for name in bins}) == 5
 
 
-def test_the_base_unet_is_trained_alone():
+def test_the_base_unet_is_trained_alone_and_sees_no_condition():
     task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD)
     before = copies(task)
     assert math.isfinite(step(task, batch_of(1, 2)))
@@ -158,9 +156,6 @@ def test_the_base_unet_is_trained_alone():
     assert changed
     assert all(name.startswith("model.unet.") for name in changed)
     assert all(value.grad is not None for value in task.trainable().values())
-
-
-def test_the_base_unet_sees_no_condition():
     task = BaseTask(tiny_base(), DiffusionObjective(mu=0.0), SGD, hinted=0.0, gray_queries=0.0)
     batch = batch_of(1, 2)
     blind = replace(batch, condition=torch.zeros_like(batch.target))
@@ -219,17 +214,13 @@ def test_the_vae_learns():
     assert all(name.startswith("vae.") for name in changed)
 
 
-def test_the_vaes_validation_does_not_depend_on_the_batch_size():
+def test_the_vaes_validation_does_not_depend_on_the_batch_size_and_its_scale_gives_unit_deviation():
     task = VAETask(tiny_base(), SGD)
     whole, uneven = (
         trainer().validate(task, loader(*(batch_of(*numbers) for numbers in batches)), verbose=False)[0]["val/loss"]
         for batches in ([(1, 2, 3)], [(1, 2), (3,)])
     )
     assert uneven == pytest.approx(whole, rel=1e-5)
-
-
-def test_the_latent_scale_gives_unit_deviation():
-    task = VAETask(tiny_base(), SGD)
     with torch.no_grad():
         latents = task.vae.encode(batch_of(1, 2).target).latent_dist.mean
     assert (latents * task.latent_scale(batch_of(1, 2))).std().item() == pytest.approx(1.0, rel=1e-4)

@@ -1,7 +1,5 @@
 """Toon chapters: the same everywhere, true to their ground truth, and silent about hue in gray."""
 
-from __future__ import annotations
-
 import hashlib
 import runpy
 import subprocess
@@ -37,12 +35,12 @@ def chapter() -> list[ToonPage]:
 
 
 @pytest.mark.skipif(PILLOW < (11, 2), reason="Pillow fills the borders of polygons otherwise before 11.2")
-def test_the_bytes_never_change() -> None:
+def test_the_bytes_never_change():
     """Recorded once: the shipped weights and the benchmark hang on these pixels."""
     assert content(draw_chapter(2024, 3, SMALL)) == "e23eb0d16b4e7aba55781aca3b0a8e9359f07bfb446f5bf88a6201f335e1e787"
 
 
-def test_a_page_depends_neither_on_the_count_nor_on_global_state(chapter: list[ToonPage]) -> None:
+def test_a_page_depends_neither_on_the_count_nor_on_global_state(chapter):
     np.random.seed(1)  # noqa: NPY002
     assert content(draw_chapter(7, 2)) == content(chapter[:2])
     assert content([draw_page(7, 4)]) == content(chapter[4:])
@@ -51,7 +49,6 @@ def test_a_page_depends_neither_on_the_count_nor_on_global_state(chapter: list[T
 
 
 def inner(labels: np.ndarray) -> np.ndarray:
-    """Pixels whose eight neighbours have their label."""
     same = np.ones(labels.shape, bool)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
@@ -60,7 +57,7 @@ def inner(labels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("equal", [True, False])
-def test_labels_agree_with_colours_and_colours_are_fixed_in_a_chapter(equal: bool) -> None:
+def test_labels_agree_with_colours_and_colours_are_fixed_in_a_chapter(equal):
     pages = draw_chapter(7, 5, ToonSpec(equal_luminance=equal))
     seen: dict[int, int] = {}
     for page in pages:
@@ -77,7 +74,7 @@ def test_labels_agree_with_colours_and_colours_are_fixed_in_a_chapter(equal: boo
     assert sum(count > 1 for count in seen.values()) > 0.5 * len(seen)  # characters come back
 
 
-def test_another_chapter_has_other_colours_and_other_characters() -> None:
+def test_another_chapter_has_other_colours_and_other_characters():
     tables = [draw_chapter(seed, 1, SMALL)[0].colors for seed in range(6)]
     colors = [color for table in tables for row in table for color in row]
     assert len(set(colors)) > 0.95 * len(colors)
@@ -85,7 +82,7 @@ def test_another_chapter_has_other_colours_and_other_characters() -> None:
     assert len({len(table) for table in tables}) > 1
 
 
-def test_ground_truth_boxes_hold_what_they_name(chapter: list[ToonPage]) -> None:
+def test_ground_truth_boxes_hold_what_they_name_and_characters_are_large(chapter):
     for page in chapter:
         assert 2 <= len(page.panels) <= 4
         for box in page.panels:
@@ -103,19 +100,13 @@ def test_ground_truth_boxes_hold_what_they_name(chapter: list[ToonPage]) -> None
             assert ((region > 0) & ((region - 1) // len(PARTS) == character.id)).mean() > 0.2
         drawn = {int(label - 1) // len(PARTS) for label in np.unique(page.labels[page.labels > 0])}
         assert drawn <= {character.id for character in page.characters}
-
-
-def test_characters_are_large(chapter: list[ToonPage]) -> None:
-    shares = [
-        (c.box[3] - c.box[1]) / (page.panels[c.panel][3] - page.panels[c.panel][1])
-        for page in chapter
-        for c in page.characters
-    ]
+    boxes = [(c.box, page.panels[c.panel]) for page in chapter for c in page.characters]
+    shares = [(box[3] - box[1]) / (panel[3] - panel[1]) for box, panel in boxes]
     assert min(shares) > 0.3
     assert np.median(shares) > 0.5
 
 
-def test_lines_are_black_on_white_and_lie_on_the_dark_of_the_page(chapter: list[ToonPage]) -> None:
+def test_lines_are_black_on_white_and_lie_on_the_dark_of_the_page(chapter):
     for page in chapter:
         lines = np.asarray(page.lines)
         assert page.lines.mode == "L"
@@ -127,13 +118,13 @@ def test_lines_are_black_on_white_and_lie_on_the_dark_of_the_page(chapter: list[
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 4])
-def test_no_page_has_more_panels_than_asked(most: int) -> None:
+def test_no_page_has_more_panels_than_asked(most):
     counts = {len(draw_page(seed, 0, ToonSpec(size=(96, 144), max_panels=most)).panels) for seed in range(40)}
     assert counts == set(range(min(most, 2), most + 1))
 
 
 @pytest.mark.parametrize("size", [(48, 48), (49, 77), (48, 300), (300, 48), (255, 401), (700, 1000)])
-def test_any_size(size: tuple[int, int]) -> None:
+def test_any_size(size):
     for page in draw_chapter(5, 2, ToonSpec(size=size, supersample=2)):
         assert page.color.size == page.lines.size == size
         assert page.color.mode == "RGB"
@@ -143,7 +134,7 @@ def test_any_size(size: tuple[int, int]) -> None:
         assert all(0 <= b[0] < b[2] <= size[0] and 0 <= b[1] < b[3] <= size[1] for b in page.panels)
 
 
-def test_a_chapter_keeps_its_colours_and_cast_at_another_size() -> None:
+def test_a_chapter_keeps_its_colours_and_cast_at_another_size():
     one, two = draw_page(5, 0, ToonSpec(size=(192, 300))), draw_page(5, 0, ToonSpec(size=(384, 600)))
     assert one.colors == two.colors
     assert [c.id for c in one.characters] == [c.id for c in two.characters]
@@ -153,7 +144,7 @@ def test_a_chapter_keeps_its_colours_and_cast_at_another_size() -> None:
     assert near < 0.25 * far
 
 
-def test_bubbles_can_be_left_out_and_never_cover_faces() -> None:
+def test_bubbles_can_be_left_out_and_never_cover_faces():
     with_bubbles, without = draw_chapter(3, 6), draw_chapter(3, 6, ToonSpec(bubbles=False))
     assert content(with_bubbles) != content(without)
     for one, two in zip(with_bubbles, without, strict=True):
@@ -181,14 +172,14 @@ def test_bubbles_can_be_left_out_and_never_cover_faces() -> None:
         ({"own_luminance": True, "equal_luminance": False}, "expected own_luminance with equal_luminance=true"),
     ],
 )
-def test_options_out_of_range_are_refused(options: dict, match: str) -> None:
+def test_options_out_of_range_are_refused(options, match):
     with pytest.raises(ValueError, match=match):
         ToonSpec(**options)
     with pytest.raises(ValueError, match="-1"):
         draw_chapter(0, -1)
 
 
-def test_writes_chapter_folders(tmp_path: Path) -> None:
+def test_writes_chapter_folders(tmp_path):
     output = tmp_path / "toon"
     folders = write_chapters(output, 2, 2, seed=9, spec=SMALL, progress=False, lines=True)
     names = ["000.png", "001.png"]
@@ -206,7 +197,7 @@ def test_writes_chapter_folders(tmp_path: Path) -> None:
     assert not (tmp_path / "toon" / "toon_8_000").exists()
 
 
-def test_an_interrupted_write_leaves_whole_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_whole_files_only(tmp_path, monkeypatch):
     save, calls = Image.Image.save, []
 
     def failing(self: Image.Image, *args: object, **kwargs: object) -> None:
@@ -221,7 +212,7 @@ def test_an_interrupted_write_leaves_whole_files_only(tmp_path: Path, monkeypatc
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["000.png"]
 
 
-def test_refuses_bad_counts_and_a_file_for_a_folder(tmp_path: Path) -> None:
+def test_refuses_bad_counts_and_a_file_for_a_folder(tmp_path):
     for counts in ((0, 3), (3, 0)):
         with pytest.raises(ValueError, match="at least 1, got 0"):
             write_chapters(tmp_path / "x", *counts, progress=False)
@@ -231,15 +222,12 @@ def test_refuses_bad_counts_and_a_file_for_a_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-def test_growing_moves_every_edge_by_the_amount() -> None:
+def test_outlines_grow_by_the_amount_and_tubes_are_as_wide_as_asked():
     square = points((0, 0), (10, 0), (10, 10), (0, 10))
     for outline in (square, square[::-1]):
         grown = grow(outline, 1.0)
         assert np.allclose(sorted(map(tuple, grown)), [(-1, -1), (-1, 11), (11, -1), (11, 11)])
     assert np.allclose(np.linalg.norm(grow(circle(64) * 5.0, 2.0), axis=1), 7.0, atol=0.02)
-
-
-def test_a_tube_is_as_wide_as_asked_and_has_round_ends() -> None:
     outline = tube(points((0, 0), (4, 0), (8, 0)), (2.0, 4.0), caps=15)
     low, high = outline.min(axis=0), outline.max(axis=0)
     assert np.allclose((low[0], high[0]), (-1.0, 10.0), atol=0.02)
@@ -256,7 +244,7 @@ def run(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_writes_relative_to_where_it_is_called(tmp_path: Path) -> None:
+def test_the_command_writes_relative_to_where_it_is_called(tmp_path):
     done = run("output=out", "chapters=1", "pages=2", "seed=4", "size=[96,150]", "lines=true", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     page = draw_page(chapter_seed(4, 0), 1, SMALL)
@@ -265,7 +253,7 @@ def test_the_command_writes_relative_to_where_it_is_called(tmp_path: Path) -> No
     assert "toon pages" in done.stderr  # the progress bar
 
 
-def test_the_command_ends_in_one_clear_line(tmp_path: Path) -> None:
+def test_the_command_ends_in_one_clear_line(tmp_path):
     done = run("output=x", "size=[20,30]", folder=tmp_path)
     assert done.returncode == 1
     assert "at least 48 pixels" in done.stderr
@@ -284,9 +272,7 @@ def test_the_command_ends_in_one_clear_line(tmp_path: Path) -> None:
         ({"output": "x", "chapters": 0}, "chapters: expected at least 1"),
     ],
 )
-def test_the_command_refuses_wrong_values(
-    options: dict, match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_refuses_wrong_values(options, match, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = runpy.run_path(str(ROOT / "data" / "toon_chapters.py"))
     config = OmegaConf.load(ROOT / "configs" / "toon_chapters.yaml")

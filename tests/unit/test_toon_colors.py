@@ -1,7 +1,5 @@
 """Colours of toon chapters: what the gray page says about them, and what it does not."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np
@@ -21,7 +19,7 @@ from colorflow.toon.colors import (
 )
 
 
-def test_gray_is_known_from_the_levels_alone() -> None:
+def test_gray_is_known_from_the_levels_alone():
     """Two paintings of one drawing, same levels, opposite hues: the gray pages agree."""
     for hue in np.arange(24) / 24:
         for level in (104, 132, 160, 188, 226):
@@ -41,7 +39,7 @@ def hue_of(color: tuple[int, int, int]) -> float:
     return float(np.argmax(SPOKES @ (np.array(color) - np.mean(color)))) / 120
 
 
-def test_luma_and_part_say_nothing_about_hue() -> None:
+def test_luma_and_part_say_nothing_about_hue():
     """Rayleigh's test: within each (part, luma) the hues are uniform; the same test sees the other mode's tie."""
     seeds = range(160)
     tables = [cast_colors(dice("toon-colors", seed), 5, True) for seed in seeds]
@@ -60,13 +58,13 @@ def test_luma_and_part_say_nothing_about_hue() -> None:
     assert 2 * len(hues) * abs(np.exp(2j * np.pi * hues).mean()) ** 2 > 100
 
 
-def test_the_luma_of_a_place_does_not_depend_on_its_hues() -> None:
+def test_the_luma_of_a_place_does_not_depend_on_its_hues():
     levels = {tuple(luma(c) for c in scene_colors(dice("toon-colors", seed), True)) for seed in range(40)}
     assert len(levels) == 1
     assert len({tuple(luma(c) for c in scene_colors(dice("x", seed), False)) for seed in range(40)}) == 40
 
 
-def test_every_colour_may_have_a_luma_of_its_own_that_says_nothing_about_hue() -> None:
+def test_every_colour_may_have_a_luma_of_its_own_that_says_nothing_about_hue():
     places: list[tuple[float, float]] = []
     for seed in range(120):
         page = draw_page(seed, 0, ToonSpec(size=(48, 48), supersample=1, own_luminance=True))
@@ -81,7 +79,7 @@ def test_every_colour_may_have_a_luma_of_its_own_that_says_nothing_about_hue() -
         assert 2 * len(some) * abs(np.exp(2j * np.pi * some).mean()) ** 2 < 16
 
 
-def test_a_chapter_of_one_mood_keeps_to_a_part_of_the_wheel_and_chapters_differ() -> None:
+def test_a_chapter_of_one_mood_keeps_to_a_part_of_the_wheel_and_chapters_differ():
     centres = []
     for seed in range(40):
         page = draw_page(seed, 0, ToonSpec(size=(48, 48), supersample=1, hue_span=0.2))
@@ -92,7 +90,7 @@ def test_a_chapter_of_one_mood_keeps_to_a_part_of_the_wheel_and_chapters_differ(
     assert abs(np.exp(2j * np.pi * np.array(centres)).mean()) < 0.4
 
 
-def test_scenery_of_one_use_has_another_luma_in_every_place() -> None:
+def test_scenery_of_one_use_has_another_luma_in_every_place():
     _, scenes = own_levels(dice("x", 1), 3, 3)
     assert len(set(scenes.ravel())) == scenes.size
     for one, other in itertools.pairwise(np.argsort(SCENE_LEVELS)):

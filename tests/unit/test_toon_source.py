@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from colorflow.data.toon_source import ToonSource
+from colorflow.data.sources import ToonSource
 from colorflow.evaluation.bench.benchmark import read_benchmark
 from colorflow.evaluation.bench.toon_benchmark import existing_benchmark, toon_benchmark
 from colorflow.retrieval.retriever import RandomRetriever
@@ -21,7 +21,7 @@ def times(folder):
     return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*.png")}
 
 
-def test_pages_are_drawn_once_at_their_size(tmp_path):
+def test_pages_are_drawn_once_at_their_size_also_after_an_interruption(tmp_path):
     splits = source(tmp_path).splits()
     assert (len(splits.train), len(splits.val)) == (4, 2)
     drawn = times(tmp_path / "toon")
@@ -30,23 +30,16 @@ def test_pages_are_drawn_once_at_their_size(tmp_path):
     again = source(tmp_path).splits()
     assert times(tmp_path / "toon") == drawn
     assert again.train.fingerprint == splits.train.fingerprint
-
-
-def test_an_interrupted_set_is_finished(tmp_path):
-    whole = source(tmp_path).splits().train.fingerprint
     next((tmp_path / "toon").glob("*.complete")).unlink()
     next((tmp_path / "toon").rglob("*.png")).unlink()
-    assert source(tmp_path).splits().train.fingerprint == whole
+    assert source(tmp_path).splits().train.fingerprint == splits.train.fingerprint
     assert len(times(tmp_path / "toon")) == 6
 
 
-def test_every_set_has_its_own_folder(tmp_path):
+def test_every_set_has_its_own_folder_and_is_the_same_anywhere(tmp_path):
     specs = [{"spec": ToonSpec((64, 96))}, {"spec": ToonSpec(SIZE, max_panels=3)}]
     roots = [source(tmp_path, **change).root for change in ({}, {"seed": 1}, {"pages": 3}, *specs)]
     assert len(set(roots)) == 5
-
-
-def test_the_same_seed_gives_the_same_set_anywhere(tmp_path):
     one, other = (source(tmp_path / name).splits().train.fingerprint for name in "ab")
     assert one == other
     assert source(tmp_path / "a", seed=1).splits().train.fingerprint != one

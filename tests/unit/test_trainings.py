@@ -1,7 +1,5 @@
 """Rows of several trainings: which export they take, what they share, and what is said of missing ones."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from dataclasses import replace
@@ -16,12 +14,7 @@ from tiny.models import PAGE_SIZE, VAE, tiny_model
 
 from colorflow.baselines import predictions
 from colorflow.evaluation.rows.exports import Row
-from colorflow.evaluation.rows.trainings import (
-    DifferentTrainingError,
-    Training,
-    Trainings,
-    trained_rows,
-)
+from colorflow.evaluation.rows.trainings import DifferentTrainingError, Training, Trainings, trained_rows
 from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import save_export
@@ -60,7 +53,7 @@ def pipelines(root: Path, rows: dict[str, list[Row]], **options: str) -> dict[st
     return {name: spec.build() for name, spec in specs.items()}  # type: ignore[misc]
 
 
-def test_rows_share_the_baselines_retrieval_and_super_resolution(runs: Path) -> None:
+def test_rows_share_the_baselines_retrieval_and_super_resolution(runs):
     rows = {
         "no_rap": [Row("no_rap_in_training", gsrp=True), Row("no_rap", gsrp=True, rap=False)],
         "baseline": [Row("icp", gsrp=False), Row("colorflow", gsrp=True)],
@@ -74,7 +67,7 @@ def test_rows_share_the_baselines_retrieval_and_super_resolution(runs: Path) -> 
     assert built["no_rap"].icp is not built["colorflow"].icp
 
 
-def test_the_canvas_of_a_row_is_scaled(runs: Path) -> None:
+def test_the_canvas_of_a_row_is_scaled(runs):
     rows = {"baseline": [Row("canvas_half", canvas=0.5), Row("colorflow"), Row("canvas_larger", canvas=1.25)]}
     built = pipelines(runs, rows)
     width, height = PAGE_SIZE
@@ -87,8 +80,7 @@ def test_the_canvas_of_a_row_is_scaled(runs: Path) -> None:
         assert pipeline.colorize(page, pool, seed=0).size == page.size
 
 
-def test_a_row_is_the_same_in_every_table(runs: Path) -> None:
-    """Tables share pages by fingerprints."""
+def test_a_row_is_the_same_in_every_table(runs):
     row, other = Row("colorflow", gsrp=True), Row("colorflow", gsrp=True, canvas=0.5)
     alone = trained_rows(trainings(runs), {"baseline": [row]}, FAST)["colorflow"].fingerprint
     beside = trained_rows(trainings(runs), {"no_rap": [Row("x")], "baseline": [row]}, FAST)["colorflow"].fingerprint
@@ -96,7 +88,7 @@ def test_a_row_is_the_same_in_every_table(runs: Path) -> None:
     assert alone == beside != changed
 
 
-def test_the_newest_whole_export_is_taken(runs: Path, tmp_path: Path) -> None:
+def test_the_newest_whole_export_is_taken(runs, tmp_path):
     root = Path(shutil.copytree(runs, tmp_path / "runs"))
     shutil.copytree(root / "full/1", root / "full/2")
     shutil.copytree(root / "random/1", root / "full/3")  # its super-resolution is still training
@@ -109,7 +101,7 @@ def test_the_newest_whole_export_is_taken(runs: Path, tmp_path: Path) -> None:
         trainings(root).find("rank")
 
 
-def test_the_trainings_of_one_seed_can_be_asked_for(runs: Path, tmp_path: Path) -> None:
+def test_the_trainings_of_one_seed_can_be_asked_for(runs, tmp_path):
     root = Path(shutil.copytree(runs, tmp_path / "runs"))
     for number, seed in ((2, 0), (3, 1), (4, 0)):
         shutil.copytree(root / "full/1", root / f"full/{number}")
@@ -123,7 +115,7 @@ def test_the_trainings_of_one_seed_can_be_asked_for(runs: Path, tmp_path: Path) 
     assert "\n  python train.py full seed=2\n" in problem.reason
 
 
-def test_a_training_must_be_the_baselines_but_for_what_it_is_about(runs: Path, tmp_path: Path) -> None:
+def test_a_training_must_be_the_baselines_but_for_what_it_is_about(runs, tmp_path):
     root = Path(shutil.copytree(runs, tmp_path / "runs"))
     baseline = {"seed": 0, "diffusion": {"mu": 1.5}, "style": {"name": "gray"}, "experiment_name": "full"}
     same = baseline | {"diffusion": {"mu": 0}, "experiment_name": "mu", "data": {"root": "/elsewhere"}}
@@ -136,15 +128,14 @@ def test_a_training_must_be_the_baselines_but_for_what_it_is_about(runs: Path, t
         return list(trained_rows(trainings(root), rows, FAST))
 
     assert build() == ["mu_0", "colorflow"]
-    with pytest.raises(
-        DifferentTrainingError, match=r"(?s)mu_0 .* differ in more than diffusion\.mu:\n  style\.name: mixed"
-    ):
+    said = r"(?s)mu_0 .* differ in more than diffusion\.mu:\n  style\.name: mixed"
+    with pytest.raises(DifferentTrainingError, match=said):
         build(style={"name": "mixed"})
     with pytest.raises(DifferentTrainingError, match="seed: 1, there 0"):
         build(seed=1)
 
 
-def test_missing_trainings_are_named_by_their_commands(runs: Path, tmp_path: Path) -> None:
+def test_missing_trainings_are_named_by_their_commands(runs, tmp_path):
     rows = {"mu_0": [Row("mu_0")], "baseline": [Row("colorflow")]}
     specs = trained_rows(trainings(runs), rows, FAST)
     assert list(specs) == ["mu_0", "colorflow"]
@@ -161,7 +152,7 @@ def test_missing_trainings_are_named_by_their_commands(runs: Path, tmp_path: Pat
         assert "no export of mu_0, baseline in" in lacking.reason
 
 
-def test_folders_of_predictions_are_rows() -> None:
+def test_folders_of_predictions_are_rows():
     assert list(predictions.rows("somewhere")) == ["predictions"]
     several = predictions.rows({"mcv2": "a", "acdo": "b"})
     assert {name: str(spec.predictions) for name, spec in several.items()} == {"mcv2": "a", "acdo": "b"}

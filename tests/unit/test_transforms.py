@@ -39,6 +39,9 @@ def test_a_batch_of_one_has_the_documented_shapes_and_ranges():
     for tensor, low in ((batch.target, -1), (batch.condition, -1), (batch.mask, 0)):
         assert tensor.dtype == torch.float32
         assert low <= tensor.min() < tensor.max() <= 1
+    batch = FULL(replace(sample((210, 133)), patches=()), 0, 0)
+    assert (batch.target[0, :, :20] == 1).all()
+    assert batch.target.shape == (1, 3, 96, 64)
 
 
 def test_the_whole_canvas_differs_from_its_condition_on_the_query_alone():
@@ -75,11 +78,7 @@ def test_in_a_random_window_mask_and_condition_are_aligned(position):
 
 
 def test_the_window_always_holds_the_whole_query():
-    areas = []
-    for position in range(30):
-        mask = TRANSFORM(sample(), 0, position).mask
-        shown = (1 - mask).sum().item() / mask.numel()
-        areas.append(shown)
+    areas = [(1 - TRANSFORM(sample(), 0, position).mask).mean().item() for position in range(30)]
     # The query is 1/4 of the whole canvas and 1/1.25^2 of the smallest window.
     assert 0.24 < min(areas) < 0.32
     assert 0.55 < max(areas) < 0.66
@@ -95,17 +94,14 @@ def test_everything_is_a_function_of_seed_and_position():
         assert first.seeds != other.seeds
 
 
-def test_validation_sees_the_whole_canvas_at_any_position():
+def test_validation_sees_the_whole_canvas_at_any_position_without_views():
     whole = TRANSFORM.for_validation()
     batches = [whole(sample(), 0, position) for position in range(3)]
     assert all(torch.equal(batch.target, batches[0].target) for batch in batches)
     assert (1 - batches[0].mask).mean().item() == pytest.approx(0.25, abs=0.01)
-
-
-def test_pages_of_any_size_and_missing_references_are_legal():
-    batch = FULL(replace(sample((210, 133)), patches=()), 0, 0)
-    assert (batch.target[0, :, :20] == 1).all()
-    assert batch.target.shape == (1, 3, 96, 64)
+    assert replace(TRANSFORM, views=3).for_validation() == TRANSFORM.for_validation()
+    with pytest.raises(ValueError, match="expected views of at least 1, or None, got 0"):
+        replace(TRANSFORM, views=0)
 
 
 def test_collate_keeps_order_and_the_transform_pickles():
@@ -115,9 +111,6 @@ def test_collate_keeps_order_and_the_transform_pickles():
     assert joined.seeds == tuple(batch.seeds[0] for batch in batches)
     assert torch.equal(joined.condition[1:2], batches[1].condition)
     assert len(joined) == 3
-
-
-def test_lists_from_configs_become_tuples():
     assert CanvasTransform([32, 48], [16, 24], GrayStyle(), [1.5, 2]).page_size == (32, 48)  # type: ignore[arg-type]
 
 
@@ -162,9 +155,3 @@ def test_where_nothing_is_drawn_a_single_view_is_what_every_step_sees():
         fresh, fixed = FULL(sample(), 0, position), replace(FULL, views=1)(sample(), 0, position)
         assert all(torch.equal(getattr(fresh, name), getattr(fixed, name)) for name in ("target", "condition", "mask"))
         assert fresh.seeds == fixed.seeds
-
-
-def test_validation_has_no_views_and_none_is_no_number_of_them():
-    assert replace(TRANSFORM, views=3).for_validation() == TRANSFORM.for_validation()
-    with pytest.raises(ValueError, match="expected views of at least 1, or None, got 0"):
-        replace(TRANSFORM, views=0)

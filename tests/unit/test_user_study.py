@@ -1,7 +1,5 @@
 """The user study: what its site gives away, and how votes are checked and counted."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -44,7 +42,6 @@ def study(evaluation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _votes(key: dict[str, Any], voter: str, best: tuple[str, ...], criteria: tuple[str, ...] = ("aesthetic",)) -> dict:
-    """Ranks the same in every question."""
     rankings = []
     for name, question in key["questions"].items():
         code_of = {method: code for code, method in question["codes"].items()}
@@ -58,7 +55,7 @@ def _write(votes: dict, path: Path) -> Path:
     return path
 
 
-def test_the_site_tells_no_method_and_no_chapter(study: Path) -> None:
+def test_the_site_tells_no_method_and_no_chapter(study):
     source = (study / "site" / "index.html").read_text()
     for word in (*TINTS, "Gray copy", "gray_copy", "ColorFlow,"):
         assert word not in source
@@ -69,13 +66,12 @@ def test_the_site_tells_no_method_and_no_chapter(study: Path) -> None:
     names = [path.name for path in (study / "site").rglob("*") if path.is_file()]
     assert not [name for name in names if any(word in name for word in TINTS)]
     assert "key.json" not in names
-    orders = {
-        tuple(question["codes"][code] for code in sorted(question["codes"])) for question in key["questions"].values()
-    }
+    by_code = [question["codes"] for question in key["questions"].values()]
+    orders = {tuple(codes[code] for code in sorted(codes)) for codes in by_code}
     assert orders != {tuple(TINTS)}  # the page lists codes sorted: not in the methods' order everywhere
 
 
-def test_pictures_are_those_of_the_key_at_one_size_without_metadata(study: Path, evaluation: Path) -> None:
+def test_pictures_are_those_of_the_key_at_one_size_without_metadata(study, evaluation):
     key = read_key(study / "key.json")
     assert [(one["chapter"], one["pages"]) for one in key["questions"].values()] == [
         ("a", ["000", "001"]), ("a", ["002", "003"]), ("b", ["000", "001"]), ("c", ["000", "001"])
@@ -96,14 +92,19 @@ def test_pictures_are_those_of_the_key_at_one_size_without_metadata(study: Path,
         assert (folder / "references.webp").is_file()
 
 
-def test_codes_are_drawn_anew_for_every_study(evaluation: Path, study: Path, tmp_path: Path) -> None:
+def test_a_study_has_codes_of_its_own_is_not_overwritten_and_needs_the_report(evaluation, study, tmp_path):
     build_study(evaluation, tmp_path, StudyOptions(pages=2), progress=False)
     one, other = read_key(study / "key.json"), read_key(tmp_path / "key.json")
     assert one["study"] != other["study"]
     assert not set(one["questions"]["q001"]["codes"]) & set(other["questions"]["q001"]["codes"])
+    with pytest.raises(StudyError, match="holds a study already"):
+        build_study(evaluation, study, progress=False)
+    (tmp_path / "results.json").write_bytes((evaluation / "results.json").read_bytes())
+    with pytest.raises(StudyError, match="run stage=report first"):
+        build_study(tmp_path, tmp_path / "study", progress=False)
 
 
-def test_points_are_those_of_table_6() -> None:
+def test_points_are_those_of_table_6():
     methods = list("vwxyz")
     orders = {("p", "q1"): "vwxyz", ("p", "q2"): "wvxyz", ("q", "q1"): "vxwzy"}
     rankings = [Ranking(voter, question, "aesthetic", tuple(order)) for (voter, question), order in orders.items()]
@@ -117,7 +118,7 @@ def test_points_are_those_of_table_6() -> None:
     assert tally_votes(rankings[:2], methods)[0].kendall_w is None
 
 
-def test_agreement_is_that_of_scipy() -> None:
+def test_agreement_is_that_of_scipy():
     random = np.random.default_rng(0)
     ranks = [list(map(int, random.permutation(5))) for _ in range(7)]
     friedman = stats.friedmanchisquare(*np.transpose(ranks)).statistic
@@ -133,7 +134,7 @@ def test_agreement_is_that_of_scipy() -> None:
         assert (tally.kendall_w, tally.spearman) == (pytest.approx(w), pytest.approx(correlation))
 
 
-def test_votes_are_read_checked_and_counted_once(study: Path, tmp_path: Path) -> None:
+def test_votes_are_read_checked_and_counted_once(study, tmp_path):
     key = read_key(study / "key.json")
     order = ("someone_else", "third", "colorflow")
     whole = _write(_votes(key, "v1", order), tmp_path / "whole.json")
@@ -159,7 +160,7 @@ def test_votes_are_read_checked_and_counted_once(study: Path, tmp_path: Path) ->
         (lambda votes: votes.pop("rankings"), "not as the page saves votes"),
     ],
 )
-def test_votes_that_cannot_be_counted_are_refused(study: Path, tmp_path: Path, change: Any, message: str) -> None:
+def test_votes_that_cannot_be_counted_are_refused(study, tmp_path, change, message):
     key = read_key(study / "key.json")
     votes = _votes(key, "v", tuple(TINTS))
     change(votes)
@@ -167,7 +168,7 @@ def test_votes_that_cannot_be_counted_are_refused(study: Path, tmp_path: Path, c
         read_votes([_write(votes, tmp_path / "votes.json")], key)
 
 
-def test_the_table_marks_the_best_and_the_papers_stands_beside_five_methods() -> None:
+def test_the_table_marks_the_best_and_the_papers_stands_beside_five_methods():
     methods = ["v&1", "w", "x", "y", "z"]
     rankings = [Ranking(voter, "q", one, tuple(methods)) for voter in "ab" for one in ("aesthetic", "consistency")]
     tallies = tally_votes(rankings, methods)
@@ -186,7 +187,7 @@ def test_the_table_marks_the_best_and_the_papers_stands_beside_five_methods() ->
     assert "no interval from a single voter" in markdown_study(four, list("wxyz"))
 
 
-def test_commands(evaluation: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands(evaluation, tmp_path, capsys):
     output = tmp_path / "study"
     words = ["build", f"results={evaluation}", f"output={output}", "methods=third,colorflow", "questions=2", "pages=1"]
     assert main(words) == 0
@@ -194,9 +195,8 @@ def test_commands(evaluation: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     key = read_key(output / "key.json")
     assert key["methods"] == ["third", "colorflow"]
     assert len(key["questions"]) == 2
-    paths = [
-        _write(_votes(key, voter, ("third", "colorflow")), output / "votes" / f"{voter}.json") for voter in ("a", "b")
-    ]
+    votes = {voter: _votes(key, voter, ("third", "colorflow")) for voter in ("a", "b")}
+    paths = [_write(vote, output / "votes" / f"{voter}.json") for voter, vote in votes.items()]
     assert main(["tally", *map(str, paths), f"output={tmp_path / 'table'}"]) == 0
     assert re.search(r"\| Aesthetic quality \| 4 \| \*\*2\.000\*\*", capsys.readouterr().out)
     assert {path.name for path in (tmp_path / "table").iterdir()} == {"study.md", "study.tex", "study.csv"}
@@ -216,19 +216,9 @@ def test_commands(evaluation: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         (["tally", "O/votes.json"], "give key=FILE"),
     ],
 )
-def test_errors_end_in_one_line(
-    evaluation: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
-) -> None:
+def test_errors_end_in_one_line(evaluation, tmp_path, capsys, words, message):
     places = {"R": str(evaluation), "O": str(tmp_path / "out")}
     assert main([re.sub(r"\b[RO]\b", lambda found: places[found.group()], word) for word in words]) == 1
     error = capsys.readouterr().err
     assert re.search(message, error), error
     assert error.count("\n") == 1
-
-
-def test_a_study_is_not_overwritten_and_needs_the_report(study: Path, evaluation: Path, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="holds a study already"):
-        build_study(evaluation, study, progress=False)
-    (tmp_path / "results.json").write_bytes((evaluation / "results.json").read_bytes())
-    with pytest.raises(StudyError, match="run stage=report first"):
-        build_study(tmp_path, tmp_path / "study", progress=False)

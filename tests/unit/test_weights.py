@@ -1,7 +1,5 @@
 """Weights of metrics: from a folder, from torch's cache, downloaded; missing, wrong and of another layout."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from pathlib import Path
@@ -34,14 +32,12 @@ NETWORK_METRICS = ("lpips", "clip_is", "fid", "kid", "aesthetic")
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of torch's; caches of this machine are not looked into."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     return tmp_path / "hub" / "checkpoints"
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> WeightsFile:
-    """A file that is published, by a URL of this machine."""
     (tmp_path / "published.bin").write_bytes(CONTENTS)
     return WeightsFile("network.pth", (tmp_path / "published.bin").as_uri(), SHA256)
 
@@ -72,12 +68,9 @@ def test_downloads_are_checked_and_kept(cache, file, tmp_path, monkeypatch):
         find_weights(gone)
 
 
-def test_an_offline_machine_is_told_what_to_fetch(cache, file):
+def test_offline_and_with_another_digest_a_file_is_refused(cache, file, tmp_path):
     with pytest.raises(MissingWeightsError, match=r"set offline; download file://.* into metrics\.weights_dir"):
         find_weights(file)
-
-
-def test_a_file_with_another_digest_is_refused(cache, file, tmp_path):
     (tmp_path / file.name).write_bytes(b"torn")
     with pytest.raises(WrongWeightsError, match=rf"expected SHA-256 {SHA256[:16]}"):
         find_weights(file, tmp_path)
@@ -86,18 +79,13 @@ def test_a_file_with_another_digest_is_refused(cache, file, tmp_path):
     assert find_weights(prefix, tmp_path) == tmp_path / file.name
 
 
-def test_published_digests_agree_with_published_names():
-    """torch's rule: the last part of a file's name is the start of its SHA-256."""
+def test_published_layouts_and_digests():
     assert INCEPTION.name.endswith(f"-{INCEPTION.sha256[:8]}.pth")
     assert alexnet_file().name == f"alexnet-owt-{alexnet_file().sha256}.pth"
     assert all(len(file.sha256) == 64 for file in (INCEPTION, AESTHETIC_HEAD))
-
-
-def test_the_aesthetic_head_has_the_published_layout_and_no_other():
     state = published_head_state()
-    assert {key: value.shape for key, value in AestheticHead().state_dict().items()} == {
-        key: value.shape for key, value in state.items()
-    }
+    own, published = ({key: value.shape for key, value in one.items()} for one in (AestheticHead().state_dict(), state))
+    assert own == published
     fill_head(AestheticHead(), state, "test")
     renamed = {key.replace("layers.7", "layers.8"): value for key, value in state.items()}
     with pytest.raises(WrongWeightsError, match="layers 0, 2, 4, 6, 7"):

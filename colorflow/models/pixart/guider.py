@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from diffusers import ConfigMixin, ModelMixin, PixArtTransformer2DModel
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.controlnets.controlnet import zero_module
 from torch import Tensor, nn
 
 from colorflow.models.pixart.trunk import embed_patches, embed_timesteps, run_blocks
@@ -78,7 +79,7 @@ class PixArtGuider(ModelMixin, ConfigMixin):
         self.adaln_single = body.adaln_single
         self.transformer_blocks = body.transformer_blocks
         width = num_attention_heads * attention_head_dim
-        self.adapter_linear = nn.ModuleList(_zero_linear(width) for _ in self.transformer_blocks)
+        self.adapter_linear = nn.ModuleList(zero_module(nn.Linear(width, width)) for _ in self.transformer_blocks)
 
     @property
     def conditioning_channels(self) -> int:
@@ -156,10 +157,3 @@ class PixArtGuider(ModelMixin, ConfigMixin):
         modulation, _ = embed_timesteps(self, timesteps, tokens, image_size)
         run_blocks(self, tokens, modulation, None, None, tap)
         return tuple(control)
-
-
-def _zero_linear(width: int) -> nn.Linear:
-    linear = nn.Linear(width, width)
-    for parameter in linear.parameters():
-        nn.init.zeros_(parameter)
-    return linear

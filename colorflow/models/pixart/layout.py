@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from diffusers import PixArtTransformer2DModel
@@ -24,28 +24,6 @@ class PixArtLayout(Layout):
         *("proj", "linear", "linear_1", "linear_2"),
     )
     base = "PixArt-alpha/PixArt-XL-2-1024-MS"
-    schedule: ClassVar[dict[str, Any]] = {
-        "num_train_timesteps": 1000,
-        "beta_start": 0.0001,
-        "beta_end": 0.02,
-        "beta_schedule": "linear",
-        "clip_sample": False,
-        "prediction_type": "epsilon",
-    }
-    fixed: ClassVar[dict[str, Any]] = {
-        "attention_bias": True,
-        "activation_fn": "gelu-approximate",
-        "norm_type": "ada_norm_single",
-        "norm_elementwise_affine": False,
-        "norm_eps": 1e-6,
-        "attention_type": "default",
-    }
-    idle: ClassVar[dict[str, Any]] = {
-        "dropout": 0.0,
-        "norm_num_groups": 32,
-        "num_embeds_ada_norm": 1000,
-        "upcast_attention": False,
-    }
 
     def network(self, config: Config, text_width: int, answer: int) -> nn.Module:
         """A transformer of the guider's configuration."""

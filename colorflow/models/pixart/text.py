@@ -40,9 +40,5 @@ def random_prompt(transformer: Mapping[str, Any], tokens: int) -> dict[str, Tens
 
 def _fields(embeds: Tensor, masks: Sequence[Tensor] | Tensor) -> dict[str, Tensor]:
     """Fields of prompt and empty prompt."""
-    return {
-        "prompt_embeds": embeds[0],
-        "negative_prompt_embeds": embeds[1],
-        "prompt_mask": masks[0],
-        "negative_prompt_mask": masks[1],
-    }
+    names = ("prompt_embeds", "negative_prompt_embeds", "prompt_mask", "negative_prompt_mask")
+    return dict(zip(names, (*embeds, *masks), strict=True))

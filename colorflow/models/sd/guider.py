@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from diffusers import ConfigMixin, ModelMixin, UNet2DConditionModel
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.controlnets.controlnet import zero_module
 from torch import Tensor, nn
 
 from colorflow.models.sd.trunk import embed_timesteps, run_trunk, tap_widths
@@ -73,9 +74,9 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
 
     def _add_tap_convolutions(self) -> None:
         down, middle, up = tap_widths(self, self.conv_in_condition.out_channels)
-        self.brushnet_down_blocks = nn.ModuleList(map(_zero_convolution, down))
-        self.brushnet_mid_block = _zero_convolution(middle)
-        self.brushnet_up_blocks = nn.ModuleList(map(_zero_convolution, up))
+        self.brushnet_down_blocks = nn.ModuleList(map(_tap, down))
+        self.brushnet_mid_block = _tap(middle)
+        self.brushnet_up_blocks = nn.ModuleList(map(_tap, up))
 
     @property
     def conditioning_channels(self) -> int:
@@ -168,8 +169,5 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         return tuple(residuals)
 
 
-def _zero_convolution(channels: int) -> nn.Conv2d:
-    convolution = nn.Conv2d(channels, channels, kernel_size=1)
-    for parameter in convolution.parameters():
-        nn.init.zeros_(parameter)
-    return convolution
+def _tap(channels: int) -> nn.Module:
+    return zero_module(nn.Conv2d(channels, channels, kernel_size=1))

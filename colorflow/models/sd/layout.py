@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -21,43 +21,6 @@ class SDLayout(Layout):
     channels, input_weight = "conditioning_channels", "conv_in_condition.weight"
     targets = ("to_k", "to_q", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
     base = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-    schedule: ClassVar[dict[str, Any]] = {
-        "num_train_timesteps": 1000,
-        "beta_start": 0.00085,
-        "beta_end": 0.012,
-        "beta_schedule": "scaled_linear",
-        "steps_offset": 1,
-        "clip_sample": False,
-        "prediction_type": "epsilon",
-    }
-    fixed: ClassVar[dict[str, Any]] = {
-        "flip_sin_to_cos": True,
-        "freq_shift": 0,
-        "mid_block_type": "UNetMidBlock2DSelfAttn",
-        "only_cross_attention": False,
-        "downsample_padding": 1,
-        "mid_block_scale_factor": 1,
-        "act_fn": "silu",
-        "norm_eps": 1e-5,
-        "transformer_layers_per_block": 1,
-        "num_attention_heads": None,
-        "use_linear_projection": False,
-        "class_embed_type": None,
-        "addition_embed_type": None,
-        "resnet_time_scale_shift": "default",
-    }
-    idle: ClassVar[dict[str, Any]] = {
-        "encoder_hid_dim": None,
-        "encoder_hid_dim_type": None,
-        "addition_time_embed_dim": None,
-        "num_class_embeds": None,
-        "upcast_attention": False,
-        "projection_class_embeddings_input_dim": None,
-        "brushnet_conditioning_channel_order": "rgb",
-        "conditioning_embedding_out_channels": [16, 32, 96, 256],
-        "global_pool_conditions": False,
-        "addition_embed_type_num_heads": 64,
-    }
 
     def network(self, config: Config, text_width: int, answer: int) -> nn.Module:
         """A U-Net; of the guider's configuration with cross-attention where that has self-attention alone."""
