@@ -1,9 +1,8 @@
-"""The geometry of in-context colorization: pages, patches, slots, mask and training window.
+"""The geometry of in-context colorization: pages, patches, slots, mask and training window (paper 3.1 and 3.2).
 
-Pure functions on PIL images; every size is (width, height), every box (left, top, right, bottom)
-with the last two exclusive. Facts: the paper's section 3.1 and 3.2; sizes, orders and rounding are
-those of the released code, and held by the parity fixtures ``a_*``. The canvas of a W x H page is
-2W x 2H: the query in the middle, twelve slots of W/2 x H/2 around it.
+Every size is (width, height), every box (left, top, right, bottom) with the last two exclusive. The canvas of a W x H
+page is 2W x 2H: the query in the middle, twelve slots of W/2 x H/2 around it. Sizes, orders and rounding are those of
+the released code, held by the parity fixtures ``a_*``.
 """
 
 from __future__ import annotations
@@ -148,8 +147,9 @@ def slot_box(size: Size, quadrant: int, rank: int) -> Box:
     """
     if not (0 <= quadrant < len(QUADRANTS) and 0 <= rank < RANKS):
         raise ValueError(f"slot_box: expected quadrant 0 to 3 and rank 0 to 2, got {quadrant} and {rank}")
-    left, top, right, bottom = _cell_box(size, quadrant, rank)
-    return left + 1, top + 1, right - 1, bottom - 1
+    width, height = (side // 4 for side in canvas_size(size))
+    row, column = _CELLS[quadrant][rank]
+    return column * width + 1, row * height + 1, (column + 1) * width - 1, (row + 1) * height - 1
 
 
 def stitch(query: Image.Image, patches: Mapping[tuple[int, int], Image.Image]) -> Image.Image:
@@ -229,10 +229,3 @@ def _place(low: int, high: int, length: int, limit: int, draw: float) -> int:
     """Choose a start in [max(0, high - length), min(low, limit - length)], each with equal chance."""
     first, last = max(0, high - length), min(low, limit - length)
     return first + min(int(draw * (last - first + 1)), last - first)
-
-
-def _cell_box(size: Size, quadrant: int, rank: int) -> Box:
-    """Return the whole half-page cell of a slot, border included."""
-    width, height = (side // 4 for side in canvas_size(size))
-    row, column = _CELLS[quadrant][rank]
-    return column * width, row * height, (column + 1) * width, (row + 1) * height

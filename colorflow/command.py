@@ -26,8 +26,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from colorflow.config import CONFIGS, known_names, nearest, register_resolvers
+from colorflow.config import CONFIGS, known_names, register_resolvers
 from colorflow.utils.log import quiet_libraries
+from colorflow.utils.registry import nearest
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _TRACES = {"log.txt", "config.yaml", "multirun.yaml"}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from colorflow.moved import todays
 from colorflow.utils.files import write_text_atomic
 from colorflow.utils.hashing import digest_bytes
+from colorflow.utils.registry import nearest
 from colorflow.utils.remote import is_remote
 from colorflow.utils.signatures import parameter_names
 
@@ -35,10 +35,8 @@ class ConfigError(ValueError):
 
 def register_resolvers() -> None:
     """Make the resolvers of our configs known; called once, before Hydra composes."""
-    OmegaConf.register_new_resolver("asset", _asset, replace=True)
-    OmegaConf.register_new_resolver("digest", _digest, replace=True)
-    OmegaConf.register_new_resolver("frozen_dtype", _frozen_dtype, replace=True)
-    OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
+    for function in (_asset, _digest, _frozen_dtype, _run_dir):
+        OmegaConf.register_new_resolver(function.__name__[1:], function, replace=True)
 
 
 def build(node: Any, **arguments: Any) -> Any:
@@ -170,12 +168,6 @@ def known_names(name: str) -> list[str]:
         cfg = compose(name, return_hydra_config=True)
     groups = [str(group) for group in cfg.hydra.runtime.choices]
     return [*groups, *(path for path, _ in _paths(cfg) if not path.startswith("hydra."))]
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What an error says of the known name that is most like the one given; nothing where none is."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def output_dir() -> str:

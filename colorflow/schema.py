@@ -209,7 +209,6 @@ class PatchEncoder(Protocol):
 
     def __call__(self, images: Sequence[Image.Image]) -> Tensor:
         """Return ``(N, D)`` float32 on the CPU for N RGB or L images of any size."""
-        ...
 
 
 class Style(Protocol):
@@ -218,15 +217,12 @@ class Style(Protocol):
     @property
     def name(self) -> str:
         """Name in records, tables and benchmark folders."""
-        ...
 
     def __call__(self, page: Image.Image, generator: torch.Generator) -> Image.Image:
         """Return an RGB image with three equal channels, same size as ``page``; all draws are from ``generator``."""
-        ...
 
     def describe(self) -> dict[str, Any]:
         """Return JSON values that fix what is drawn: name, class, options, digests of weights."""
-        ...
 
 
 @runtime_checkable
@@ -235,7 +231,6 @@ class RecordedStyle(Protocol):
 
     def bind(self, renditions: Mapping[str, Image.Image]) -> Style:
         """Return the style for one sample."""
-        ...
 
 
 def bind(style: Style, renditions: Mapping[str, Image.Image]) -> Style:
@@ -250,7 +245,6 @@ class Colorizer(Protocol):
 
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
         """Colour one black-and-white page; any output size (the harness resizes)."""
-        ...
 
 
 @runtime_checkable
@@ -268,7 +262,6 @@ class BatchColorizer(Colorizer, Protocol):
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
     ) -> list[Image.Image]:
         """Colour black-and-white pages, each from its own pool and seed."""
-        ...
 
 
 @runtime_checkable

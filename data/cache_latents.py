@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from colorflow import command, config
 from colorflow.callbacks.latent_writer import LatentWriter
-from colorflow.data.view_module import ViewDataModule
+from colorflow.data.latents import ViewDataModule
 from colorflow.utils.log import get_logger
 
 log = get_logger("cache_latents")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from colorflow.evaluation.retrieval_study import RetrievalStudy
-from colorflow.evaluation.retrieval_study.study import FIGURE
+from colorflow.evaluation.retrieval_study.study import FIGURE, RetrievalStudy
 from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.utils.images import save_png
 

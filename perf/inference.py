@@ -45,9 +45,9 @@ from colorflow.retrieval.encoders import ClipVisionEncoder
 from colorflow.retrieval.retriever import SimilarityRetriever, reference_pool
 from colorflow.schema import PatchEncoder, ReferencePool
 from colorflow.toon import ToonSpec, draw_chapter
-from colorflow.utils.devices import resolve_device
 from colorflow.utils.log import quiet_libraries
 from colorflow.utils.progress import track
+from colorflow.utils.tensors import resolve_device
 
 CLIP = {  # hidden size, layers, heads, patch, projection
     "ViT-XS-32": (64, 6, 1, 32, 64),

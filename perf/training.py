@@ -40,7 +40,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from colorflow import config
 from colorflow.callbacks.latent_writer import LatentWriter
-from colorflow.data.view_module import ViewDataModule
+from colorflow.data.latents import ViewDataModule
 from colorflow.tasks.dry_run import GPUS
 from colorflow.utils.log import quiet_libraries
 

@@ -28,11 +28,7 @@ def chromium() -> Iterator[Any]:
 
 @dataclass
 class Watched:
-    """A page, and what it should not have done.
-
-    Attributes:
-        home: What addresses of what it may fetch begin with.
-    """
+    """A page, what it should not have done, and the home from where alone it may fetch."""
 
     page: Any
     home: str = "file://"

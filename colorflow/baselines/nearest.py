@@ -14,8 +14,8 @@ from colorflow.methods import MethodSpec, References, Rows
 from colorflow.retrieval.retriever import SimilarityRetriever, top_k
 from colorflow.retrieval.settings import RetrievalSettings, build_encoder
 from colorflow.schema import Colorizer, ReferencePool
-from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file, digest_json
+from colorflow.utils.tensors import resolve_device
 
 
 class NoReferenceError(ValueError):

@@ -38,10 +38,9 @@ from colorflow.styles.screen.color import ScreenColorizer, StyleCodeEncoder
 from colorflow.styles.screen.decoder import Draws
 from colorflow.styles.screen.encoder import ScreenEncoder
 from colorflow.styles.screen.path import pad_to_256, signed
-from colorflow.utils.devices import resolve_device
 from colorflow.utils.images import to_image
-from colorflow.utils.precision import full_precision
 from colorflow.utils.seeding import generator
+from colorflow.utils.tensors import full_precision, resolve_device
 
 PUBLISHED = replace(RELEASED, key="method.weights", more="(docs/baselines.md)")
 

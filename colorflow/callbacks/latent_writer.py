@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 
 class LatentWriter(Callback):
-    """Keep every batch of a prediction over a `colorflow.data.view_module.ViewDataModule`."""
+    """Keep every batch of a prediction over a `colorflow.data.latents.ViewDataModule`."""
 
     def on_predict_batch_end(
         self, trainer: Any, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any

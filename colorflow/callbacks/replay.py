@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from colorflow.schema import Batch, ColorizationBatch, LatentBatch, PageBatch
 from colorflow.tasks.trainable import TrainableTask
-from colorflow.utils.devices import resolve_device
+from colorflow.utils.tensors import resolve_device
 
 _KINDS: dict[str, type[Batch]] = {kind.__name__: kind for kind in (ColorizationBatch, LatentBatch, PageBatch)}
 

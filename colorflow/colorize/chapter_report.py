@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from colorflow.colorize.chapter_folder import SHEET, ChapterFolder
-from colorflow.colorize.provenance import provenance
+from colorflow.colorize.chapter_folder import SHEET, ChapterFolder, provenance
 from colorflow.schema import Page
 from colorflow.utils.failures import allowed_failures
 from colorflow.utils.images import load_image, save_png

@@ -113,13 +113,16 @@ class ChapterRun:
         """The same, to be watched: every readable page when it has been dealt with, and what was painted if it was."""
         pages = self.job.chapter.pages
         records = self.folder.keep_whole(pages, self.options.overwrite)
-        if all(self._is_done(page, records) for page in pages) and self._has_sheet():
+        sheet = not self.options.contact_sheet or (self.folder.path / SHEET).is_file()
+        if sheet and all(self._is_done(page, records) for page in pages):
             self.report.kept += [page.id for page in pages]
             return
         inputs = self._read()
         self.report.check()
         if not all(colored or self._is_done(page, records) for page, colored in inputs.items()):
-            self._check_pipeline()
+            pipeline = self.load()  # outside of what is counted as a page's failure
+            if self.options.attention is not None:
+                check_attention(pipeline, self.options.attention)
             if not self.pool:
                 logger.warning(
                     "%s: no references, so the model guesses every colour; set references=DIR", self.job.chapter.name
@@ -154,9 +157,6 @@ class ChapterRun:
             return False
         return record["kind"] == "passed_through" or "pieces" in record or not self._asked(page)
 
-    def _has_sheet(self) -> bool:
-        return not self.options.contact_sheet or (self.folder.path / SHEET).is_file()
-
     def _read_references(self) -> None:
         """Fill the pool.
 
@@ -187,12 +187,6 @@ class ChapterRun:
             if inputs[page] and self.options.use_colored_pages:
                 self.pool[page.id] = image
         return inputs
-
-    def _check_pipeline(self) -> None:
-        """Load it, outside of what is counted as a page's failure."""
-        pipeline = self.load()
-        if self.options.attention is not None:
-            check_attention(pipeline, self.options.attention)
 
     def _page(self, page: Page, colored: bool, records: Mapping[str, dict[str, Any]]) -> Painted | None:
         painted = None

@@ -11,24 +11,13 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from colorflow.colorize.chapter_folder import MANIFEST, SHEET, ChapterFolder
-from colorflow.colorize.chapter_report import ColorizeReport, TooManyFailuresError
+from colorflow.colorize.chapter_folder import ChapterFolder
+from colorflow.colorize.chapter_report import ColorizeReport
 from colorflow.colorize.chapter_run import ChapterJob, ChapterRun, ColorizeOptions
 from colorflow.data.chapters import DataError, read_chapters, read_pages
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.schema import Chapter, Page
 from colorflow.utils.log import get_logger
-
-__all__ = [
-    "MANIFEST",
-    "SHEET",
-    "ChapterJob",
-    "ColorizeOptions",
-    "ColorizeReport",
-    "TooManyFailuresError",
-    "colorize_chapters",
-    "find_jobs",
-]
 
 logger = get_logger(__name__)
 

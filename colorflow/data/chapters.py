@@ -1,8 +1,6 @@
-"""Chapter folders: which pages there are, which are left out and why, and who is held out.
+"""Chapter folders ``<root>/<chapter>/*.{png,jpg,webp,...}``: which pages there are or are left out, who is held out.
 
-``<root>/<chapter>/*.{png,jpg,webp,...}``, one colour page a file, in natural order. A chapter is the
-unit of everything: references come from it, and the validation split is made of whole chapters,
-since pages of one chapter share characters, backgrounds and colours.
+The validation split is made of whole chapters, since pages of one chapter share characters, backgrounds and colours.
 """
 
 from __future__ import annotations

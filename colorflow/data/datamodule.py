@@ -84,7 +84,7 @@ class ComicDataModule(LightningDataModule):
         self._unreadable: set[str] = set()
         self.latents = None if latents is None else Path(latents)
         self._cached: CachedLatents | None = None
-        self._splits: Splits[SampleDataset] | None = None
+        self._splits: Splits | None = None
         self._resumed: dict[str, Any] = {"batches": 0, "global_step": 0}
         for item in (self.transform, self.val_transform):
             if item.page_size != source.page_size:
@@ -194,11 +194,8 @@ class ComicDataModule(LightningDataModule):
 
     def _sequence(self) -> dict[str, Any]:
         """What fixes the sequence of training samples."""
-        return {
-            "global_batch_size": self.global_batch_size,
-            "seed": self.seed,
-            "data": self.train_samples.fingerprint,
-        }
+        data = self.train_samples.fingerprint
+        return {"global_batch_size": self.global_batch_size, "seed": self.seed, "data": data}
 
     def _check_resumed(self) -> None:
         changed = {
@@ -213,7 +210,7 @@ class ComicDataModule(LightningDataModule):
                 "start a new run from the exported weights"
             )
 
-    def _ready(self) -> Splits[SampleDataset]:
+    def _ready(self) -> Splits:
         if self._splits is None:
             raise RuntimeError("ComicDataModule: call setup('fit') first (the Trainer does)")
         return self._splits

@@ -33,18 +33,15 @@ class SampleDataset(Protocol):
 
     def __len__(self) -> int:
         """Number of samples."""
-        ...
 
     def __getitem__(self, index: int) -> ColorizationSample:
         """Return a sample, decoded."""
-        ...
 
 
 class PageCache:
     """Decoded pages at canvas size, least recently used out first; each worker has its own."""
 
     def __init__(self, size: Size, megabytes: int = 256) -> None:
-        """Fix the page size and the memory a worker may hold."""
         self.size = size
         self.capacity = max(1, megabytes * 2**20 // (3 * size[0] * size[1]))
         self._pages: OrderedDict[Path, Image.Image] = OrderedDict()
@@ -76,11 +73,7 @@ class ChapterDataset:
     """
 
     def __init__(
-        self,
-        chapters: Sequence[RecordedChapter],
-        page_size: Size,
-        cache_mb: int = 256,
-        load: PageCache | None = None,
+        self, chapters: Sequence[RecordedChapter], page_size: Size, cache_mb: int = 256, load: PageCache | None = None
     ) -> None:
         """Take the recorded pages of some chapters, in order.
 
@@ -117,7 +110,6 @@ class PositionDataset:
     """
 
     def __init__(self, dataset: SampleDataset, transform: Transform, seed: int) -> None:
-        """Join a dataset with the transform and the seed its positions count for."""
         self.dataset = dataset
         self.transform = transform
         self.seed = seed

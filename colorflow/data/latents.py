@@ -1,9 +1,7 @@
 """A cache of VAE posteriors, one row a view of a page: training then neither decodes pictures nor encodes them.
 
-What is kept is what does not change from step to step: mean and standard deviation of each encoding, and the mask. The
-draw of the posterior stays in the step, so that a step on cached rows is the step on pictures. A cache says what it was
-made of; any other is refused. ``data/cache_latents.py`` makes it, with any number of processes, and goes on where it
-was stopped.
+Kept is what does not change from step to step; the draw of the posterior stays in the step. A cache says what it was
+made of; any other is refused. ``data/cache_latents.py`` makes it, and goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -17,12 +15,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from lightning.pytorch import LightningDataModule
 from torch import Tensor
+from torch.utils.data import DataLoader, Subset
 
 from colorflow.data.chapters import DataError
 from colorflow.data.dataset import SampleDataset
-from colorflow.data.transforms import CanvasTransform
-from colorflow.schema import ColorizationBatch, LatentBatch
+from colorflow.data.sources import Source
+from colorflow.data.transforms import CanvasTransform, Transform, collate
+from colorflow.schema import Batch, ColorizationBatch, LatentBatch
 from colorflow.utils.files import write_json_atomic
 from colorflow.utils.hashing import digest_json
 from colorflow.utils.seeding import stable_seed
@@ -155,7 +156,6 @@ class CachedLatents:
     """What the loader's workers run in place of `colorflow.data.dataset.PositionDataset`: rows of a cache."""
 
     def __init__(self, cache: LatentCache, transform: CanvasTransform, seed: int) -> None:
-        """Join a cache with the seed that positions count for."""
         self.cache, self.transform, self.seed = cache, transform, seed
 
     def __len__(self) -> int:
@@ -174,7 +174,6 @@ class ViewDataset:
     """Every view of every page, as pictures, to be encoded once; a batch's seeds are its rows of the cache."""
 
     def __init__(self, dataset: SampleDataset, transform: CanvasTransform) -> None:
-        """Join pages and transform."""
         self.dataset, self.transform = dataset, transform
 
     def __len__(self) -> int:
@@ -220,6 +219,66 @@ def made_of(dataset: SampleDataset, transform: CanvasTransform, trainer: Any) ->
         "transform": digest_json(transform.describe()),
         "VAE weights, precision or conditioning": trainer.lightning_module.encoder_key(str(trainer.precision)),
     }
+
+
+class ViewDataModule(LightningDataModule):
+    """Batches for `data/cache_latents.py`: every view of the training pages that the cache lacks, once.
+
+    Args:
+        source: Gives the pages.
+        transform: Makes views of them.
+        folder: Of the cache.
+        batch_size: Views a device encodes at once.
+        num_workers: Loader processes of each device.
+    """
+
+    def __init__(self, source: Source, transform: Transform, folder: Path, batch_size: int, num_workers: int) -> None:
+        super().__init__()
+        self.source, self.transform, self.folder = source, cacheable(transform), folder
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self._cache: LatentCache | None = None
+
+    def prepare_data(self) -> None:
+        """As `colorflow.data.datamodule.ComicDataModule.prepare_data`."""
+        self.source.splits()
+
+    def setup(self, stage: str) -> None:
+        """Look what the folder holds already.
+
+        Raises:
+            DataError: If that is a complete cache, or one of anything else.
+        """
+        samples = self.source.splits().train
+        assert self.trainer is not None
+        self._made_of = made_of(samples, self.transform, self.trainer)
+        self._views = ViewDataset(samples, self.transform)
+        self._cache = LatentCache.unfinished(self.folder, self._made_of)
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return this process's share of the missing rows."""
+        assert self.trainer is not None
+        rows = range(len(self._views)) if self._cache is None else self._cache.missing()
+        mine = rows[self.trainer.global_rank :: self.trainer.world_size]
+        return DataLoader(
+            Subset(self._views, mine),  # type: ignore[arg-type]
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            collate_fn=collate,
+        )
+
+    def keep(self, latents: LatentBatch) -> None:
+        """Write a batch, whose seeds are its rows."""
+        if self._cache is None:
+            shape = (1 + latents.condition.shape[1], *latents.target.shape[1:])
+            dtype = str(latents.target.dtype).removeprefix("torch.")
+            self._cache = LatentCache(self.folder, self._made_of, len(self._views), shape, dtype)
+            self._cache.begin()
+        self._cache.write(latents, latents.seeds)
+
+    def finish(self) -> None:
+        """Declare the cache complete, once every process has written its share."""
+        assert self._cache is not None
+        self._cache.finish()
 
 
 def _bytes(tensor: Tensor) -> bytes:

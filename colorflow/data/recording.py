@@ -1,12 +1,7 @@
-"""Recorded retrieval: for every page its pool and the twelve patches found in it, computed once.
+"""Recorded retrieval: for every page its pool and the twelve patches found in it, computed once (paper section 4.1).
 
-As in the paper (section 4.1): the pool of a page is at least 20 random other pages of its chapter (all
-there are where there are fewer), the 12 best patches are found once, and training does not retrieve
-again. The page itself is never in its pool. Each page is decoded and embedded once a chapter.
-
-A chapter's record is cached as JSON under a digest of everything it depends on: the bytes of its
-pages, the retriever's name, page size, pool size and seed. A record whose digest does not match is
-not used, so a stale cache costs time and never correctness.
+The pool is at least 20 random other pages of the chapter, or all there are. A chapter's record is cached as JSON under
+a digest of everything it depends on, so that a stale cache costs time and never correctness.
 """
 
 from __future__ import annotations
@@ -116,7 +111,7 @@ class Recorder:
             OSError: For a page or cache file that may not be read or written.
         """
         digests = {page.name: digest_file(page.path) for page in chapter.pages}
-        key = self._key(chapter, digests)
+        key = digest_json({"chapter": chapter.name, "pages": digests, **self.settings()})
         load = load or (lambda path: fit_page(load_image(path), self.page_size))
         if self.cache_dir is None:
             return self._compute(chapter, key, digests, load)
@@ -127,9 +122,6 @@ class Recorder:
         fresh = self._compute(chapter, key, digests, load)
         _write(fresh, path)
         return fresh
-
-    def _key(self, chapter: Chapter, digests: dict[str, str]) -> str:
-        return digest_json({"chapter": chapter.name, "pages": digests, **self.settings()})
 
     def settings(self) -> dict[str, Any]:
         """What records depend on beside the pages, as JSON values."""
@@ -161,7 +153,8 @@ class Recorder:
             places = range(start, min(start + PAGES_AT_ONCE, len(pages)))
             pools = [_take(indexed, self._draw(pages[place], place, len(pages))) for place in places]
             seeds = [stable_seed(self.seed, "retrieval", pages[place].id) for place in places]
-            chosen = self.retriever.select_each([_gray(images[place]) for place in places], pools, seeds=seeds)
+            queries = [images[place].convert("L").convert("RGB") for place in places]  # as a user's page would be
+            chosen = self.retriever.select_each(queries, pools, seeds=seeds)
             recorded += [
                 RecordedPage(pages[place], digests[pages[place].name], pool.ids, patches)
                 for place, pool, patches in zip(places, pools, chosen, strict=True)
@@ -241,11 +234,6 @@ def _take(pool: IndexedPool, places: list[int]) -> IndexedPool:
     )
 
 
-def _gray(page: Image.Image) -> Image.Image:
-    """The query that patches are looked for with: luminance, as a user's black-and-white page would be."""
-    return page.convert("L").convert("RGB")
-
-
 def _write(record: RecordedChapter, path: Path) -> None:
     pages = [
         {"page": page.page.name, "digest": page.digest, "pool": page.pool, "patches": patches_to_json(page.patches)}
@@ -278,7 +266,10 @@ def _read(path: Path, key: str, chapter: Chapter) -> RecordedChapter | None:
 
 def patches_to_json(patches: Sequence[RetrievedPatch]) -> list[dict[str, Any]]:
     """Return patches as JSON values; a similarity that is not a number becomes null."""
-    return [asdict(patch) | {"similarity": _finite(patch.similarity)} for patch in patches]
+    return [
+        asdict(patch) | {"similarity": patch.similarity if math.isfinite(patch.similarity) else None}
+        for patch in patches
+    ]
 
 
 def patches_from_json(items: Sequence[dict[str, Any]]) -> tuple[RetrievedPatch, ...]:
@@ -287,7 +278,3 @@ def patches_from_json(items: Sequence[dict[str, Any]]) -> tuple[RetrievedPatch, 
         RetrievedPatch(**(item | {"similarity": math.nan if item["similarity"] is None else item["similarity"]}))
         for item in items
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,9 +1,7 @@
 """Which sample comes when: an endless sequence of positions that every rank can compute alone.
 
-Position p of the endless training sequence names its sample, and with it all randomness of the sample
-(style, window, noise), by (seed, p) alone. The global batch t holds the positions [t G, (t + 1) G),
-on any number of ranks and workers; starting at batch t is arithmetic and skips nothing, which makes
-resuming in the middle of an epoch exact.
+Position p names its sample, and with it all of the sample's randomness, by (seed, p) alone. The global batch t holds
+the positions [t G, (t + 1) G), on any number of ranks and workers: to start at batch t is arithmetic, and exact.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Where training pages come from: chapter folders or shards."""
+"""Where training pages come from: chapter folders, generated chapters or shards."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from colorflow.canvas import Size
 from colorflow.data.chapters import DataError, HeldOut, read_chapters, some_names, split_chapters
@@ -14,21 +13,18 @@ from colorflow.data.recording import Recorder, record_chapters
 from colorflow.data.shards.index import read_index, verify_shards
 from colorflow.data.shards.sample import ShardDataset
 from colorflow.retrieval.retriever import Retriever
+from colorflow.toon import ToonSpec, name_set, write_chapters
 from colorflow.utils.log import get_logger
 from colorflow.utils.remote import find
 
 _log = get_logger(__name__)
 
 
-DatasetT = TypeVar("DatasetT", bound=SampleDataset, covariant=True)
-
-
-@dataclass(frozen=True)
-class Splits(Generic[DatasetT]):
+class Splits(NamedTuple):
     """Training and validation samples; ``val`` is None where no chapter is held out."""
 
-    train: DatasetT
-    val: DatasetT | None
+    train: SampleDataset
+    val: SampleDataset | None
 
 
 class Source(Protocol):
@@ -36,9 +32,8 @@ class Source(Protocol):
 
     page_size: Size
 
-    def splits(self) -> Splits[Any]:
+    def splits(self) -> Splits:
         """Return the samples; the first call may take long (decoding, retrieval)."""
-        ...
 
 
 class ChapterSource:
@@ -80,9 +75,9 @@ class ChapterSource:
         self._recorder: Recorder | None = Recorder(
             retriever, self.page_size, Path(cache_dir), pool_size, seed, allow_no_references
         )
-        self._splits: Splits[ChapterDataset] | None = None
+        self._splits: Splits | None = None
 
-    def splits(self) -> Splits[ChapterDataset]:
+    def splits(self) -> Splits:
         """Read, split by chapter and record.
 
         Raises:
@@ -93,7 +88,7 @@ class ChapterSource:
             self._recorder = None
         return self._splits
 
-    def _make(self) -> Splits[ChapterDataset]:
+    def _make(self) -> Splits:
         assert self._recorder is not None
         chapters, found = read_chapters(self.root)
         train, val = split_chapters([chapter.name for chapter in chapters], self.val_chapters, self.seed)
@@ -111,6 +106,44 @@ class ChapterSource:
         counts = f"{len(sets[0])} training and {len(sets[1])} validation pages"
         _log.info("%s: %s; val_chapters holds out %s", self.root, counts, some_names(val) if val else "none")
         return Splits(sets[0], sets[1] if val else None)
+
+
+class ToonSource(ChapterSource):
+    """Toon chapters, generated on the first use; arguments that it shares with `ChapterSource` are as there.
+
+    Args:
+        root: Parent folder; a set of given size and seed has its own subfolder.
+        spec: What is drawn, and at which size.
+        chapters: How many chapters.
+        pages: Pages a chapter.
+        val_chapters: How many of the chapters are held out.
+        seed: Seed of the chapters, the split and the pools.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        page_size: Sequence[int],
+        retriever: Retriever,
+        cache_dir: str | Path,
+        spec: ToonSpec,
+        chapters: int = 48,
+        pages: int = 8,
+        val_chapters: int = 2,
+        pool_size: int = 20,
+        seed: int = 0,
+    ) -> None:
+        self.chapters, self.pages = chapters, pages
+        self.spec = spec
+        name = name_set(chapters, pages, seed, spec)
+        super().__init__(Path(root) / name, page_size, retriever, cache_dir, val_chapters, pool_size, seed)
+
+    def _make(self) -> Splits:
+        marker = self.root.with_name(f"{self.root.name}.complete")
+        if not marker.exists():
+            write_chapters(self.root, self.chapters, self.pages, self.seed, self.spec)
+            marker.touch()
+        return super()._make()
 
 
 class ShardSource:
@@ -139,9 +172,9 @@ class ShardSource:
         self.train_split = train_split
         self.val_split = val_split
         self.verify = verify
-        self._splits: Splits[ShardDataset] | None = None
+        self._splits: Splits | None = None
 
-    def splits(self) -> Splits[ShardDataset]:
+    def splits(self) -> Splits:
         """Read the index.
 
         Raises:
@@ -151,7 +184,7 @@ class ShardSource:
             self._splits = self._make()
         return self._splits
 
-    def _make(self) -> Splits[ShardDataset]:
+    def _make(self) -> Splits:
         index = read_index(self.root)
         if index.page_size != self.page_size:
             raise DataError(

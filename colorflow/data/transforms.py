@@ -1,8 +1,6 @@
 """From a decoded sample to the tensors of a training step: style, canvas, window, downsampling.
 
-Patch-wise training (paper section 3.2, Fig. 3): a random window of the stitched canvas that always
-holds the whole query is cut from target, condition and mask alike and downsampled to the training
-resolution. Validation sees the whole canvas.
+Patch-wise training (paper section 3.2, Fig. 3): target, condition and mask are cut alike; validation sees all.
 """
 
 from __future__ import annotations
@@ -10,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -36,11 +35,9 @@ class Transform(Protocol):
 
     def for_validation(self) -> Transform:
         """Return the transform that validation uses, without random geometry."""
-        ...
 
     def __call__(self, sample: ColorizationSample, seed: int, position: int) -> Batch:
         """Return a batch of one; all randomness comes from (seed, position)."""
-        ...
 
 
 class Canvases(NamedTuple):
@@ -173,9 +170,7 @@ def collate(batches: Sequence[BatchT]) -> BatchT:
 def _join(values: Sequence[Any]) -> Any:
     if values[0] is None:
         return None
-    return (
-        torch.cat(tuple(values)) if isinstance(values[0], Tensor) else tuple(item for part in values for item in part)
-    )
+    return torch.cat(tuple(values)) if isinstance(values[0], Tensor) else tuple(chain.from_iterable(values))
 
 
 @lru_cache(maxsize=4)

@@ -129,9 +129,8 @@ class DemoPage:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         with gr.Blocks(title="ColorFlow", analytics_enabled=False, delete_cache=(_HOUR, 24 * _HOUR)) as self.blocks:
-            self.session = gr.State(
-                lambda: Session(), delete_callback=Session.close
-            )  # a class is taken for its instance
+            # by a function: Gradio takes a class for its instance
+            self.session = gr.State(lambda: Session(), delete_callback=Session.close)
             gr.HTML(_HEADER)
             with gr.Row(elem_classes="cf-columns"):
                 with gr.Column(scale=5, min_width=320):

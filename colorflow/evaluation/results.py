@@ -122,7 +122,7 @@ def build_results(
 
 def write_results(results: Results, path: Path) -> None:
     """Write results.json atomically, strict JSON."""
-    write_json_atomic(_encode(results), path)
+    write_json_atomic(_swapped(results, math.inf, "inf"), path)
 
 
 def read_results(path: Path) -> Results:
@@ -140,9 +140,11 @@ def read_results(path: Path) -> Results:
     except (ValueError, TypeError) as error:
         raise ResultsError(f"{path}: expected protocol, rows and pages, got {error}; run stage=score again") from error
     for row in loaded["rows"]:
-        row |= {part: _decode(row[part]) for part in ("metrics", "intervals", "chapters") if part in row}
+        row |= {
+            part: _swapped(row[part], "inf", math.inf) for part in ("metrics", "intervals", "chapters") if part in row
+        }
     for page in loaded["pages"]:
-        page |= _decode({name: page[name] for name in page_metric_names(page)})
+        page |= _swapped({name: page[name] for name in page_metric_names(page)}, "inf", math.inf)
     return {"incomplete": [], **loaded}  # older files have none
 
 
@@ -178,19 +180,10 @@ def _row(key: Key, pages: Sequence[Row], bootstrap: Bootstrap) -> Row:
     }
 
 
-def _encode(value: Any) -> Any:
-    """Replace infinite floats by "inf"."""
+def _swapped(value: Any, old: Any, new: Any) -> Any:
+    """The same with one value in the place of another, at any depth: infinity as "inf" in the file, and back."""
     if isinstance(value, dict):
-        return {key: _encode(item) for key, item in value.items()}
+        return {key: _swapped(item, old, new) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_encode(item) for item in value]
-    return "inf" if value == math.inf else value
-
-
-def _decode(value: Any) -> Any:
-    """Turn "inf" back into a float, among numbers."""
-    if isinstance(value, dict):
-        return {key: _decode(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_decode(item) for item in value]
-    return math.inf if value == "inf" else value
+        return [_swapped(item, old, new) for item in value]
+    return new if value == old else value

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from colorflow.metrics.pages import check_pages
-from colorflow.utils.precision import full_precision
+from colorflow.utils.tensors import full_precision
 
 Side = Literal["prediction", "target", "pair"]
 """What a network looks at: predictions and truths one by one, or each pair together."""

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from colorflow.metrics.spec import MetricSpec, find_metric
-from colorflow.utils.devices import resolve_device
+from colorflow.utils.tensors import resolve_device
 
 ClipResize = Literal["squash", "centre_crop"]
 FidResize = Literal["clean", "legacy"]

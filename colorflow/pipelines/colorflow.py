@@ -24,9 +24,9 @@ from colorflow.pipelines.recipes import LEAN, Recipe, prepare_networks
 from colorflow.retrieval.retriever import IndexedPool, Retriever, reference_pool
 from colorflow.retrieval.settings import RetrievalSettings, build_retriever
 from colorflow.schema import ReferencePool, RetrievedPatch
-from colorflow.utils.devices import resolve_device
 from colorflow.utils.images import to_image, to_rgb, to_tensor
 from colorflow.utils.seeding import generator
+from colorflow.utils.tensors import resolve_device
 
 References = IndexedPool | ReferencePool | Sequence[Image.Image]
 """Coloured pages, or what `ColorFlowPipeline.index` made of them."""

@@ -1,8 +1,7 @@
-"""Image encoders for retrieval: CLIP by open_clip or transformers, and HOG, which needs no download.
+"""Image encoders for retrieval, each a `PatchEncoder`: CLIP by open_clip or transformers, and HOG without download.
 
-All satisfy ``colorflow.schema.PatchEncoder``: images in, ``(N, D)`` float32 on the CPU out. Both CLIP
-encoders resize the shortest edge bicubically with Pillow and crop the centre, as the released code does,
-so that the outer edges of a page that is not square are not seen (released-code facts, 2.3 and 6.5).
+Both CLIP encoders resize the shortest edge bicubically with Pillow and crop the centre, as the released code does: the
+outer edges of a page that is not square are not seen (released-code facts, 2.3 and 6.5).
 """
 
 from __future__ import annotations
@@ -26,7 +25,42 @@ _REMEDY = "use retrieval=hog, which needs no download, or a local folder or Hugg
 _OTHER_CLIP_KEYS = ("text_model.", "text_projection.", "logit_scale")
 
 
-class OpenClipEncoder:
+class _TowerEncoder:
+    """Runs a frozen image tower over any number of images, a batch at a time.
+
+    Attributes:
+        tower: The network itself, to be counted or moved.
+    """
+
+    def __init__(
+        self, tower: nn.Module, preprocess: Callable[[Image.Image], Tensor], device: str, dtype: str, batch_size: int
+    ) -> None:
+        if dtype not in _DTYPES:
+            raise ValueError(f"image encoder: expected a dtype of {sorted(_DTYPES)}, got {dtype!r}")
+        if batch_size < 1:
+            raise ValueError(f"image encoder: expected a batch_size of at least 1, got {batch_size}")
+        self._digest = digest_weights(tower)
+        self._suffix = "" if dtype == "float32" else f"-{dtype}"
+        self.tower = tower.to(device=device, dtype=_DTYPES[dtype]).eval().requires_grad_(False)
+        self._preprocess = preprocess
+        self._device, self._dtype, self._batch_size = torch.device(device), _DTYPES[dtype], batch_size
+
+    @torch.inference_mode()
+    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
+        """Return ``(N, D)`` float32 embeddings, not normalized."""
+        if not images:
+            raise ValueError("image encoder: expected at least one image, got none")
+        starts = range(0, len(images), self._batch_size)
+        return torch.cat([self._forward(images[start : start + self._batch_size]) for start in starts])
+
+    def _forward(self, images: Sequence[Image.Image]) -> Tensor:
+        pixels = torch.stack([self._preprocess(image.convert("RGB")) for image in images])
+        output = self.tower(pixels.to(self._device, self._dtype))
+        pooled = output[0] if isinstance(output, tuple) else output  # CoCa towers return their tokens too
+        return pooled.float().cpu()
+
+
+class OpenClipEncoder(_TowerEncoder):
     """The image tower of any open_clip model, with that model's own preprocessing.
 
     Args:
@@ -53,21 +87,12 @@ class OpenClipEncoder:
 
         tower = _open_clip_tower(model, pretrained)
         preprocess = image_transform_v2(PreprocessCfg(**tower.preprocess_cfg), is_train=False)
-        self._runner = _TowerRunner(tower, preprocess, device, dtype, batch_size)
-        weights = pretrained if pretrained in _open_clip_tags(model) else self._runner.digest
-        self.name = f"open_clip-{model}-{weights}{self._runner.suffix}"
-
-    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
-        """Return ``(N, D)`` float32 embeddings, not normalized."""
-        return self._runner(images)
-
-    @property
-    def tower(self) -> nn.Module:
-        """The network itself, to be counted or moved."""
-        return self._runner.tower
+        super().__init__(tower, preprocess, device, dtype, batch_size)
+        weights = pretrained if pretrained in _open_clip_tags(model) else self._digest
+        self.name = f"open_clip-{model}-{weights}{self._suffix}"
 
 
-class ClipVisionEncoder:
+class ClipVisionEncoder(_TowerEncoder):
     """A transformers ``CLIPVisionModelWithProjection`` folder, the form of the released weights.
 
     Args:
@@ -83,18 +108,8 @@ class ClipVisionEncoder:
 
     def __init__(self, path: str | Path, device: str = "cpu", dtype: str = "float32", batch_size: int = 64) -> None:
         model = _load_clip_vision(Path(path))
-        preprocess = _clip_preprocess(model.config.image_size)
-        self._runner = _TowerRunner(_ImageEmbeds(model), preprocess, device, dtype, batch_size)
-        self.name = f"clip_vision-{self._runner.digest}{self._runner.suffix}"
-
-    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
-        """Return ``(N, D)`` float32 ``image_embeds``, not normalized."""
-        return self._runner(images)
-
-    @property
-    def tower(self) -> nn.Module:
-        """The network itself, to be counted or moved."""
-        return self._runner.tower
+        super().__init__(_ImageEmbeds(model), _clip_preprocess(model.config.image_size), device, dtype, batch_size)
+        self.name = f"clip_vision-{self._digest}{self._suffix}"
 
 
 class HogEncoder:
@@ -123,41 +138,6 @@ class HogEncoder:
         gray = image.convert("L").resize((self.size, self.size), Image.Resampling.BICUBIC)
         features = hog(np.asarray(gray), orientations=9, pixels_per_cell=(8, 8), cells_per_block=(2, 2))
         return features.astype(np.float32)
-
-
-class _TowerRunner:
-    """Runs a frozen image tower over any number of images, a batch at a time.
-
-    Attributes:
-        digest: First 16 hex digits of the SHA-256 of the loaded weights.
-        suffix: Empty, or the dtype where it is not float32: such embeddings differ.
-    """
-
-    def __init__(
-        self, tower: nn.Module, preprocess: Callable[[Image.Image], Tensor], device: str, dtype: str, batch_size: int
-    ) -> None:
-        if dtype not in _DTYPES:
-            raise ValueError(f"image encoder: expected a dtype of {sorted(_DTYPES)}, got {dtype!r}")
-        if batch_size < 1:
-            raise ValueError(f"image encoder: expected a batch_size of at least 1, got {batch_size}")
-        self.digest = digest_weights(tower)
-        self.suffix = "" if dtype == "float32" else f"-{dtype}"
-        self.tower = tower.to(device=device, dtype=_DTYPES[dtype]).eval().requires_grad_(False)
-        self.preprocess = preprocess
-        self.device, self.dtype, self.batch_size = torch.device(device), _DTYPES[dtype], batch_size
-
-    @torch.inference_mode()
-    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
-        if not images:
-            raise ValueError("image encoder: expected at least one image, got none")
-        starts = range(0, len(images), self.batch_size)
-        return torch.cat([self._forward(images[start : start + self.batch_size]) for start in starts])
-
-    def _forward(self, images: Sequence[Image.Image]) -> Tensor:
-        pixels = torch.stack([self.preprocess(image.convert("RGB")) for image in images])
-        output = self.tower(pixels.to(self.device, self.dtype))
-        pooled = output[0] if isinstance(output, tuple) else output  # CoCa towers return their tokens too
-        return pooled.float().cpu()
 
 
 class _ImageEmbeds(nn.Module):

@@ -71,11 +71,9 @@ class Retriever(Protocol):
 
     def index(self, pool: ReferencePool, size: Size) -> IndexedPool:
         """Fit a pool to a page size (W, H) and embed it where that is needed."""
-        ...
 
     def select(self, query: Image.Image, pool: IndexedPool, *, seed: int) -> tuple[RetrievedPatch, ...]:
         """Choose a patch for each of the twelve slots of a W x H query; none without references."""
-        ...
 
     def select_each(
         self, queries: Sequence[Image.Image], pools: Sequence[IndexedPool], *, seeds: Sequence[int]

@@ -7,19 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 HAIR = (
-    "long",
-    "bob",
-    "cloud",
-    "spikes",
-    "pigtails",
-    "ponytail",
-    "buns",
-    "topknot",
-    "mohawk",
-    "tuft",
-    "braids",
-    "flame",
-)
+    "long", "bob", "cloud", "spikes", "pigtails", "ponytail", "buns", "topknot", "mohawk", "tuft", "braids", "flame",
+)  # fmt: skip
 FRINGES = ("bangs", "zigzag", "swoop", "parted", "peak", "high")
 EARS = ("human", "human", "cat", "bear", "bunny", "elf", "dog")
 HATS = ("none", "none", "cap", "cone", "tophat", "crown", "beanie", "bow", "flower", "headphones", "horns", "antennae")

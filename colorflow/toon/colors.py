@@ -42,11 +42,8 @@ def wheel(hue: float) -> tuple[float, float, float]:
     place = (hue % 1.0) * len(WHEEL)
     low, share = int(place) % len(WHEEL), place - int(place)
     one, two = WHEEL[low], WHEEL[(low + 1) % len(WHEEL)]
-    return (
-        one[0] + share * (two[0] - one[0]),
-        one[1] + share * (two[1] - one[1]),
-        one[2] + share * (two[2] - one[2]),
-    )
+    red, green, blue = (a + share * (b - a) for a, b in zip(one, two, strict=True))
+    return red, green, blue
 
 
 def color_at(hue: float, level: int, saturation: float) -> Color:
@@ -114,11 +111,7 @@ class Mood:
 
 
 def cast_colors(
-    rng: np.random.Generator,
-    cast: int,
-    equal_luminance: bool,
-    levels: np.ndarray | None = None,
-    mood: Mood = Mood(),
+    rng: np.random.Generator, cast: int, equal_luminance: bool, levels: np.ndarray | None = None, mood: Mood = Mood()
 ) -> tuple[tuple[Color, ...], ...]:
     """Colours of every part of every character of a chapter.
 
@@ -153,10 +146,7 @@ def _contrast(hues: np.ndarray) -> float:
 
 
 def scene_colors(
-    rng: np.random.Generator,
-    equal_luminance: bool,
-    levels: Sequence[int] = SCENE_LEVELS,
-    mood: Mood = Mood(),
+    rng: np.random.Generator, equal_luminance: bool, levels: Sequence[int] = SCENE_LEVELS, mood: Mood = Mood()
 ) -> tuple[Color, ...]:
     """Seven colours of a location (see ``SCENE_LEVELS``): two related hues and one apart."""
     base = float(rng.random())

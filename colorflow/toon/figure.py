@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from colorflow.toon.brush import FIRST_PART, Brush
+from colorflow.toon.bubble import Rect
 from colorflow.toon.cast import TAILS, Design, Pose
 from colorflow.toon.geometry import Points, circle, ellipse, points, smooth, tube, turn
 from colorflow.toon.head import draw_head, draw_head_back
 from colorflow.toon.prop import draw_prop
 from colorflow.toon.spec import PARTS
-
-Rect = tuple[float, float, float, float]
 
 
 def part_index(character: int) -> dict[str, int]:
@@ -101,14 +100,10 @@ def _draw_clothes(brush: Brush, design: Design, ink: dict[str, int], neck: float
     brush.shape(points(*left, *right, (-body.hip * 0.16, cuff)), ink["bottom"])
     if design.bottom == "overalls":
         bib, top = body.shoulder * 0.62, neck + (waist - neck) * 0.3
-        brush.shape(
-            points((-bib, top), (bib, top), (bib * 1.1, waist + 0.01), (-bib * 1.1, waist + 0.01)), ink["bottom"]
-        )
-        brush.fill(
-            points((-bib, waist - 0.02), (bib, waist - 0.02), (bib, waist + 0.025), (-bib, waist + 0.025)),
-            ink["bottom"],
-            0.4,
-        )
+        front = points((-bib, top), (bib, top), (bib * 1.1, waist + 0.01), (-bib * 1.1, waist + 0.01))
+        brush.shape(front, ink["bottom"])
+        seam = points((-bib, waist - 0.02), (bib, waist - 0.02), (bib, waist + 0.025), (-bib, waist + 0.025))
+        brush.fill(seam, ink["bottom"], 0.4)
 
 
 def _decorate(brush: Brush, design: Design, ink: dict[str, int], neck: float, waist: float) -> None:
@@ -123,9 +118,8 @@ def _decorate(brush: Brush, design: Design, ink: dict[str, int], neck: float, wa
         brush.shape(emblem(design.emblem) * (wide * 0.42) + (0.0, neck + span * 0.62), ink["prop"], 0.7)
     elif design.top == "collar":
         for side in (-1, 1):
-            brush.shape(
-                points((0, neck), (side * wide * 0.8, neck), (side * wide * 0.55, neck + span * 0.45)), ink["prop"], 0.8
-            )
+            flap = points((0, neck), (side * wide * 0.8, neck), (side * wide * 0.55, neck + span * 0.45))
+            brush.shape(flap, ink["prop"], 0.8)
     elif design.top == "buttons":
         for low in (0.42, 0.8):
             brush.shape(ellipse(0.0, neck + span * low, 0.016, 0.016, 12), ink["prop"], 0.7)

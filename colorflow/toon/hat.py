@@ -11,17 +11,9 @@ from colorflow.toon.geometry import circle, ellipse, move, points, smooth, tube
 def draw_hat(brush: Brush, kind: str, wide: float, fill: int) -> None:
     """Draw one of ``cast.HATS`` on a head of half-width ``wide``."""
     hats = {
-        "cap": _cap,
-        "cone": _cone,
-        "tophat": _tophat,
-        "crown": _crown,
-        "beanie": _beanie,
-        "bow": _bow,
-        "flower": _flower,
-        "headphones": _headphones,
-        "horns": _horns,
-        "antennae": _antennae,
-    }
+        "cap": _cap, "cone": _cone, "tophat": _tophat, "crown": _crown, "beanie": _beanie, "bow": _bow,
+        "flower": _flower, "headphones": _headphones, "horns": _horns, "antennae": _antennae,
+    }  # fmt: skip
     if kind in hats:
         hats[kind](brush, wide, fill)
 

@@ -29,18 +29,11 @@ def draw_head_back(brush: Brush, design: Design, ink: dict[str, int]) -> None:
         right = [(0.0, -1.2), (wide * 0.9, -0.9), (wide * 1.3, 0.1), (wide * 1.25 * big, 1.3), (wide * 0.8, 1.62)]
         brush.shape(smooth(_both(right)), hair)
     elif design.hair == "bob":
-        right = [
-            (0.0, -1.2),
-            (wide * 0.95, -0.9),
-            (wide * 1.34 * big, 0.1),
-            (wide * 1.3 * big, 0.75),
-            (wide * 0.7, 0.85),
-        ]
-        brush.shape(smooth(_both(right)), hair)
+        low = [(wide * 1.34 * big, 0.1), (wide * 1.3 * big, 0.75), (wide * 0.7, 0.85)]
+        brush.shape(smooth(_both([(0.0, -1.2), (wide * 0.95, -0.9), *low])), hair)
     elif design.hair == "cloud":
-        bumps = [ellipse(x, y, 0.46, 0.46, 18) for x, y in circle(9, 0.75) * (wide * 1.12 * big, 1.0) + (0, -0.25)]
-        for bump in bumps:
-            brush.shape(bump, hair)
+        for x, y in circle(9, 0.75) * (wide * 1.12 * big, 1.0) + (0, -0.25):
+            brush.shape(ellipse(x, y, 0.46, 0.46, 18), hair)
     elif design.hair in ("spikes", "flame"):
         brush.shape(_spikes(wide, big, design.hair == "flame"), hair)
     elif design.hair == "pigtails":
@@ -69,19 +62,11 @@ def _both(right: list[tuple[float, float]]) -> Points:
 
 def _spikes(wide: float, big: float, flame: bool) -> Points:
     if flame:
-        right = [
-            (wide * 1.0, 0.4),
-            (wide * 1.22, -0.3),
-            (wide * 0.95, -0.9),
-            (0.55, -1.2),
-            (0.4, -2.0 * big),
-            (0.0, -1.5),
-        ]
+        right = [(wide, 0.4), (wide * 1.22, -0.3), (wide * 0.95, -0.9), (0.55, -1.2), (0.4, -2.0 * big), (0.0, -1.5)]
         left = [(-0.5, -1.75 * big), (-0.55, -1.2), (-wide * 0.98, -0.9), (-wide * 1.2, -0.3), (-wide, 0.4)]
         return smooth(points(*right, *left), 4)
-    ring = circle(22, 0.0)
     reach = np.where(np.arange(22)[:, None] % 2, 1.02, 1.46 * big)
-    return (ring * reach * (wide, 1.0))[np.r_[10:22, 0:2]] + (0, -0.06)
+    return (circle(22) * reach * (wide, 1.0))[np.r_[10:22, 0:2]] + (0, -0.06)
 
 
 def _draw_back_ears(brush: Brush, design: Design, ink: dict[str, int]) -> None:
@@ -143,16 +128,9 @@ def _draw_front_hair(brush: Brush, design: Design, ink: dict[str, int]) -> None:
             brush.shape(turn(lock * big, degrees, 0.006 * degrees, -0.95), hair)
         return
     if design.hair == "mohawk":
-        crest = [
-            (-0.5, -0.6),
-            (-0.55, -1.25),
-            (-0.28, -1.05),
-            (-0.2, -1.62),
-            (0.06, -1.15),
-            (0.26, -1.66),
-            (0.36, -1.08),
-        ]
-        brush.shape(points(*crest, (0.62, -1.22), (0.46, -0.6), (0.0, -0.42)) * (1.0, big), hair)
+        left = [(-0.5, -0.6), (-0.55, -1.25), (-0.28, -1.05), (-0.2, -1.62), (0.06, -1.15)]
+        right = [(0.26, -1.66), (0.36, -1.08), (0.62, -1.22), (0.46, -0.6), (0.0, -0.42)]
+        brush.shape(points(*left, *right) * (1.0, big), hair)
         return
     top = skull(design.body, 40)
     cap = top[(top[:, 1] < -0.12)] * 1.07
@@ -160,8 +138,7 @@ def _draw_front_hair(brush: Brush, design: Design, ink: dict[str, int]) -> None:
     edge = points(*_fringe(design.fringe)) * (wide * (1.02 - 0.2 * design.body.taper), 1.0)
     brush.shape(np.concatenate([cap, edge]), hair)
     if design.hat in ("none", "bow", "flower", "horns", "antennae"):
-        glint = circle(40)[23:28] * (wide * 0.86, 0.86)
-        brush.stroke(glint, 1.0, WHITE)
+        brush.stroke(circle(40)[23:28] * (wide * 0.86, 0.86), 1.0, WHITE)
 
 
 def _fringe(kind: str) -> list[tuple[float, float]]:

@@ -10,18 +10,11 @@ from colorflow.toon.geometry import circle, ellipse, move, points, smooth, tube
 
 def draw_prop(brush: Brush, kind: str, fill: int) -> None:
     """Draw one of ``cast.PROPS`` in the palette index ``fill``."""
-    {
-        "balloon": _balloon,
-        "umbrella": _umbrella,
-        "sword": _sword,
-        "wand": _wand,
-        "book": _book,
-        "flower": _flower,
-        "lollipop": _lollipop,
-        "flag": _flag,
-        "ball": _ball,
-        "bag": _bag,
-    }[kind](brush, fill)
+    props = {
+        "balloon": _balloon, "umbrella": _umbrella, "sword": _sword, "wand": _wand, "book": _book,
+        "flower": _flower, "lollipop": _lollipop, "flag": _flag, "ball": _ball, "bag": _bag,
+    }  # fmt: skip
+    props[kind](brush, fill)
 
 
 def _balloon(brush: Brush, fill: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from colorflow.toon.brush import FIRST_SCENE, SCENE_SLOTS, SOFT_INK, WHITE, Brush
-from colorflow.toon.geometry import circle, ellipse, move, points, smooth
+from colorflow.toon.geometry import Points, circle, ellipse, move, points, smooth
 
 KINDS = ("hills", "city", "room", "beach", "forest", "village")
 LINE = 0.6
@@ -45,20 +45,14 @@ def draw_places(rng: np.random.Generator, count: int) -> tuple[Place, ...]:
 
 def draw_scene(brush: Brush, place: Place, left: float, right: float, sky: float, ground: float) -> None:
     """Draw a place between ``left`` and ``right``, from ``sky`` (negative) down to ``ground``."""
-    _slab(brush, left, right, sky, ground, place.ink(0))
-    {
-        "hills": _hills,
-        "city": _city,
-        "room": _room,
-        "beach": _beach,
-        "forest": _forest,
-        "village": _village,
-    }[place.kind](brush, place, left, right, sky, ground)
+    brush.rect((left, sky, right, ground), place.ink(0))
+    draw = {"hills": _hills, "city": _city, "room": _room, "beach": _beach, "forest": _forest, "village": _village}
+    draw[place.kind](brush, place, left, right, sky, ground)
 
 
 def draw_burst(brush: Brush, place: Place, width: float, height: float, rays: bool) -> None:
     """A backdrop for a close-up: rays or dots. Frame: the panel, height 1."""
-    _slab(brush, 0.0, width, 0.0, height, place.ink(0))
+    brush.rect((0.0, 0.0, width, height), place.ink(0))
     if rays:
         ring = circle(32) * 3.0 + (0.5 * width, 0.6)
         for k in range(0, 32, 2):
@@ -70,24 +64,18 @@ def draw_burst(brush: Brush, place: Place, width: float, height: float, rays: bo
             brush.dot(*center, 0.027, place.ink(2))
 
 
-def _slab(brush: Brush, left: float, right: float, top: float, bottom: float, ink: int) -> None:
-    brush.rect((left, top, right, bottom), ink)
+def _shape(brush: Brush, outline: Points, ink: int) -> None:
+    """Fill an outline and draw its line, thin and gray: scenery stays behind the cast."""
+    brush.shape(outline, ink, LINE, SOFT_INK)
 
 
 def _clouds(brush: Brush, place: Place, left: float, right: float, sky: float) -> None:
     for x, y, size in place.marks[:6]:
         x, y, size = x * WIDE, sky * (0.55 + 0.35 * y), 0.7 + 0.5 * size
         if left - 0.3 < x < right + 0.3:
-            outline = points(
-                (-0.17, 0.03),
-                (-0.13, -0.04),
-                (-0.05, -0.035),
-                (0.02, -0.085),
-                (0.09, -0.03),
-                (0.16, -0.02),
-                (0.18, 0.03),
-            )
-            brush.shape(move(smooth(outline * size), x, y), WHITE, LINE, SOFT_INK)
+            left_half = [(-0.17, 0.03), (-0.13, -0.04), (-0.05, -0.035), (0.02, -0.085)]
+            outline = points(*left_half, (0.09, -0.03), (0.16, -0.02), (0.18, 0.03))
+            _shape(brush, move(smooth(outline * size), x, y), WHITE)
 
 
 def _ridge(brush: Brush, left: float, right: float, heights: np.ndarray, base: float, ink: int) -> None:
@@ -95,27 +83,25 @@ def _ridge(brush: Brush, left: float, right: float, heights: np.ndarray, base: f
     xs = np.linspace(-0.5, WIDE + 0.5, len(heights))
     line = smooth(np.stack([xs, base - heights], axis=1), closed=False)
     keep = line[(line[:, 0] > left - 0.6) & (line[:, 0] < right + 0.6)]
-    brush.shape(
-        np.concatenate([keep, points((float(keep[-1, 0]), 1.5), (float(keep[0, 0]), 1.5))]), ink, LINE, SOFT_INK
-    )
+    _shape(brush, np.concatenate([keep, points((float(keep[-1, 0]), 1.5), (float(keep[0, 0]), 1.5))]), ink)
 
 
 def _bush(brush: Brush, x: float, y: float, size: float, ink: int) -> None:
     outline = points(
         (-1.0, 0.3), (-0.95, -0.2), (-0.5, -0.35), (-0.2, -0.8), (0.35, -0.7), (0.55, -0.25), (1.0, -0.1), (1.0, 0.3)
     )
-    brush.shape(move(smooth(outline * size), x, y), ink, LINE, SOFT_INK)
+    _shape(brush, move(smooth(outline * size), x, y), ink)
 
 
 def _tree(brush: Brush, x: float, y: float, size: float, crown: int, trunk: int) -> None:
-    brush.shape(points((-0.12, 0.0), (-0.08, -1.0), (0.08, -1.0), (0.12, 0.0)) * size + (x, y), trunk, LINE, SOFT_INK)
+    _shape(brush, points((-0.12, 0.0), (-0.08, -1.0), (0.08, -1.0), (0.12, 0.0)) * size + (x, y), trunk)
     outline = circle(14, 0.25) * (0.66, 0.7) * np.where(np.arange(14)[:, None] % 2, 0.9, 1.08)
-    brush.shape(move(smooth(outline * size, 4), x, y - 1.35 * size), crown, LINE, SOFT_INK)
+    _shape(brush, move(smooth(outline * size, 4), x, y - 1.35 * size), crown)
 
 
 def _hills(brush: Brush, place: Place, left: float, right: float, sky: float, ground: float) -> None:
     sun = place.marks[0]
-    brush.shape(ellipse(float(sun[0]) * WIDE, sky * 0.62, 0.1, 0.1), place.ink(6), LINE, SOFT_INK)
+    _shape(brush, ellipse(float(sun[0]) * WIDE, sky * 0.62, 0.1, 0.1), place.ink(6))
     _clouds(brush, place, left, right, sky)
     _ridge(brush, left, right, 0.06 + 0.26 * place.marks[:10, 0], 0.0, place.ink(1))
     _ridge(brush, left, right, 0.12 * place.marks[:12, 1], 0.0, place.ink(2))
@@ -137,7 +123,7 @@ def _city(brush: Brush, place: Place, left: float, right: float, sky: float, gro
                 for column in range(2):
                     near, top = x + 0.045 + 0.09 * column, -high + 0.04 + 0.1 * row
                     brush.rect((near, top, near + 0.06, top + 0.055), place.ink(6), 0.4, SOFT_INK)
-    _slab(brush, left, right, 0.03, ground, place.ink(3))
+    brush.rect((left, 0.03, right, ground), place.ink(3))
     brush.scratch(points((left, 0.03), (right, 0.03)), LINE, SOFT_INK)
     brush.scratch(points((left, 0.08), (right, 0.08)), LINE, SOFT_INK)
 
@@ -145,13 +131,13 @@ def _city(brush: Brush, place: Place, left: float, right: float, sky: float, gro
 def _room(brush: Brush, place: Place, left: float, right: float, sky: float, ground: float) -> None:
     if place.marks[0, 0] < 0.6:
         for k in range(int(np.floor(left / 0.16)), int(right / 0.16) + 1):
-            _slab(brush, k * 0.16, k * 0.16 + 0.06, sky, 0.03, place.ink(6))
+            brush.rect((k * 0.16, sky, k * 0.16 + 0.06, 0.03), place.ink(6))
     for k in range(3):
         x = (k + 0.2 + 0.5 * float(place.marks[k + 1, 0])) * WIDE / 3
         if left - 0.5 < x < right + 0.1:
             _window(brush, place, x, -0.5) if k != 1 else _picture(brush, place, x, -0.46)
-    _slab(brush, left, right, 0.03, ground, place.ink(3))
-    _slab(brush, left, right, -0.03, 0.03, place.ink(1))
+    brush.rect((left, 0.03, right, ground), place.ink(3))
+    brush.rect((left, -0.03, right, 0.03), place.ink(1))
     for y in (-0.03, 0.03):
         brush.scratch(points((left, y), (right, y)), LINE, SOFT_INK)
     for k in range(int(np.floor(left / 0.3)) - 1, int(right / 0.3) + 2):
@@ -163,27 +149,21 @@ def _window(brush: Brush, place: Place, x: float, y: float) -> None:
     brush.rect((x + 0.03, y + 0.03, x + 0.31, y + 0.33), place.ink(5), LINE, SOFT_INK)
     brush.scratch(move(points((0.17, 0.03), (0.17, 0.33)), x, y), 0.8, SOFT_INK)
     brush.scratch(move(points((0.03, 0.18), (0.31, 0.18)), x, y), 0.8, SOFT_INK)
-    for side in (0.0, 1.0):
-        curtain = points((-0.06, -0.04), (0.1, -0.04), (0.05, 0.2), (0.0, 0.4), (-0.08, 0.4))
-        flipped = curtain * (-1.0, 1.0) + (0.34, 0.0) if side else curtain
-        brush.shape(move(flipped, x, y), place.ink(4), LINE, SOFT_INK)
+    curtain = points((-0.06, -0.04), (0.1, -0.04), (0.05, 0.2), (0.0, 0.4), (-0.08, 0.4))
+    for side in (curtain, curtain * (-1.0, 1.0) + (0.34, 0.0)):
+        _shape(brush, move(side, x, y), place.ink(4))
 
 
 def _picture(brush: Brush, place: Place, x: float, y: float) -> None:
     brush.rect((x, y, x + 0.26, y + 0.22), place.ink(4), LINE, SOFT_INK)
     brush.rect((x + 0.03, y + 0.03, x + 0.23, y + 0.19), WHITE, LINE, SOFT_INK)
-    brush.shape(
-        move(points((0.03, 0.19), (0.1, 0.09), (0.15, 0.14), (0.18, 0.11), (0.23, 0.19)), x, y),
-        place.ink(2),
-        LINE,
-        SOFT_INK,
-    )
+    _shape(brush, move(points((0.03, 0.19), (0.1, 0.09), (0.15, 0.14), (0.18, 0.11), (0.23, 0.19)), x, y), place.ink(2))
 
 
 def _beach(brush: Brush, place: Place, left: float, right: float, sky: float, ground: float) -> None:
-    brush.shape(ellipse(float(place.marks[0, 0]) * WIDE, sky * 0.6, 0.11, 0.11), place.ink(6), LINE, SOFT_INK)
+    _shape(brush, ellipse(float(place.marks[0, 0]) * WIDE, sky * 0.6, 0.11, 0.11), place.ink(6))
     _clouds(brush, place, left, right, sky)
-    _slab(brush, left, right, -0.2, ground, place.ink(2))
+    brush.rect((left, -0.2, right, ground), place.ink(2))
     brush.scratch(points((left, -0.2), (right, -0.2)), LINE, SOFT_INK)
     for x, y, _ in place.marks[2:20]:
         wave = points((-0.07, 0.0), (-0.035, -0.012), (0.0, 0.0), (0.035, -0.012), (0.07, 0.0))
@@ -196,10 +176,10 @@ def _beach(brush: Brush, place: Place, left: float, right: float, sky: float, gr
 
 def _palm(brush: Brush, place: Place, x: float, y: float, size: float) -> None:
     trunk = points((-0.06, 0.0), (0.0, -0.5), (0.12, -0.98), (0.2, -0.98), (0.1, -0.5), (0.07, 0.0))
-    brush.shape(move(smooth(trunk * size), x, y), place.ink(1), LINE, SOFT_INK)
+    _shape(brush, move(smooth(trunk * size), x, y), place.ink(1))
     for dx, dy in ((-0.5, -0.02), (0.5, 0.02), (-0.36, -0.28), (0.36, -0.26)):
         leaf = points((0, 0), (dx * 0.5, dy - 0.16), (dx, dy + 0.08), (dx * 0.45, dy * 0.4 + 0.02))
-        brush.shape(move(smooth(leaf * size), x + 0.16 * size, y - size), place.ink(4), LINE, SOFT_INK)
+        _shape(brush, move(smooth(leaf * size), x + 0.16 * size, y - size), place.ink(4))
 
 
 def _forest(brush: Brush, place: Place, left: float, right: float, sky: float, ground: float) -> None:
@@ -227,9 +207,7 @@ def _village(brush: Brush, place: Place, left: float, right: float, sky: float, 
 
 
 def _house(brush: Brush, place: Place, x: float, y: float, size: float) -> None:
-    brush.shape(points((-0.7, 0), (-0.7, -0.9), (0.7, -0.9), (0.7, 0)) * size + (x, y), place.ink(6), LINE, SOFT_INK)
-    brush.shape(points((-0.88, -0.86), (0, -1.7), (0.88, -0.86)) * size + (x, y), place.ink(4), LINE, SOFT_INK)
-    brush.shape(points((0.1, 0), (0.1, -0.55), (0.45, -0.55), (0.45, 0)) * size + (x, y), place.ink(5), LINE, SOFT_INK)
-    brush.shape(
-        points((-0.45, -0.3), (-0.45, -0.65), (-0.12, -0.65), (-0.12, -0.3)) * size + (x, y), WHITE, LINE, SOFT_INK
-    )
+    _shape(brush, points((-0.7, 0), (-0.7, -0.9), (0.7, -0.9), (0.7, 0)) * size + (x, y), place.ink(6))
+    _shape(brush, points((-0.88, -0.86), (0, -1.7), (0.88, -0.86)) * size + (x, y), place.ink(4))
+    _shape(brush, points((0.1, 0), (0.1, -0.55), (0.45, -0.55), (0.45, 0)) * size + (x, y), place.ink(5))
+    _shape(brush, points((-0.45, -0.3), (-0.45, -0.65), (-0.12, -0.65), (-0.12, -0.3)) * size + (x, y), WHITE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -24,10 +25,9 @@ def find(kind: str, name: str, package: str, attribute: str) -> Any:
     found = _read(path, attribute) if all(map(str.isidentifier, path.split("."))) else None
     if found is None:
         names = known(package, attribute)
-        near = difflib.get_close_matches(name, names, n=1)
         raise ValueError(
             f"{kind}: expected one of {', '.join(names)}, or the dotted name of a module with {attribute}, got {name!r}"
-            + (f"; did you mean {near[0]}?" if near else "")
+            f"{nearest(name, names)}"
         )
     return found
 
@@ -37,6 +37,12 @@ def known(package: str, attribute: str) -> list[str]:
     places = importlib.import_module(package).__path__
     names = sorted(module.name for module in pkgutil.iter_modules(places))
     return [name for name in names if _read(f"{package}.{name}", attribute) is not None]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What an error says of the known name that is most like the one given; nothing where none is."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _read(path: str, attribute: str) -> Any:

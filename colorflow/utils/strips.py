@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -132,7 +132,7 @@ def _paste(picture: Image.Image, image: Image.Image | None, box: tuple[int, int,
 
 def _write(draw: ImageDraw.ImageDraw, center: tuple[int, int], text: str, size: int, fill: str, width: int) -> None:
     """Write a line centred at a point, smaller where it would not fit, on two lines where even that fails."""
-    for candidate in _sizes(size):
+    for candidate in range(size, max(8, size - 4) - 1, -1):
         font = ImageFont.load_default(candidate)
         if draw.textlength(text, font=font) <= width:
             draw.text(center, text, font=font, fill=fill, anchor="mm")
@@ -142,10 +142,6 @@ def _write(draw: ImageDraw.ImageDraw, center: tuple[int, int], text: str, size: 
     font = ImageFont.load_default(max(8, size - 4))
     for line, offset in zip(halves, (-7, 7), strict=True):
         draw.text((center[0], center[1] + offset), line, font=font, fill=fill, anchor="mm")
-
-
-def _sizes(size: int) -> Iterator[int]:
-    return iter(range(size, max(8, size - 4) - 1, -1))
 
 
 def _cell_width(rows: Sequence[Sequence[StripCell]], height: int) -> int:

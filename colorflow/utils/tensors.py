@@ -1,4 +1,4 @@
-"""Weight files to plain tensors under plain names, and the comparison that names every difference."""
+"""Weight files to plain tensors under plain names, the comparison that names every difference, and where tensors go."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import pickle
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,23 @@ class CheckpointError(ValueError):
 
 class MissingWeightsError(CheckpointError, FileNotFoundError):
     """Weights that are not there; the message says what to fetch or to do without."""
+
+
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
+    """The device of a name; ``auto`` takes the GPU where there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Turn TF32 and its like off, which training turns on, and cuDNN by itself: they change the third digit."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:

@@ -47,7 +47,6 @@ def fit_and_be_killed(cache, folder):
 
 
 def test_nothing_is_lost_by_what_happens_while_a_checkpoint_is_written(toon_cache, tmp_path):
-    """One run that meets all of it, and goes on by the same command each time."""
     folder, straight = tmp_path / "run", tmp_path / "straight"
     fit(tiny_config(toon_cache, straight, *RUN), Fault(straight))
     names = {path.name for path in (straight / "checkpoints").iterdir()}

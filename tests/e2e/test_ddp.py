@@ -35,7 +35,6 @@ NOTHING = 1e-8
 
 @pytest.fixture(scope="module")
 def folders(toon_cache, tmp_path_factory):
-    """Run folders of one and of two processes."""
     import train
 
     places = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
@@ -61,9 +60,8 @@ def test_losses_are_those_of_one_process(folders, name):
 @pytest.mark.parametrize("average", [False, True], ids=["weights", "average"])
 def test_weights_are_those_of_one_process(folders, average):
     saved = [torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in folders]
-    one, two = (
-        item["callbacks"]["EMA"]["shadow_params"] if average else list(item["state_dict"].values()) for item in saved
-    )
+    averages = [item["callbacks"]["EMA"]["shadow_params"] for item in saved]
+    one, two = averages if average else (list(item["state_dict"].values()) for item in saved)
     # LoRA's B starts at zero, and so does what the guider adds: what they are now is what training moved.
     names = list(saved[0]["state_dict"])
     moved = [index for index, name in enumerate(names) if "lora_B" in name or "brushnet" in name]

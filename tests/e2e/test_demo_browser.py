@@ -84,7 +84,6 @@ def upload(page: Any, kind: str, paths: list[Path]) -> None:
 
 
 def status(page: Any, words: str) -> str:
-    """What is said, once it holds some words."""
     found = page.locator("#cf-status .cf-notice", has_text=re.compile(words))
     found.wait_for()
     return found.inner_text()

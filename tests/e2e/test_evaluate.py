@@ -17,12 +17,10 @@ def results(folder):
 
 
 def metrics(folder):
-    """Metrics by row."""
     return {row["method"]: row["metrics"] for row in results(folder)["rows"]}
 
 
 def plain(value):
-    """A plain value as Hydra's command line takes it."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{plain(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -50,7 +48,6 @@ def asked(debug_run):
 
 @pytest.fixture(scope="module")
 def again(asked, tmp_path_factory):
-    """The result of evaluate.py on all that."""
     output = tmp_path_factory.mktemp("evaluation") / "out"
     assert call_main(evaluate, *asked, f"output={output}") is None
     return output
@@ -90,17 +87,9 @@ def test_score_alone_loads_no_model(asked, again, tmp_path, monkeypatch):
 
 
 def test_a_folder_of_pictures_is_scored_alike(debug_run, again, tmp_path):
-    message = call_main(
-        evaluate,
-        "method=predictions",
-        f"predictions={again / 'predictions' / 'colorflow'}",
-        "benchmark=folder",
-        f"benchmark.root={debug_run.benchmark}",
-        "metrics=pixels",
-        "metrics.metric_size=native",
-        f"output={tmp_path}",
-    )
-    assert message is None
+    where = ["benchmark=folder", f"benchmark.root={debug_run.benchmark}", f"output={tmp_path}"]
+    given = ["method=predictions", f"predictions={again / 'predictions' / 'colorflow'}", "metrics=pixels"]
+    assert call_main(evaluate, *where, *given, "metrics.metric_size=native") is None
     assert metrics(tmp_path)["predictions"] == metrics(again)["colorflow"]
     assert metrics(tmp_path)["gray_copy"] == metrics(again)["gray_copy"]
 

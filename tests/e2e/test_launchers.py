@@ -96,7 +96,6 @@ def test_a_signal_to_all_processes_of_a_job_hits_no_worker(toon_cache, tmp_path,
 
 @pytest.mark.slow
 def test_submitit_requeues_a_stopped_job_and_it_goes_on(toon_cache, tmp_path, straight):
-    """Through its local executor: SIGUSR2 to the job, as it asks SLURM for; nobody starts anything by hand."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     given = [*overrides(toon_cache, "unused")[:-1], f"paths.runs={tmp_path}", "hydra/launcher=submitit_local"]
     command = [sys.executable, str(ROOT / "train.py"), "-m", *given, f"hydra.sweep.dir={tmp_path / 'sweep'}"]
@@ -120,7 +119,6 @@ def test_submitit_requeues_a_stopped_job_and_it_goes_on(toon_cache, tmp_path, st
 
 @pytest.mark.slow
 def test_under_torchrun_the_same_command_goes_on(toon_cache, tmp_path):
-    """Four processes; one of them gets SIGTERM in the middle of a step."""
     script = str(ROOT / "tests" / "tiny" / "faults.py")
     four = ("trainer.devices=4", "trainer.strategy=ddp", "data.datamodule.global_batch_size=4", "trainer.max_steps=6")
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"

@@ -11,8 +11,6 @@ import train
 
 
 class Spoil(Fault):
-    """Makes a value of the second batch NaN."""
-
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         if trainer.global_step == 1:

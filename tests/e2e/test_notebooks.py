@@ -76,7 +76,13 @@ assert differences["patch_copy", "patch_copy_wrong_references"].value > 3
 @pytest.fixture
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny export folder, and nothing of the user's own settings; what notebooks write goes with the test."""
-    save_export(tiny_model().eval(), tmp_path / "export", PAGE_SIZE, RetrievalSettings(kind="hog"), fusion())
+    save_export(
+        tiny_model().eval(),
+        tmp_path / "export",
+        PAGE_SIZE,
+        RetrievalSettings(kind="hog"),
+        fusion(upsample_mode="bicubic"),
+    )
     monkeypatch.setenv("COLORFLOW_NOTEBOOK_EXPORT", str(tmp_path / "export"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

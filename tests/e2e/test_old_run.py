@@ -41,7 +41,6 @@ def place(tmp_path, monkeypatch):
 
 
 def targets(tree):
-    """Every ``_target_`` in plain containers."""
     if isinstance(tree, dict):
         yield from [tree["_target_"]] if "_target_" in tree else []
         tree = tree.values()

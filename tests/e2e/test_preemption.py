@@ -29,7 +29,6 @@ def straight(toon_cache, tmp_path_factory):
 
 
 def test_a_run_stopped_five_times_equals_a_straight_one(toon_cache, tmp_path, straight):
-    """At random steps, each way of ending once and SIGTERM twice; the same command goes on."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
     stops = sorted(random.Random(7).sample(range(1, STEPS - 1), 5))
     for step, strike in zip(stops, ["SIGTERM", "SIGUSR1", None, "SIGUSR2", "SIGTERM"], strict=True):

@@ -3,8 +3,7 @@
 import signal
 
 import pytest
-from tiny.faults import LEAN, Fault, assert_same_run, fit, fork_ranks, last, losses, samples, send
-from tiny.runs import tiny_config
+from tiny.faults import LEAN, assert_same_run, last, losses, rank_trainer, samples, send
 
 from colorflow.callbacks.preemption import STATUS
 
@@ -29,34 +28,21 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def train_ranks(toon_cache, tmp_path_factory):
-    """Trains in forked processes; their exit statuses."""
-    warm = tiny_config(toon_cache, tmp_path_factory.mktemp("warm"), *RUN, "trainer.max_steps=1")
-    fit(warm, Fault(tmp_path_factory.mktemp("warm")))  # makes the pages
-
-    def train_ranks(world, folder, **fault):
-        given = (f"trainer.devices={world}", "trainer.strategy=ddp") if world > 1 else ()
-        cfg = tiny_config(toon_cache, folder, *RUN, *given)
-        return fork_ranks(world, lambda rank: fit(cfg, Fault(folder, **fault)))
-
-    return train_ranks
+    return rank_trainer(toon_cache, tmp_path_factory, RUN)
 
 
 @pytest.fixture(scope="module")
 def straight(train_ranks, tmp_path_factory):
-    """Run folders by the number of processes."""
     folders = {world: tmp_path_factory.mktemp(f"ranks{world}") for world in (1, 2, 4)}
     for world, folder in folders.items():
         assert train_ranks(world, folder) == [0] * world
     return folders
 
 
-def test_samples_are_the_same_on_any_number_of_processes(straight):
+def test_samples_and_losses_are_the_same_on_any_number_of_processes(straight):
     one, *others = [samples(folder, world) for world, folder in straight.items()]
     assert list(one) == list(range(STEPS))
     assert others == [one, one]
-
-
-def test_losses_are_the_same_on_any_number_of_processes(straight):
     one, *others = [losses(folder) for folder in straight.values()]
     assert len(one) == STEPS
     assert len(set(one.values())) == STEPS

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from tiny.faults import assert_equal
-from tiny.runs import QUIET, SMALLER, TINY, call_main, column, tiny_config
+from tiny.faults import assert_same_run, last, losses
+from tiny.runs import QUIET, SMALLER, TINY, call_main, tiny_config
 
 import train
 from colorflow.data.chapters import DataError
@@ -33,28 +33,6 @@ def run(cache, folder, *overrides):
     return folder
 
 
-def state(folder):
-    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-
-
-def assert_same_run(stopped, straight):
-    """Weights, optimizer, schedule, average with its counter, and the place in the data."""
-    left, right = state(stopped), state(straight)
-    for part in ("global_step", "state_dict", "optimizer_states", "lr_schedulers", "ComicDataModule"):
-        assert_equal(left[part], right[part], part)
-    assert left["callbacks"]["EMA"]["optimization_step"] == right["callbacks"]["EMA"]["optimization_step"]
-    assert_equal(left["callbacks"]["EMA"], right["callbacks"]["EMA"], "EMA")
-
-
-def losses(folder, name="train/loss"):
-    """A metric over all parts of a run, by step; two parts must not disagree about a step."""
-    merged = {}
-    for path in sorted(folder.glob("metrics*.csv")):
-        for step, value in column(path, name).items():
-            assert merged.setdefault(step, value) == value
-    return merged
-
-
 @pytest.fixture(scope="module")
 def straight(toon_cache, tmp_path_factory):
     """Straight runs by their extra overrides, each made once."""
@@ -74,7 +52,7 @@ def test_the_run_learns(straight):
     assert list(values) == [0, 1, 2, 3]
     assert len(set(values.values())) == 4
     early = torch.load(straight() / "checkpoints" / "step_0000002.ckpt", weights_only=True)
-    late = state(straight())
+    late = last(straight())
     moved = [not torch.equal(value, early["state_dict"][name]) for name, value in late["state_dict"].items()]
     assert all(moved)
 
@@ -102,14 +80,13 @@ def test_a_run_resumed_twice_equals_a_straight_one(toon_cache, tmp_path, straigh
     run(toon_cache, tmp_path, ACCUMULATE, often, "trainer.max_steps=1")
     rare = "callbacks.checkpoint.every_n_train_steps=2"
     run(toon_cache, tmp_path, ACCUMULATE, rare, "trainer.max_steps=3", f"resume={tmp_path}")
-    assert state(tmp_path)["global_step"] == 2
+    assert last(tmp_path)["global_step"] == 2
     run(toon_cache, tmp_path, ACCUMULATE, often, f"resume={tmp_path}")
     assert_same_run(tmp_path, straight(ACCUMULATE))
     assert losses(tmp_path) == losses(straight(ACCUMULATE))
 
 
 def test_resume_by_the_command_line(toon_cache, tmp_path, straight):
-    """The folder is continued, and keeps what the first part wrote there."""
     common = ["experiment=icp_lora64", *TINY, *QUIET, *RUN, f"paths.runs={tmp_path}", f"paths.cache_dir={toon_cache}"]
     assert call_main(train, *common, "trainer.max_steps=2") is None
     (folder,) = (tmp_path / "icp_lora64").iterdir()
@@ -125,7 +102,6 @@ def test_resume_by_the_command_line(toon_cache, tmp_path, straight):
 
 @pytest.fixture(scope="module")
 def one_step(toon_cache, tmp_path_factory):
-    """A run that stopped after its first step."""
     return run(toon_cache, tmp_path_factory.mktemp("one_step"), "trainer.max_steps=1", "validate_first=false")
 
 

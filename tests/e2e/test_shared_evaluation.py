@@ -29,7 +29,6 @@ def results(output: Path) -> dict[str, Any]:
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Same files, same bytes."""
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []
 
@@ -82,14 +81,12 @@ def test_a_retrieval_study_is_made_once(tmp_path):
 
 @pytest.fixture(scope="module")
 def benchmark(tmp_path_factory):
-    """Nine pages."""
     root = tmp_path_factory.mktemp("ranks")
     return tiny_benchmark(root, {"a": 4, "b": 3, "c": 2}).root
 
 
 @pytest.fixture(scope="module")
 def whole(benchmark, tmp_path_factory):
-    """What one process makes of them."""
     output = tmp_path_factory.mktemp("whole") / "out"
     evaluate_tint(benchmark, output, Ranks())
     return results(output)

@@ -10,8 +10,9 @@ from browser import chromium, opened
 from tiny.benchmark import Tint, tiny_benchmark
 
 from colorflow.evaluation.run import evaluate
-from colorflow.evaluation.user_study import StudyOptions, build_study, read_votes, tally_votes
-from colorflow.evaluation.user_study.votes import read_key
+from colorflow.evaluation.user_study.build import StudyOptions, build_study
+from colorflow.evaluation.user_study.tally import tally_votes
+from colorflow.evaluation.user_study.votes import read_key, read_votes
 from colorflow.methods import MethodSpec
 
 METHODS = {"colorflow": 5, "mcv2": 60, "ebmc": 30}
@@ -25,7 +26,6 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two questions, hence six screens."""
     folder = tmp_path_factory.mktemp("study")
     root = tiny_benchmark(folder, {"a": 2, "b": 2}).root
     methods = {name: MethodSpec(build=lambda amount=amount: Tint(amount)) for name, amount in METHODS.items()}
@@ -45,7 +45,6 @@ def places(page: Any) -> list[str]:
 
 
 def codes(page: Any) -> dict[str, str]:
-    """Code of each letter on the screen."""
     pairs = page.locator("[data-letter]").evaluate_all("all => all.map((x) => [x.dataset.letter, x.dataset.key])")
     return dict(pairs)
 

@@ -30,7 +30,6 @@ time.sleep(float(sys.argv[3]))
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    """Two chapters, both inputs of the paper."""
     root = tmp_path_factory.mktemp("systems")
     source = write_chapters(root / "source", {"a": 2, "b": 2})
     return build_benchmark(source, root / "bench", name="tiny", styles=[TwoTone()], progress=False)
@@ -46,7 +45,6 @@ def run(bench, place, *options):
 
 
 def tool(place, seconds=0.0):
-    """Options of one more row: a program that sleeps."""
     script = place / "tool.py"
     script.write_text(TOOL)
     command = f"{shlex.join([sys.executable, str(script)])} {{pages}} {{output}} {seconds}"
@@ -84,7 +82,6 @@ def test_a_system_without_weights_says_what_to_fetch_and_where_to_put_it(bench, 
 
 
 def test_what_fails_is_a_row_that_says_why_and_the_others_are_kept(bench, tmp_path):
-    """Damaged and foreign files, a folder with a page too few, a program that hangs."""
     weights = tmp_path / "weights"
     for name in ("mcv2", "acdo", "ebmc"):
         (weights / name).mkdir(parents=True)
@@ -133,8 +130,8 @@ def test_systems_have_their_own_options_and_can_be_left_out_and_added():
 
 def test_two_systems_of_one_name_are_refused(bench, tmp_path):
     message, _ = run(bench, tmp_path, "+method@method.again=patch_copy")
-    assert message == (
-        "ConfigError: method.again: expected a name of its own, got patch_copy; set method.again.name=NAME"
+    assert (
+        message == "ConfigError: method.again: expected a name of its own, got patch_copy; set method.again.name=NAME"
     )
 
 
@@ -168,9 +165,8 @@ def test_every_system_at_full_size_with_weights_made_by_rule(bench, tmp_path):
     for name in set(expected) - {"style2paints"}:
         for style in STYLES:
             records = manifest(tmp_path, name, style)
-            assert [(record["chapter"], record["page"]) for record in records] == [
-                (page.chapter, page.name) for page in bench.pages
-            ]
+            pages = [(page.chapter, page.name) for page in bench.pages]
+            assert [(record["chapter"], record["page"]) for record in records] == pages
             for record in records:
                 file = tmp_path / "out/predictions" / name / style / record["chapter"] / f"{record['page']}.png"
                 assert record["sha256"] == digest_file(file)

@@ -18,11 +18,8 @@ from colorflow.pipelines.colorflow import ColorFlowPipeline
 def test_the_run_folder_is_complete(debug_run):
     names = {path.name for path in debug_run.folder.iterdir()}
     assert names >= {"config.yaml", "run.json", "metrics.csv", "checkpoints", "samples", "export", "evaluation"}
-    assert {path.name for path in (debug_run.folder / "checkpoints").iterdir()} == {
-        "step_0000001.ckpt",
-        "step_0000002.ckpt",
-        "last.ckpt",
-    }
+    checkpoints = {path.name for path in (debug_run.folder / "checkpoints").iterdir()}
+    assert checkpoints == {"step_0000001.ckpt", "step_0000002.ckpt", "last.ckpt"}
     assert (debug_run.folder / "evaluation" / "index.html").stat().st_size > 1000
     assert str(debug_run.folder) in debug_run.said
     assert "Traceback" not in debug_run.said
@@ -47,9 +44,8 @@ def test_metrics_hold_every_step_and_validation_from_step_zero(debug_run):
     assert len(validation) == 2
     assert min(validation) == 0
     assert all(math.isfinite(value) and value > 0 for value in [*losses.values(), *validation.values()])
-    assert set(path.read_text().splitlines()[0].split(",")) >= {
-        f"val/loss_t{timestep:03d}" for timestep in (100, 300, 500, 700, 900)
-    }
+    bins = {f"val/loss_t{timestep:03d}" for timestep in (100, 300, 500, 700, 900)}
+    assert set(path.read_text().splitlines()[0].split(",")) >= bins
 
 
 def test_the_grids_show_condition_result_and_truth(debug_run):
@@ -76,17 +72,14 @@ def test_the_export_loads_and_is_complete(debug_run):
     assert len(lora) == sum("lora_" in name for name in saved)
     pipeline = ColorFlowPipeline.from_pretrained(export)
     assert pipeline.page_size == (64, 96)
-    assert sum(p.numel() for p in pipeline.icp.guider.parameters()) == sum(
-        value.numel() for name, value in saved.items() if ".guider." in name
-    )
+    guider = sum(value.numel() for name, value in saved.items() if ".guider." in name)
+    assert sum(value.numel() for value in pipeline.icp.guider.parameters()) == guider
 
 
 def test_a_dry_run_prints_a_summary_and_keeps_nothing(tmp_path, toon_cache, capsys):
     runs = tmp_path / "runs"
-    message = call_main(
-        train, "experiment=debug", "dry_run=true", f"paths.runs={runs}", f"paths.cache_dir={toon_cache}"
-    )
-    assert message is None
+    places = [f"paths.runs={runs}", f"paths.cache_dir={toon_cache}"]
+    assert call_main(train, "experiment=debug", "dry_run=true", *places) is None
     said = capsys.readouterr().out
     parts = ("ICPTask", "train pages", "AdamW moments", "average (EMA)", "first loss", "TFLOP a sample", "8 x H200")
     for part in (*parts, "days on", "largest batch there"):
@@ -97,16 +90,9 @@ def test_a_dry_run_prints_a_summary_and_keeps_nothing(tmp_path, toon_cache, caps
 
 def test_wandb_offline(tmp_path, toon_cache, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    cfg = tiny_config(
-        toon_cache,
-        tmp_path,
-        *SMALLER,
-        "logger=wandb",
-        "trainer.max_steps=1",
-        "trainer.val_check_interval=1",
-        "trainer.limit_val_batches=1",
-        "callbacks.sample_grid={pages:1,num_inference_steps:1}",
-    )
+    short = ["trainer.max_steps=1", "trainer.val_check_interval=1", "trainer.limit_val_batches=1"]
+    grid = "callbacks.sample_grid={pages:1,num_inference_steps:1}"
+    cfg = tiny_config(toon_cache, tmp_path, *SMALLER, *short, grid, "logger=wandb")
     try:
         train.train(cfg)
     finally:

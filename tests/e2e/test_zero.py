@@ -3,8 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from tiny.faults import LEAN, Fault, assert_equal, assert_same_run, fit, fork_ranks, last, losses, send
-from tiny.runs import tiny_config
+from tiny.faults import LEAN, assert_equal, assert_same_run, last, losses, rank_trainer, send
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
 from colorflow.callbacks.preemption import STATUS
@@ -38,16 +37,7 @@ class Moments(Callback):
 
 @pytest.fixture(scope="module")
 def train_ranks(toon_cache, tmp_path_factory):
-    """Trains in forked processes; their exit statuses."""
-    warm = tiny_config(toon_cache, tmp_path_factory.mktemp("warm"), *RUN, "trainer.max_steps=1")
-    fit(warm, Fault(tmp_path_factory.mktemp("warm")))  # makes the pages
-
-    def train_ranks(world, folder, *overrides, callback=None, **fault):
-        given = (f"trainer.devices={world}", "trainer.strategy=ddp") if world > 1 else ()
-        cfg = tiny_config(toon_cache, folder, *RUN, *given, *overrides)
-        return fork_ranks(world, lambda rank: fit(cfg, callback or Fault(folder, **fault)))
-
-    return train_ranks
+    return rank_trainer(toon_cache, tmp_path_factory, RUN)
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +47,11 @@ def divided(train_ranks, tmp_path_factory):
     return folder
 
 
-def test_the_training_is_that_of_adamw_bit_for_bit(train_ranks, tmp_path, divided):
+def test_the_training_is_that_of_adamw_bit_for_bit_in_half_of_the_memory(train_ranks, tmp_path, divided):
     assert train_ranks(2, tmp_path) == [0, 0]
     assert len(losses(tmp_path)) == 4
     assert losses(tmp_path) == losses(divided)
     assert_equal(last(tmp_path)["state_dict"], last(divided)["state_dict"])
-
-
-def test_a_process_holds_about_half_of_the_moments(divided):
     held, of = zip(*(map(int, (divided / f"held_{rank}").read_text().split()) for rank in (0, 1)), strict=True)
     assert of[0] == of[1] == sum(held)
     assert max(held) < 0.6 * of[0]

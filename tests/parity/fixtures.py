@@ -1,13 +1,8 @@
 """Finding and reading the numeric fixtures: any number a kind, every size from the json.
 
 They lie under ``$COLORFLOW_FIXTURES/colorflow`` (default ``<repository>/../shared/fixtures``):
-``<letter>_<kind>*.json`` beside a ``.safetensors`` of the same name, weights in shared files that
-the json names. Those under ``$COLORFLOW_FIXTURES/baselines`` are ``<kind>*.npz`` with one
-``<index>_index.json`` for several; their weights are filled by ``parity.filling``.
-
-    @pytest.mark.parametrize("path", cases("a_stitch"))
-    def test_something(path):
-        config, tensors = load(path)
+``<letter>_<kind>*.json`` beside a ``.safetensors`` of the same name, weights in shared files that the json names. Those
+under ``baselines`` are ``<kind>*.npz`` with one ``<index>_index.json`` for several, weights by `parity.filling`.
 """
 
 import json
@@ -17,8 +12,10 @@ from typing import Any
 
 import PIL
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
-from torch import Tensor
+from tiny.models import shapes
+from torch import Tensor, nn
 
 _DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
 
@@ -64,6 +61,17 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     for name in config["weights"].values():
         tensors.update(load_file(path.parent / name))
     return config, tensors
+
+
+def picture(tensor: Tensor) -> Image.Image:
+    """Of ``(H, W)`` or ``(H, W, 3)`` uint8."""
+    return Image.fromarray(tensor.numpy())
+
+
+def assert_official(network: nn.Module, entry: dict[str, Any]) -> None:
+    """A network has the keys, shapes and number of parameters of an official one."""
+    assert shapes(network.state_dict()) == entry["state_dict"]
+    assert sum(parameter.numel() for parameter in network.parameters()) == entry["params"]
 
 
 def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

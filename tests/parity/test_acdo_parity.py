@@ -1,10 +1,8 @@
 """ACDO against the released network under fastai 1.0.51 and its finishes: fixtures ``acdo_*``.
 
 Tolerances are those stated beside the fixtures: 2e-3 on the network's output, one level on its picture and on a page
-finished by ``yuv``, two by ``blend``. The whole way is held to them in float64, where the port's arithmetic has no
-noise of its own. In float32 a sum hangs on the number of threads, which moves some predictions by their one level,
-and ``yuv``, which doubles what is blue, makes two of one: there each stage is held, and pages where predictions are
-equal.
+finished by ``yuv``, two by ``blend``. The whole way is held to them in float64. In float32 a sum hangs on the number of
+threads: there each stage is held, and pages where predictions are equal.
 """
 
 import copy
@@ -15,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny.models import released_keys, shapes
+from tiny.models import released_keys
 from torch.nn import functional as F
 
 from colorflow.baselines.acdo import Acdo, AcdoSettings
@@ -23,7 +21,7 @@ from colorflow.baselines.acdo.method import FINISHES, MEAN, prepare, to_levels
 from colorflow.baselines.acdo.unet import STRIDE, AcdoUNet
 from colorflow.schema import NATIVE_SIZE, ReferencePool
 from parity.filling import baseline_state, override
-from parity.fixtures import npz_cases, npz_index
+from parity.fixtures import assert_official, npz_cases, npz_index
 
 CLOSE = 2e-3
 POOL = ReferencePool((), (), "")
@@ -39,12 +37,10 @@ def network(folder: Path) -> AcdoUNet:
 
 @cache
 def exact_network(folder: Path) -> AcdoUNet:
-    """The same in float64."""
     return copy.deepcopy(network(folder)).double()
 
 
 def paint(unet: AcdoUNet, path: Path, finish: str, image: np.ndarray) -> Image.Image:
-    """The page as the method colours it."""
     method = Acdo(unet, AcdoSettings(side_of(path) // STRIDE, finish))
     return method.colorize(Image.fromarray(image), POOL, seed=0)
 
@@ -55,7 +51,6 @@ def side_of(path: Path) -> int:
 
 
 def away(got, expected) -> np.ndarray:
-    """Differences."""
     got, expected = np.asarray(got), np.asarray(expected)
     assert got.shape == expected.shape
     return np.abs(got.astype(np.float64) - expected.astype(np.float64))
@@ -119,5 +114,4 @@ def test_the_network_is_the_released_one_key_by_key():
     entry = released_keys("acdo", "baselines.json")["unet_deep_resnet34"]
     with torch.device("meta"):
         unet = AcdoUNet()
-    assert shapes(unet.state_dict()) == entry["state_dict"]
-    assert sum(parameter.numel() for parameter in unet.parameters()) == entry["params"]
+    assert_official(unet, entry)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny.models import released_keys, shapes
+from tiny.models import released_keys
 from torch import nn
 
 from colorflow.baselines.ebmc import EbmcColorizer, EbmcNetworks, unet
 from colorflow.retrieval.encoders import HogEncoder
 from colorflow.retrieval.retriever import SimilarityRetriever
 from parity.filling import baseline_state, override
-from parity.fixtures import npz_cases, npz_index
+from parity.fixtures import assert_official, npz_cases, npz_index
 
 CLOSE = 2e-4
 PARTS = ("colorEncoder", "colorUNet")
@@ -87,5 +87,4 @@ def test_the_networks_are_the_official_ones_key_by_key(part):
     entry = released_keys("ebmc", "baselines.json")[part]
     with torch.device("meta"):
         network = EbmcNetworks().get_submodule(part)
-    assert shapes(network.state_dict()) == entry["state_dict"]
-    assert sum(parameter.numel() for parameter in network.parameters()) == entry["params"]
+    assert_official(network, entry)

@@ -101,7 +101,6 @@ def test_without_guidance_it_is_the_decoder(path):
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
 @torch.no_grad()
 def test_end_to_end_super_resolution(path):
-    """From the upscaled centre of the coloured canvas to the released page."""
     config, tensors = load(path)
     gray, color = (
         to_tensor(Image.fromarray(tensors[name].numpy()))[None] for name in ("in.vae_input", "out.upscaled_center")

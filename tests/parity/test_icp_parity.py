@@ -32,12 +32,15 @@ def build_unet(config: Config, tensors: Tensors, lora: bool = False) -> UNet2DCo
     unet = UNet2DConditionModel.from_config(config["unet"])
     unet.load_state_dict(with_prefix(tensors, "unet."))
     if lora:
-        settings, stored = config["lora"], with_prefix(tensors, "lora.")
-        add_lora(unet, settings["r"], settings["alpha"], settings["targets"])
-        assert {key for key in unet.state_dict() if "lora_" in key} == stored.keys()
-        load_lora_state_dict(unet, {key.replace(".default.", "."): value for key, value in stored.items()}, "fixture")
-        assert len(lora_state_dict(unet)) == len(stored)
+        add_stored_lora(unet, config["lora"], with_prefix(tensors, "lora."))
     return unet.eval()
+
+
+def add_stored_lora(network: torch.nn.Module, settings: Config, stored: Tensors) -> None:
+    add_lora(network, settings["r"], settings["alpha"], settings["targets"])
+    assert {key for key in network.state_dict() if "lora_" in key} == stored.keys()
+    load_lora_state_dict(network, {key.replace(".default.", "."): value for key, value in stored.items()}, "fixture")
+    assert len(lora_state_dict(network)) == len(stored)
 
 
 def build_guider(config: Config, tensors: Tensors) -> ColorizationGuider:
@@ -65,7 +68,6 @@ def build_pipeline(config: Config, tensors: Tensors) -> ICPPipeline:
 
 
 def numbered(tensors: Tensors, prefix: str) -> list[Tensor]:
-    """``prefix0``, ``prefix1``, ... in the order of their numbers."""
     found = with_prefix(tensors, prefix)
     return [found[key] for key in sorted(found, key=int)]
 
@@ -83,6 +85,16 @@ def assert_levels(found: Tensor, expected: Tensor) -> None:
     difference = (found.int() - expected.int()).abs()
     assert difference.max() <= 1
     assert (difference > 0).double().mean() < 5e-4
+
+
+def assert_same_schedule(ours: Any, theirs: Any, steps: int, more: tuple[str, ...]) -> None:
+    for count in (1, steps, 10, 50):
+        ours.set_timesteps(count)
+        theirs.set_timesteps(count)
+        assert torch.equal(ours.timesteps, theirs.timesteps)
+        assert torch.equal(ours.sigmas, theirs.sigmas)
+    keys = ("solver_order", "solver_type", "lower_order_final", "prediction_type", "final_sigmas_type", *more)
+    assert {key: ours.config[key] for key in keys} == {key: theirs.config[key] for key in keys}
 
 
 def levels(canvas: Tensor) -> Tensor:
@@ -183,21 +195,13 @@ def test_pipeline(path, noise, monkeypatch):
 
 @pytest.mark.parametrize("path", cases("g_pipeline_sd_"))
 def test_scheduler_is_the_released_one(path):
-    """The schedule that a base's own (DDPM) configuration leads to is the fixture's UniPC."""
     config, tensors = load(path)
     ours, theirs = build_pipeline(config, tensors).scheduler, UniPCMultistepScheduler.from_config(config["scheduler"])
-    for steps in (1, config["steps"], 10, 50):
-        ours.set_timesteps(steps)
-        theirs.set_timesteps(steps)
-        assert torch.equal(ours.timesteps, theirs.timesteps)
-        assert torch.equal(ours.sigmas, theirs.sigmas)
-    keys = ("solver_order", "solver_type", "predict_x0", "lower_order_final", "prediction_type", "final_sigmas_type")
-    assert {key: ours.config[key] for key in keys} == {key: theirs.config[key] for key in keys}
+    assert_same_schedule(ours, theirs, config["steps"], ("predict_x0",))
 
 
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
 def test_end_to_end_canvas(path):
-    """From the stitched canvas to the coloured one, with the product's own mask; guidance 7.5 (facts, 9.7)."""
     config, tensors = load(path)
     pipeline = build_pipeline(config, tensors)
     result = pipeline(

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny.models import released_keys, shapes
+from tiny.models import released_keys
 
 from colorflow.styles.lines.network import LineNetwork, draw_lines, opencv_gray
 from parity.filling import baseline_state, override, released_state
-from parity.fixtures import cases, load, npz_cases, npz_index
+from parity.fixtures import assert_official, cases, load, npz_cases, npz_index
 
 CLOSE = 0.05
 
@@ -83,5 +83,4 @@ def test_the_network_is_the_official_one_key_by_key():
     entry = released_keys("line_extractor", "screen.json")
     with torch.device("meta"):
         network = LineNetwork()
-    assert shapes(network.state_dict()) == entry["state_dict"]
-    assert sum(parameter.numel() for parameter in network.parameters()) == entry["params"]
+    assert_official(network, entry)

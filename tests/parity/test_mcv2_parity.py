@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny.models import released_keys, shapes
+from tiny.models import released_keys
 from torch import nn
 
 from colorflow.baselines.mcv2 import McV2, McV2Settings
@@ -19,7 +19,7 @@ from colorflow.baselines.mcv2.generator import Generator
 from colorflow.baselines.mcv2.method import to_unit
 from colorflow.baselines.mcv2.resize import network_size, pad_free_side, resize_area
 from parity.filling import baseline_state, override
-from parity.fixtures import npz_cases, npz_index
+from parity.fixtures import assert_official, npz_cases, npz_index
 
 CLOSE = 2e-4
 NETWORKS = {"generator": Generator, "ffdnet_rgb": Denoiser}
@@ -44,7 +44,6 @@ def denoiser(folder: Path) -> Denoiser:
 
 
 def away(got, expected) -> float:
-    """Largest difference."""
     got, expected = np.asarray(got), np.asarray(expected)
     assert got.shape == expected.shape
     return float(np.abs(got.astype(np.float64) - expected.astype(np.float64)).max())
@@ -104,5 +103,4 @@ def test_networks_are_the_official_ones_key_by_key(name):
     entry = released_keys("mcv2", "baselines.json")[name]
     with torch.device("meta"):
         network = NETWORKS[name]()
-    assert shapes(network.state_dict()) == entry["state_dict"]
-    assert sum(parameter.numel() for parameter in network.parameters()) == entry["params"]
+    assert_official(network, entry)

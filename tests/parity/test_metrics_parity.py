@@ -4,6 +4,8 @@ Pages are random ones and toon pages, which look like comics. Where weights woul
 same random ones.
 """
 
+import itertools
+
 import numpy as np
 import open_clip
 import pytest
@@ -83,9 +85,7 @@ def test_lab_and_ciede2000_are_scikit_images_pixel_by_pixel(pair):
 
 def test_ciede2000_of_grays_and_of_hues_across_the_wrap():
     """Gray against colour, black, and hues on both sides of 0 and of 180 degrees."""
-    grid = np.array(
-        [(lightness, a, b) for lightness in (0.0, 50.0, 100.0) for a in (-40.0, 0.0, 40.0) for b in (-1.0, 0.0, 1.0)]
-    )
+    grid = np.array(list(itertools.product((0.0, 50.0, 100.0), (-40.0, 0.0, 40.0), (-1.0, 0.0, 1.0))))
     first, second = np.repeat(grid, len(grid), 0).T, np.tile(grid, (len(grid), 1)).T
     expected = color.deltaE_ciede2000(first, second, channel_axis=0)
     np.testing.assert_allclose(ciede2000_map(first, second), expected, atol=1e-9)
@@ -93,9 +93,8 @@ def test_ciede2000_of_grays_and_of_hues_across_the_wrap():
 
 def _features(count: int, dimensions: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    mixed = torch.randn(count, dimensions, generator=generator) @ torch.randn(
-        dimensions, dimensions, generator=generator
-    )
+    drawn, mixing = (torch.randn(rows, dimensions, generator=generator) for rows in (count, dimensions))
+    mixed = drawn @ mixing
     return (mixed / dimensions**0.5 + 0.1 * seed).relu()
 
 

@@ -5,8 +5,6 @@ Pipelines: tolerances of the released-code facts, 9.16. Non-square fixtures show
 aspect ratio and position embedding.
 """
 
-from typing import Any
-
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler, PixArtTransformer2DModel
@@ -15,29 +13,29 @@ from torch import Tensor
 
 from colorflow.models.base import Base
 from colorflow.models.icp_model import ICPModel
-from colorflow.models.lora import add_lora, load_lora_state_dict, lora_state_dict
 from colorflow.models.pixart import FAMILY as PIXART
 from colorflow.models.pixart.guider import RELEASED_ALIAS, PixArtGuider
 from colorflow.models.pixart.trunk import transformer_with_control
 from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.utils.images import to_tensor
 from parity.fixtures import cases, load, with_prefix
-from parity.test_icp_parity import assert_levels, assert_near, levels, numbered
-
-Config = dict[str, Any]
-Tensors = dict[str, Tensor]
+from parity.test_icp_parity import (
+    Config,
+    Tensors,
+    add_stored_lora,
+    assert_levels,
+    assert_near,
+    assert_same_schedule,
+    levels,
+    numbered,
+)
 
 
 def build_transformer(config: Config, tensors: Tensors, lora: bool = False) -> PixArtTransformer2DModel:
     transformer = PixArtTransformer2DModel.from_config(config["transformer"])
     transformer.load_state_dict(with_prefix(tensors, "transformer."))
     if lora:
-        settings, stored = config["lora"], with_prefix(tensors, "lora.")
-        add_lora(transformer, settings["r"], settings["alpha"], settings["targets"])
-        assert {key for key in transformer.state_dict() if "lora_" in key} == stored.keys()
-        named = {key.replace(".default.", "."): value for key, value in stored.items()}
-        load_lora_state_dict(transformer, named, "fixture")
-        assert len(lora_state_dict(transformer)) == len(stored)
+        add_stored_lora(transformer, config["lora"], with_prefix(tensors, "lora."))
     return transformer.eval()
 
 
@@ -85,7 +83,6 @@ def test_control_tokens(path):
 @pytest.mark.parametrize("path", cases("c_pixart_"))
 @torch.no_grad()
 def test_predictions(path):
-    """All channels, the learned variance included."""
     config, tensors = load(path)
     size = tensors["in.resolution"]
     torch.testing.assert_close(size[:, :1] / size[:, 1:], tensors["in.aspect_ratio"], msg="ours is made of the size")
@@ -128,15 +125,7 @@ def test_pipeline(path):
 
 @pytest.mark.parametrize("path", cases("g_pipeline_pixart"))
 def test_scheduler_is_the_released_one(path):
-    """The schedule that a base's own (DDPM) configuration leads to is the fixture's DPM-Solver++."""
     config, tensors = load(path)
     ours = build_pipeline(config, tensors).scheduler
     theirs = DPMSolverMultistepScheduler.from_config(config["scheduler"])
-    for steps in (1, config["steps"], 10, 50):
-        ours.set_timesteps(steps)
-        theirs.set_timesteps(steps)
-        assert torch.equal(ours.timesteps, theirs.timesteps)
-        assert torch.equal(ours.sigmas, theirs.sigmas)
-    keys = ("solver_order", "solver_type", "algorithm_type", "lower_order_final", "euler_at_final")
-    keys += ("prediction_type", "final_sigmas_type")
-    assert {key: ours.config[key] for key in keys} == {key: theirs.config[key] for key in keys}
+    assert_same_schedule(ours, theirs, config["steps"], ("algorithm_type", "euler_at_final"))

@@ -10,23 +10,12 @@ from PIL import Image
 from tiny.models import VAE
 from torch import Tensor
 
-from colorflow.canvas import (
-    fit_page,
-    mask_image,
-    query_mask,
-    query_patches,
-    reference_patches,
-    stitch,
-)
+from colorflow.canvas import fit_page, mask_image, query_mask, query_patches, reference_patches, stitch
 from colorflow.models.conditioning import shrink_mask
 from colorflow.retrieval.encoders import ClipVisionEncoder, _clip_preprocess
 from colorflow.retrieval.retriever import SimilarityRetriever, cosine_similarity, reference_pool, top_k
 from colorflow.schema import RANKS
-from parity.fixtures import cases, load, pillow_levels, with_prefix
-
-
-def picture(tensor: Tensor) -> Image.Image:
-    return Image.fromarray(tensor.numpy())
+from parity.fixtures import cases, load, picture, pillow_levels, with_prefix
 
 
 def worst(image: Image.Image, expected: Tensor) -> int:
@@ -112,7 +101,6 @@ def test_clip_pixels(path):
 
 @pytest.mark.parametrize("path", cases("h_"))
 def test_retrieval_end_to_end(path, tmp_path):
-    """Pages in, canvas out, through the fixture's own CLIP: embeddings, choice and pixels."""
     if pillow_levels(1):
         pytest.skip("fixture h is exact only with Pillow 13 (released-code facts, 9.2)")
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -124,9 +112,8 @@ def test_retrieval_end_to_end(path, tmp_path):
     model.save_pretrained(tmp_path)
     encoder = ClipVisionEncoder(tmp_path, batch_size=3)
     sources = with_prefix(tensors, "in.ref.")
-    pool = reference_pool(
-        [str(i) for i in range(len(sources))], [picture(sources[str(i)]) for i in range(len(sources))]
-    )
+    names = [str(number) for number in range(len(sources))]
+    pool = reference_pool(names, [picture(sources[name]) for name in names])
     retriever = SimilarityRetriever(encoder)
     indexed = retriever.index(pool, size)
     query = fit_page(picture(tensors["in.input_context"]), size)

@@ -21,17 +21,13 @@ from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.pipelines.recipes import RELEASED, Recipe, prepare_networks
 from colorflow.retrieval.encoders import ClipVisionEncoder
 from colorflow.retrieval.retriever import SimilarityRetriever
-from parity.fixtures import cases, load, pillow_levels, with_prefix
+from parity.fixtures import cases, load, picture, pillow_levels, with_prefix
 from parity.test_gsrp_parity import build as build_gsrp
 from parity.test_icp_parity import Config, Tensors, assert_levels, build_pipeline, numbered
 
 PAGE_TOLERANCE = 0.05
 GUIDANCE = 7.5
 """Not in the fixture's json (released code 9.7)."""
-
-
-def picture(tensor: Tensor) -> Image.Image:
-    return Image.fromarray(tensor.numpy())
 
 
 def levels(image: Image.Image) -> Tensor:
@@ -44,7 +40,6 @@ def mean_error(image: Image.Image, expected: Tensor) -> float:
 
 
 def build(config: Config, tensors: Tensors, folder: Path, recipe: Recipe) -> ColorFlowPipeline:
-    """The product from the fixture's weights, its CLIP folder included."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     clip = CLIPVisionModelWithProjection(CLIPVisionConfig(**config["clip"]))

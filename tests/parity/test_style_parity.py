@@ -8,11 +8,7 @@ from torch import Tensor
 from colorflow.canvas import fit_page
 from colorflow.styles.compose import blend
 from colorflow.styles.sketch import shade
-from parity.fixtures import cases, load, pillow_levels
-
-
-def picture(tensor: Tensor) -> Image.Image:
-    return Image.fromarray(tensor.numpy())
+from parity.fixtures import cases, load, picture, pillow_levels
 
 
 def same(image: Image.Image, expected: Tensor) -> bool:

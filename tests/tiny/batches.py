@@ -30,15 +30,7 @@ def assert_as_alone(
     pools: Sequence[ReferencePool],
     together: Sequence[Sequence[int]],
 ) -> None:
-    """Pages in a batch are what they are alone.
-
-    Args:
-        method: Of all pages.
-        network: The part of it whose output becomes the page.
-        pages: The batch.
-        pools: One a page.
-        together: Places of the pages that go through the network together, pass by pass.
-    """
+    """Pages in a batch are what they are alone; ``together``: places of those that the network gets in each pass."""
     assert isinstance(method, BatchColorizer)
     assert not isinstance(method, PoolColorizer), "it need not get whole chapters"
     seeds = range(1, len(pages) + 1)

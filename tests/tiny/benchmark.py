@@ -63,16 +63,10 @@ class TwoTone:
 
 
 class Tint:
-    """Adds to the red channel; counts its calls; raises where it is told to.
-
-    Attributes:
-        calls: (seed, ids of the references) of every call.
-    """
+    """Adds to the red channel; keeps seed and references of its calls; raises where it is told to."""
 
     def __init__(self, amount: int = 20, name: str = "tint", fail_on: tuple[int, ...] = ()) -> None:
-        self.name = name
-        self.amount = amount
-        self.fail_on = fail_on
+        self.name, self.amount, self.fail_on = name, amount, fail_on
         self.error: type[BaseException] = RuntimeError
         self.calls: list[tuple[int, tuple[str, ...]]] = []
 
@@ -86,14 +80,10 @@ class Tint:
 
 
 class TintTogether(Tint):
-    """The same pages, also several at once.
+    """The same pages, also several at once; keeps the seeds of every batch."""
 
-    Attributes:
-        batches: Seeds of every batch.
-    """
-
-    def __init__(self, amount: int = 20, name: str = "tint", fail_on: tuple[int, ...] = ()) -> None:
-        super().__init__(amount, name, fail_on)
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
         self.batches: list[list[int]] = []
 
     def colorize_batch(

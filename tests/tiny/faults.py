@@ -9,11 +9,12 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig
@@ -21,7 +22,7 @@ from omegaconf import DictConfig
 import train
 from colorflow import config
 from colorflow.utils.files import append_jsonl, read_jsonl
-from tiny.runs import SMALLER, call_main, column
+from tiny.runs import SMALLER, call_main, column, tiny_config
 
 LEAN = (
     *SMALLER,
@@ -44,14 +45,7 @@ class Struck(BaseException):
 
 
 class Fault(Callback):
-    """Writes down every sample; at some step, after its gradients and before its update, does something.
-
-    Args:
-        record: ``rank_R.jsonl`` there gets a line of step, page ids and seeds for every batch.
-        step: Optimizer steps done when it strikes.
-        rank: The process that it strikes.
-        strike: What it does.
-    """
+    """Writes down every sample; when some steps are done, strikes a process between gradients and update."""
 
     def __init__(
         self, record: Path, step: int | None = None, rank: int = 0, strike: Callable[[], None] | None = None
@@ -120,6 +114,21 @@ def _work_and_exit(work: Callable[[int], None], rank: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def rank_trainer(cache: Path, places: pytest.TempPathFactory, run: Sequence[str]) -> Callable[..., list[int]]:
+    """A function that trains in forked processes and returns their exit statuses."""
+    warm = tiny_config(cache, places.mktemp("warm"), *run, "trainer.max_steps=1")
+    fit(warm, Fault(places.mktemp("warm")))  # makes the pages
+
+    def train_ranks(
+        world: int, folder: Path, *overrides: str, callback: Callback | None = None, **fault: Any
+    ) -> list[int]:
+        given = (f"trainer.devices={world}", "trainer.strategy=ddp") if world > 1 else ()
+        cfg = tiny_config(cache, folder, *run, *given, *overrides)
+        return fork_ranks(world, lambda rank: fit(cfg, callback or Fault(folder, **fault)))
+
+    return train_ranks
 
 
 def samples(record: Path, world: int = 1) -> dict[int, tuple[list[str], list[int]]]:

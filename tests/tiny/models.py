@@ -3,7 +3,7 @@
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from colorflow.config import compose_config, to_dict
 from colorflow.models.base import Base, random_base
+from colorflow.models.family import Family
 from colorflow.models.icp_model import ICPModel, LoraSettings
 from colorflow.models.pixart import FAMILY as PIXART
 from colorflow.models.sd import FAMILY as SD
@@ -20,9 +21,6 @@ from colorflow.pipelines.icp import ICPPipeline
 
 PAGE_SIZE = (32, 48)
 """Page size (W, H) that suits the tiny VAE: the canvas is 64 x 96, its latents 8 x 12 pixels."""
-
-FACTOR = 8
-"""Pixels a latent; as SD's."""
 
 LORA = LoraSettings(r=2, lora_alpha=4)
 """Scale 2, so that a forgotten ``lora_alpha`` shows."""
@@ -104,10 +102,7 @@ def tiny_pixart_base(seed: int = 0, **transformer: Any) -> Base:
 
 
 def tiny_pixart_model(
-    conditioning_channels: int = 9,
-    trained: bool = True,
-    base: Base | None = None,
-    lora: LoraSettings = PIXART_LORA,
+    conditioning_channels: int = 9, trained: bool = True, base: Base | None = None, lora: LoraSettings = PIXART_LORA
 ) -> ICPModel:
     """As `tiny_model`, of the PixArt-alpha family."""
     with torch.random.fork_rng(devices=[]):
@@ -151,6 +146,13 @@ def tiny_model(
     return model
 
 
+FAMILIES: dict[str, Callable[[], ICPModel]] = {
+    "toon": tiny_model,
+    "sd": lambda: tiny_model(9, base=tiny_base(SD_UNET)),
+    "pixart": tiny_pixart_model,
+}
+
+
 def tiny_pipeline(model: ICPModel | None = None) -> ICPPipeline:
     """The inference pipeline of a model (default: `tiny_model`), without a progress bar."""
     pipeline = ICPPipeline((model or tiny_model()).eval())
@@ -170,37 +172,33 @@ def inputs(batch: int = 2, channels: int = 5, size: tuple[int, int] = (8, 8)) ->
 
 
 @functools.cache
-def sd15_config() -> dict[str, Any]:
-    """The ``model`` group of the paper's experiment, as Hydra composes it."""
-    overrides = ["experiment=icp_lora64", "weights=random", "data.root=unused"]
+def _config(experiment: str) -> dict[str, Any]:
+    """The ``model`` group of an experiment, as Hydra composes it."""
+    overrides = [f"experiment={experiment}", "weights=random", "data.root=unused"]
     return to_dict(compose_config("train", overrides).model)
+
+
+sd15_config = functools.partial(_config, "icp_lora64")
+pixart_config = functools.partial(_config, "icp_pixart_lora128")
+
+
+def _on_meta(family: Family, config: dict[str, Any], conditioning_channels: int) -> ICPModel:
+    settings = {key: value for key, value in config["lora"].items() if key != "_target_"}
+    with torch.device("meta"):
+        base = random_base(family, config["base"]["random"])
+        return ICPModel.from_base(base, LoraSettings(**settings), conditioning_channels)
 
 
 @functools.cache
 def sd15_on_meta(conditioning_channels: int = 5) -> ICPModel:
     """The full-size model of the paper's experiment without memory: shapes, keys and FLOPs only."""
-    config = sd15_config()
-    settings = {key: value for key, value in config["lora"].items() if key != "_target_"}
-    with torch.device("meta"):
-        base = random_base(SD, config["base"]["random"])
-        return ICPModel.from_base(base, LoraSettings(**settings), conditioning_channels)
-
-
-@functools.cache
-def pixart_config() -> dict[str, Any]:
-    """The ``model`` group of the PixArt-alpha experiment, as Hydra composes it."""
-    overrides = ["experiment=icp_pixart_lora128", "weights=random", "data.root=unused"]
-    return to_dict(compose_config("train", overrides).model)
+    return _on_meta(SD, sd15_config(), conditioning_channels)
 
 
 @functools.cache
 def pixart_on_meta(conditioning_channels: int = 9) -> ICPModel:
     """The full-size PixArt-alpha model without memory, as its configuration builds it."""
-    config = pixart_config()
-    settings = {key: value for key, value in config["lora"].items() if key != "_target_"}
-    with torch.device("meta"):
-        base = random_base(PIXART, config["base"]["random"])
-        return ICPModel.from_base(base, LoraSettings(**settings), conditioning_channels)
+    return _on_meta(PIXART, pixart_config(), conditioning_channels)
 
 
 def released_keys(name: str, file: str = "colorflow.json") -> Any:

@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from colorflow.canvas import Size, canvas_size, matching_size
+from colorflow.colorize.chapter_folder import SOURCE_TYPE
 from colorflow.colorize.chapters import ColorizeOptions
-from colorflow.colorize.provenance import SOURCE_TYPE
 from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.schema import ReferencePool, RetrievedPatch
 from tiny.benchmark import write_chapters

@@ -48,14 +48,7 @@ def evaluate_tint(benchmark: str | Path, output: str | Path, ranks: Ranks, kill:
 
 
 def evaluate_in_ranks(benchmark: str, output: str, *options: str) -> None:
-    """Evaluate.
-
-    Args:
-        benchmark: A benchmark folder.
-        output: Where results go.
-        options: ``kill=SEED``: the process that gets the page of this seed kills itself, as the kernel would.
-            ``full=RANK``: to this process the disk is full (its files may not grow beyond a few bytes).
-    """
+    """``kill=SEED``: who gets the page of this seed kills itself; ``full=RANK``: to this process the disk is full."""
     given = {name: int(value) for name, _, value in (option.partition("=") for option in options)}
     with join_ranks(find_place(), interval=0.1, limit=10.0) as ranks:
         if ranks.rank == given.get("full"):

@@ -43,12 +43,7 @@ def in_ranks(world: int, work: Callable[[Ranks], Any], **options: Any) -> list[A
 
 
 class Started:
-    """A process of its own.
-
-    Args:
-        environment: What is added to the variables that it has.
-        work: A function of a module, with its arguments.
-    """
+    """A process of its own: a function of a module, with some more variables of the environment."""
 
     def __init__(self, environment: Mapping[str, str], work: Callable[..., Any], *arguments: str) -> None:
         (out, out_end), (err, err_end) = (multiprocessing.Pipe(duplex=False) for _ in range(2))

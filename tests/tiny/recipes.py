@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from colorflow.models.gsrp.fusion import FusionNetwork
+from colorflow.models.gsrp.fusion import FusionNetwork, NormMode, UpsampleMode
 from colorflow.models.gsrp.model import GSRPModel
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import Sampling
@@ -19,10 +19,10 @@ PAGE = draw_page(77, (70, 110))
 REFERENCES = [draw_page(seed, (64, 100)) for seed in range(2)]
 
 
-def fusion() -> FusionNetwork:
+def fusion(norm_mode: NormMode = "batch", upsample_mode: UpsampleMode = "bilinear") -> FusionNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
-        net = FusionNetwork(VAE["block_out_channels"], upsample_mode="bicubic")
+        net = FusionNetwork(VAE["block_out_channels"], norm_mode, upsample_mode)
     randomize(net, ".bn", scale=0.5)
     return net.eval()
 
@@ -31,7 +31,7 @@ def make(recipe: Recipe, channels: int = 5, pixart: bool = False) -> ColorFlowPi
     """A whole pipeline with its own networks, as loading prepares them."""
     model = tiny_pixart_model() if pixart else tiny_model(channels)
     icp = tiny_pipeline(model.requires_grad_(False))
-    gsrp = GSRPModel(model.vae, fusion()).eval()
+    gsrp = GSRPModel(model.vae, fusion(upsample_mode="bicubic")).eval()
     prepare_networks(icp, gsrp, recipe)
     kept = {} if recipe.cache_references else {"cached_pools": 0, "cached_pages": 0}
     return ColorFlowPipeline(icp, SimilarityRetriever(BlockEncoder(), **kept), PAGE_SIZE, gsrp=gsrp, recipe=recipe)

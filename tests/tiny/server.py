@@ -9,13 +9,7 @@ from pathlib import Path
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a folder.
-
-    Attributes:
-        requests: Method, path and range of every request.
-        failing: How many of the next requests are answered with status 503.
-        ranges: Whether byte ranges are answered; else with the whole file.
-    """
+    """Serves a folder; answers the next ``failing`` requests with status 503, and ranges as whole files if told."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))

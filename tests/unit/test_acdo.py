@@ -46,8 +46,6 @@ def fastai(monkeypatch):
 
 
 class Command:
-    """What a pickle must not be able to run."""
-
     def __init__(self, line):
         self.line = line
 
@@ -91,7 +89,7 @@ def test_a_file_cannot_run_anything(tmp_path, zipped):
     assert not mark.exists()
 
 
-def test_files_of_another_kind_are_named(tmp_path):
+def test_files_that_are_missing_or_of_another_kind_are_named(tmp_path):
     for name, content in {"list": [1], "number": {"model": {"a": 1}}, "empty": {"model": {}}}.items():
         torch.save(content, tmp_path / name)
         with pytest.raises(CheckpointError, match=f"{name}: expected a mapping of names to tensors, got"):
@@ -102,6 +100,8 @@ def test_files_of_another_kind_are_named(tmp_path):
     for name in ("cut", "text"):
         with pytest.raises(CheckpointError, match=f"{name}: truncated, damaged"):
             read_learner(tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"method\.weights: expected .*ACDO's network.*set method\.weights=PATH"):
+        Acdo.from_weights(tmp_path / "none.pth")
 
 
 def test_every_difference_from_the_network_is_named(tmp_path):
@@ -123,15 +123,6 @@ def test_every_difference_from_the_network_is_named(tmp_path):
         load_network(build, file, state, "a test")
 
 
-def test_a_missing_file_ends_in_a_remedy(tmp_path):
-    with pytest.raises(CheckpointError, match=r"method\.weights: expected .*ACDO's network.*set method\.weights=PATH"):
-        Acdo.from_weights(tmp_path / "none.pth")
-
-
-def test_the_digest_is_that_of_the_file(acdo_file, method):
-    assert method.digests == {"unet": digest_file(acdo_file)}
-
-
 @pytest.mark.parametrize("finish", ["yuv", "blend"])
 @pytest.mark.parametrize("size", [(40, 56), (57, 33)])
 def test_results_have_the_pages_size_and_tell_their_own(method, size, finish):
@@ -143,13 +134,14 @@ def test_results_have_the_pages_size_and_tell_their_own(method, size, finish):
     assert Acdo(method.network, AcdoSettings(4, finish)).colorize(page, POOL, seed=0).tobytes() != result.tobytes()
 
 
-def test_a_page_depends_on_itself_alone(method):
+def test_a_page_depends_on_itself_alone_and_digests_on_the_file(method, acdo_file):
     pages = [color_page(seed) for seed in (1, 2)]
     first = method.colorize(pages[0], POOL, seed=0).tobytes()
     other = ReferencePool(("a",), (color_page(5),), "a")
     torch.manual_seed(7)
     assert method.colorize(pages[1], other, seed=3).tobytes() != first
     assert method.colorize(pages[0], other, seed=3).tobytes() == first
+    assert method.digests == {"unet": digest_file(acdo_file)}
 
 
 def test_pages_of_any_size_go_together(method):

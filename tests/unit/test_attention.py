@@ -1,6 +1,5 @@
 """Attention maps: equal to a softmax worked out apart, nothing of the result changed, regions and layers checked."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -8,16 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny.comics import BlockEncoder, draw_page
-from tiny.models import (
-    PAGE_SIZE,
-    SD_UNET,
-    pixart_on_meta,
-    sd15_on_meta,
-    tiny_base,
-    tiny_model,
-    tiny_pipeline,
-    tiny_pixart_model,
-)
+from tiny.models import FAMILIES, PAGE_SIZE, pixart_on_meta, sd15_on_meta, tiny_model, tiny_pipeline
 from torch import Tensor
 
 from colorflow.canvas import canvas_size, query_box
@@ -29,7 +19,6 @@ from colorflow.models.attention_record import (
     self_attention_layers,
     token_grid,
 )
-from colorflow.models.icp_model import ICPModel
 from colorflow.pipelines.attention import (
     AttentionMap,
     AttentionSettings,
@@ -43,11 +32,6 @@ from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import Sampling
 from colorflow.retrieval.retriever import SimilarityRetriever
 
-MODELS: dict[str, Callable[[], ICPModel]] = {
-    "toon": tiny_model,
-    "sd": lambda: tiny_model(9, base=tiny_base(SD_UNET)),
-    "pixart": tiny_pixart_model,
-}
 PAGE = draw_page(0)
 REFERENCES = [draw_page(number) for number in (1, 2)]
 REGION = (0.1, 0.2, 0.6, 0.7)
@@ -56,10 +40,11 @@ STEPS = 3
 
 def pipeline(family: str, guidance_scale: float = 1.0) -> ColorFlowPipeline:
     sampling = Sampling(STEPS, guidance_scale=guidance_scale)
-    return ColorFlowPipeline(tiny_pipeline(MODELS[family]()), SimilarityRetriever(BlockEncoder()), PAGE_SIZE, sampling)
+    icp, retriever = tiny_pipeline(FAMILIES[family]()), SimilarityRetriever(BlockEncoder())
+    return ColorFlowPipeline(icp, retriever, PAGE_SIZE, sampling)
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+@pytest.fixture(scope="module", params=list(FAMILIES))
 def pipe(request: pytest.FixtureRequest) -> ColorFlowPipeline:
     return pipeline(request.param)
 
@@ -88,7 +73,6 @@ def explicit(attention: torch.nn.Module, hidden: Tensor) -> Tensor:
 @torch.no_grad()
 @pytest.mark.parametrize("chunk", [1, 100, 1 << 24])
 def test_maps_are_the_softmax_of_queries_and_keys(pipe, monkeypatch, chunk):
-    """Every layer of every family, LoRA included; however many rows are worked out at once."""
     monkeypatch.setattr(attention_record, "_CHUNK", chunk)
     network, inputs = pipe.icp.network, {}
 
@@ -112,7 +96,7 @@ def test_maps_are_the_softmax_of_queries_and_keys(pipe, monkeypatch, chunk):
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 4.0])
 def test_recording_changes_nothing(guidance_scale):
-    for family in MODELS:
+    for family in FAMILIES:
         pipe = pipeline(family, guidance_scale)
         plain = pipe(PAGE, REFERENCES, seed=4)
         found = attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION), seed=4)
@@ -147,7 +131,6 @@ def test_under_guidance_the_map_is_of_the_prompt():
 
 
 def test_a_region_attends_to_where_the_keys_agree():
-    """Keys that equal the queries of one far token alone: all attention is there, whatever is asked."""
     attention = torch.nn.Module()
     attention.heads, attention.scale = 2, 1.0
     attention.to_q = attention.to_k = torch.nn.Identity()

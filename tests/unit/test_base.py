@@ -54,7 +54,6 @@ def write_text_side(folder: Path) -> CLIPTextModel:
 
 @pytest.fixture
 def diffusers_folder(tmp_path: Path) -> Path:
-    """vae, unet, scheduler, tokenizer and text_encoder, as a hub repository has them."""
     save_base(tiny_base(), tmp_path / "base")
     (tmp_path / "base" / "prompt_embeds.safetensors").unlink()
     write_text_side(tmp_path / "base")

@@ -91,7 +91,7 @@ def test_grids_say_ours_and_the_papers():
     assert "- / 13.46" in row  # FID was not measured
     absent = next(row for row in table.rows if row[0] == "192 (triple)")
     assert absent[1:] == ("- / 0.9370", "- / 14.46", "- / 24.59", "- / 0.9440", "- / 4.914")
-    assert ("Rank double", "PSNR", "same") in {row[:3] for row in moved.rows}
+    assert ("Double rank", "PSNR", "same") in {row[:3] for row in moved.rows}
     assert beside_grids(results("table1"))[0].headings[:3] == ("method", "references", "input")
     assert beside_grids(results(None)) == []
     with pytest.raises(EvaluationError, match=r"report\.table: expected one of table1, .*, got 'table9'"):

@@ -32,7 +32,6 @@ BATCHES = [batch_of(2 * number, 2 * number + 1) for number in range(9)]
 
 
 def new_task():
-    """Learning fast, so that the average is far from the weights."""
     model = tiny_model(base=tiny_base())
     return ICPTask(model, DiffusionObjective(), functools.partial(torch.optim.SGD, lr=0.5), validation_timesteps=(500,))
 
@@ -147,18 +146,10 @@ def test_the_export_is_the_average_and_the_checkpoint_is_not(tmp_path):
 
 def test_the_sample_grid_shows_the_average(toon_cache, tmp_path, monkeypatch):
     """With the callbacks in the order of configs/callbacks/default.yaml."""
-    cfg = tiny_config(
-        toon_cache,
-        tmp_path,
-        *SMALLER,
-        "trainer.max_steps=3",
-        "trainer.val_check_interval=3",
-        "trainer.limit_val_batches=1",
-        "optimizer.lr=0.01",
-        "lr_scheduler.num_warmup_steps=0",
-        "callbacks.sample_grid={pages:1,num_inference_steps:1}",
-        "callbacks.ema.decay=0.9",
-    )
+    steps = ["trainer.max_steps=3", "trainer.val_check_interval=3", "trainer.limit_val_batches=1"]
+    fast = ["optimizer.lr=0.01", "lr_scheduler.num_warmup_steps=0", "callbacks.ema.decay=0.9"]
+    grid = "callbacks.sample_grid={pages:1,num_inference_steps:1}"
+    cfg = tiny_config(toon_cache, tmp_path, *SMALLER, *steps, *fast, grid)
     callbacks = config.build(cfg.callbacks)
     drawn, shadows = [], []
     task = config.build(cfg.task)
@@ -276,7 +267,6 @@ def test_quiet_runs_leave_out_the_bar_alone(tmp_path):
 
 
 def test_other_processes_wait_for_the_export(tmp_path):
-    """A run that follows reads the folder in every process; the first alone writes it."""
     waited = []
     trainer = SimpleNamespace(is_global_zero=False, strategy=SimpleNamespace(barrier=waited.append))
     Export(str(tmp_path / "export"), PAGE_SIZE, RetrievalSettings("hog")).on_train_end(trainer, None)

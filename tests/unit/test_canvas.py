@@ -57,7 +57,6 @@ def test_fit_page_always_gives_the_size(source, target):
     ],
 )
 def test_far_aspects_are_cropped_at_the_centre(source, target, kept):
-    """One pixel off and the red around the kept part shows."""
     page = Image.new("RGB", source, "red")
     page.paste(noise(kept), ((source[0] - kept[0]) // 2, (source[1] - kept[1]) // 2))
     expected = noise(kept).resize(target, Image.Resampling.BICUBIC)
@@ -105,7 +104,6 @@ def test_reference_patches_begin_with_the_whole_page():
 @settings(deadline=None, max_examples=60)
 @given(even_sizes)
 def test_slots_and_query_tile_the_canvas(size):
-    """With their 1-pixel borders the slots and the query cover all but what rounding leaves, once."""
     width, height = canvas_size(size)
     hits = np.zeros((height, width), int)
     left, top, right, bottom = query_box(size)

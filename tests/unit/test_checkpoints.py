@@ -102,7 +102,6 @@ def zeros(shapes_: dict[str, Any]) -> Tensors:
     [("sd", 5, 626), pytest.param("sd", 9, 626, marks=pytest.mark.slow), ("pixart", 9, 226)],
 )
 def test_full_size_folder_is_read(tmp_path, family, channels, count):
-    """Every key of the released lists is accounted for, through real files."""
     config = released_keys(f"colorguider_{family}_cond{channels}_config", "colorflow_meta.json")
     (tmp_path / "config.json").write_text(json.dumps(config | {"_class_name": CLASS[family]}))
     torch.save(zeros(released_keys(f"colorguider_{family}_cond{channels}")), tmp_path / BIN)
@@ -121,7 +120,6 @@ def test_full_size_folder_is_read(tmp_path, family, channels, count):
 
 @pytest.fixture(scope="module", params=[("sd", 5), ("sd", 9), ("pixart", 9)], ids=lambda p: f"{p[0]}{p[1]}")
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ICPModel, Path, Path]:
-    """Family, model, its released folder, its base in full."""
     family, channels = request.param
     folder = tmp_path_factory.mktemp(family)
     model = tiny(family, channels)
@@ -132,7 +130,6 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @torch.no_grad()
 def test_imported_folder_is_the_model(case, tmp_path):
-    """Through the product's own loader: same weights, same prediction."""
     _, model, released, base = case
     gsrp = tmp_path / "ours" / "gsrp"
     import_released(released, tmp_path / "ours", base=str(base))
@@ -147,7 +144,6 @@ def test_imported_folder_is_the_model(case, tmp_path):
 
 
 def test_there_and_back(case, tmp_path):
-    """Released to ours to released: the same files with the same tensors, and a configuration that says as much."""
     _, _, released, base = case
     import_released(released, tmp_path / "ours", base=str(base))
     export_released(tmp_path / "ours", tmp_path / "back")
@@ -181,7 +177,6 @@ def test_back_and_there(tmp_path, family):
 
 @pytest.mark.parametrize("channels", [5, 9])
 def test_released_configuration_is_complete(tmp_path, channels):
-    """What the released class would have registered, entry for entry."""
     for family in ("sd", "pixart"):
         write_released(tiny(family, channels), family, tmp_path / family / "released")
         import_released(tmp_path / family / "released", tmp_path / family / "ours")

@@ -41,7 +41,6 @@ def fill(module: nn.Module, seed: int) -> None:
 
 
 def write_image_encoder(folder: Path) -> None:
-    """CLIP-ViT-H-14, which the paper names."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(
@@ -75,7 +74,6 @@ def write_ours(family: str, folder: Path) -> None:
 
 
 def run(command: str, source: Path, target: Path) -> int:
-    """Run the command; returns its peak memory in bytes."""
     arguments = [sys.executable, "-m", "colorflow.checkpoints", command, str(source), str(target)]
     process = subprocess.Popen(arguments, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     _, status, usage = os.wait4(process.pid, 0)
@@ -85,7 +83,6 @@ def run(command: str, source: Path, target: Path) -> int:
 
 
 def stored(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """Name and tensor of everything in a file, one in memory at a time."""
     if file.suffix == ".bin":
         yield from torch.load(file, weights_only=True, mmap=True).items()
         return
@@ -95,7 +92,6 @@ def stored(file: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def same_bits(ours: Path, theirs: Path, rename: Callable[[str], str] = str) -> int:
-    """Compare every tensor; returns how many there are."""
     expected, count = safe_open(ours, "pt"), 0
     for key, value in stored(theirs):
         own = expected.get_tensor(rename(key))

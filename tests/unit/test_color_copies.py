@@ -85,7 +85,6 @@ def test_quadrants_cover_the_page_and_are_those_of_the_query(size):
 
 
 def test_a_single_neighbour_copies_what_is_there():
-    """From the page itself; averaging loses what is not alike."""
     truth = color_page(3, (128, 192))
     pool = reference_pool(["r"], [truth])
     exact, averaged = (PatchCopy(retriever(), neighbours).colorize(gray(truth), pool, seed=0) for neighbours in (1, 16))

@@ -13,8 +13,8 @@ from tiny.painter import QUIET, Painter, is_marked
 
 import colorize
 from colorflow.colorize import chapter_report
-from colorflow.colorize.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.colorize.provenance import SOURCE_TYPE
+from colorflow.colorize.chapter_folder import MANIFEST, SHEET, SOURCE_TYPE
+from colorflow.colorize.chapters import ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
 from colorflow.pipelines.output import ColorFlowOutput

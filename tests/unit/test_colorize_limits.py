@@ -13,8 +13,9 @@ from tiny.painter import QUIET, Painter, gray_chapters
 
 import colorize
 from colorflow.canvas import Size, canvas_size
-from colorflow.colorize.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.colorize.chapters import TooManyFailuresError as TooMany
+from colorflow.colorize.chapter_folder import MANIFEST, SHEET
+from colorflow.colorize.chapter_report import TooManyFailuresError as TooMany
+from colorflow.colorize.chapters import ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.colorize.page_painting import at_own_size, cut_strip
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
@@ -30,7 +31,6 @@ def options(**more: object) -> ColorizeOptions:
 
 @pytest.mark.parametrize(("share", "allowed"), [(0.0, 0), (0.05, 1), (0.4, 2), (0.6, 3), (1.0, 5)])
 def test_the_run_stops_when_more_pages_fail_than_allowed(folders, share, allowed):
-    """Five pages, of which all fail: the run stops at the first that is too many, and lists them."""
     pages, references, output = folders
     assert allowed_failures(5, share) == allowed
     painter = Painter(fail_on=range(99))

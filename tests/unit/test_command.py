@@ -42,7 +42,6 @@ def tool(tmp_path):
 
 
 def python(tmp_path, code, **options):
-    """A method that runs some Python with pages and output as its arguments."""
     command = shlex.join([sys.executable, "-c", f"import sys, time, pathlib, shutil, os\n{code}".replace("{", "{{")])
     return CommandColorizer(Program(f"{command} {{pages}} {{output}}", tmp_path / "logs", **options))
 
@@ -97,7 +96,6 @@ def test_what_a_program_does_wrong_is_told(tmp_path, code, said):
 
 
 def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path, monkeypatch):
-    """Time runs out when the program has started another one, however long that takes."""
     noted, wait, limits = tmp_path / "child", subprocess.Popen.wait, []
 
     def run_out(process, timeout=None):
@@ -126,7 +124,6 @@ time.sleep(600)"""
 
 
 def _runs(process):
-    """Whether a process is there and no zombie that nobody waits for."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

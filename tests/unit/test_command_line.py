@@ -87,10 +87,7 @@ FAILED_STARTS = {
     "no weights": (train, [*TINY[2:], "model=toon", "weights={tmp}/none"]),
     "no chapters": (train, [*TINY, "data=chapters", "data.root={tmp}/given"]),
     "a job of a sweep": (train, ["-m", "seed=1,2", "data.root={tmp}/none"]),
-    "no export to evaluate": (
-        evaluate,
-        ["weights={tmp}/given", "benchmark.root={tmp}/given", "output={tmp}/runs/out"],
-    ),
+    "no export to evaluate": (evaluate, ["weights={tmp}/given", "benchmark.root={tmp}/given", "output={tmp}/runs/out"]),
     "no export to color with": (colorize, ["pages={tmp}/given", "weights={tmp}/none", "output={tmp}/runs/out"]),
 }
 
@@ -105,7 +102,6 @@ def test_a_start_that_fails_leaves_no_folder(start, tmp_path, toon_cache):
 
 
 def test_a_folder_that_was_there_stays(tmp_path):
-    """Even an empty one; and what is in one."""
     for name in ("empty", "run"):
         (tmp_path / name).mkdir()
     (tmp_path / "run" / "log.txt").write_text("of an earlier run\n")

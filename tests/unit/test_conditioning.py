@@ -48,7 +48,7 @@ def test_sides_that_do_not_fit_are_refused(vae, height, width):
 
 
 @torch.no_grad()
-def test_latents_are_scaled_posterior_draws(vae, canvas):
+def test_latents_are_scaled_posterior_draws_and_decoding_undoes_it(vae, canvas):
     posterior = vae.encode(canvas).latent_dist
     zeros = torch.zeros_like(posterior.mean)
     assert torch.equal(encode_latents(vae, canvas, zeros), posterior.mode() * VAE["scaling_factor"])
@@ -56,10 +56,6 @@ def test_latents_are_scaled_posterior_draws(vae, canvas):
     expected = posterior.sample(torch.Generator().manual_seed(9)) * VAE["scaling_factor"]
     torch.testing.assert_close(encode_latents(vae, canvas, drawn), expected)
     assert posterior.std.min() > 0.01, "a posterior without width would not tell"
-
-
-@torch.no_grad()
-def test_decode_undoes_the_scaling(vae):
     latents = noise(1, 4, 12, 8)
     found = decode_latents(vae, latents)
     assert found.shape == (1, 3, 96, 64)
@@ -90,7 +86,6 @@ def test_five_channels(vae, canvas, mask):
 
 @torch.no_grad()
 def test_nine_channels(vae, canvas, mask):
-    """References first, mask in the middle, query last; each encoding has its own draw."""
     first, second = draws()
     condition = encode_condition(vae, canvas, mask, 9, (first, second))
     left, top, right, bottom = query_box(PAGE_SIZE)

@@ -24,7 +24,6 @@ SHORT = "ch0/4.png"
 
 @pytest.fixture
 def shards(tmp_path):
-    """Eleven samples in shards of 4, 4 and 3."""
     root = write_chapters(tmp_path / "in")
     (root / SHORT).unlink()
     build_shards(tiny_build(root, samples_per_shard=4), tmp_path / "out")
@@ -45,7 +44,6 @@ def spoil(folder, *numbers):
 
 
 def batches(folder, count, rank=0, world=1, workers=0, batch=4, source=None, **options):
-    """What one rank gets."""
     source = source or ShardSource(folder, SIZE, val_split=None)
     data = ComicDataModule(source, CanvasTransform(SIZE, SIZE, GrayStyle()), batch, num_workers=workers, **options)
     data.trainer = SimpleNamespace(global_rank=rank, world_size=world, global_step=0, accumulate_grad_batches=1)
@@ -59,7 +57,6 @@ def pages(items):
 
 @pytest.mark.parametrize("world", [1, 2, 4, 11])
 def test_an_epoch_over_uneven_shards_holds_every_sample_once_however_many_ranks(shards, world):
-    """Also with more ranks than shards."""
     ranks = [batches(shards, SAMPLES, rank, world, batch=world) for rank in range(world)]
     counts = Counter(page for items in ranks for page in pages(items))
     assert counts == dict.fromkeys(PAGES, world)

@@ -112,8 +112,6 @@ def test_what_does_not_fit_is_refused(root):
 
 
 class Watcher(LightningModule):
-    """Writes down the seeds of the batches that optimizer steps were made of."""
-
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))

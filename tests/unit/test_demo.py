@@ -47,7 +47,6 @@ def studio(pipeline: ColorFlowPipeline, tmp_path: Path) -> Studio:
 
 @pytest.fixture
 def session(studio: Studio, tmp_path: Path) -> Session:
-    """Three pages, one a JPEG, and two references."""
     pages, references = tmp_path / "in" / "pages", tmp_path / "in" / "references"
     for folder in (pages, references):
         folder.mkdir(parents=True)

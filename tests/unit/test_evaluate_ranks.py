@@ -30,7 +30,6 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
 
 
 def _evaluate(world: int, benchmark: Benchmark, output: Path, **options: Any) -> list[Any]:
-    """One evaluation of two rows, by as many processes."""
     batch_size = options.pop("batch_size", 1)
     options = {"metric_size": "native", "metrics": SETTINGS, "progress": False} | options
     specs = {"tint": MethodSpec(build=TintTogether), "wrong": MethodSpec(build=Tint, references="other_chapter")}
@@ -47,7 +46,6 @@ def _files(output: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def counted(benchmark: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """What one process makes, and how many pages its networks see."""
     output = tmp_path_factory.mktemp("alone") / "out"
     with pytest.MonkeyPatch.context() as patch:
         seen = _count_pages(patch)
@@ -75,7 +73,6 @@ def test_stages_one_by_one_with_numbers_of_their_own(benchmark, tmp_path, alone)
 
 
 def _count_pages(monkeypatch: pytest.MonkeyPatch, die_after: int | None = None) -> Callable[[], int]:
-    """Count the pages that networks see in this process; fail after some."""
     seen = [0]
     original = PageNetwork.forward
 

@@ -53,7 +53,6 @@ def pristine(model: ICPModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(pristine: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
     return shutil.copytree(pristine, tmp_path / "export")
 
 
@@ -90,7 +89,6 @@ def test_round_trip(tmp_path, channels, prediction_type):
 
 
 def test_pages_come_out_equal(model, pristine, tmp_path):
-    """What a run's own samples show is what its export does."""
     references, page = [draw_page(1), draw_page(2)], draw_page(3)
     own = ColorFlowPipeline(tiny_pipeline(model), build_retriever(HOG), PAGE_SIZE)
     moved = shutil.copytree(pristine, tmp_path / "elsewhere")
@@ -128,7 +126,6 @@ def test_load_in_bfloat16(pristine, model):
 
 
 def test_saving_leaves_the_model_as_it_was(tmp_path):
-    """Training goes on after an export."""
     model, reference = tiny_model().train(), tiny_model().train()
     save_export(model, tmp_path / "export", PAGE_SIZE, replace(HOG, device="cuda:3"))
     assert load_export(tmp_path / "export").retrieval.device == "cpu", "of training's"

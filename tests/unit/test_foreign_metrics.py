@@ -64,7 +64,6 @@ ROWS = {"colorflow": tint_rows()["colorflow"]}
 
 @pytest.fixture
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A package outside the repository."""
     package = tmp_path / "packages" / "theirs"
     package.mkdir(parents=True)
     for name, source in (("__init__", ""), ("warmth", WARMTH), ("others", OTHERS)):

@@ -25,7 +25,6 @@ def benchmark(tmp_path: Path) -> Benchmark:
 
 
 def _files(folder: Path) -> dict[str, Any]:
-    """Everything of a finished row but its times."""
     pictures = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
     manifest = [{**record, "seconds": 0} for record in read_jsonl(folder / "gray" / "manifest.jsonl")]
     others = {path.name for path in (folder / "gray").iterdir() if path.is_file()}

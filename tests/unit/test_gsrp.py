@@ -114,7 +114,6 @@ def test_pages_do_not_mix(training):
 
 @torch.no_grad()
 def test_batch_mode_is_batch_normalization_of_one_page():
-    """Outputs and kept statistics of torch's own batch norm in training mode."""
     reference, norm = torch.nn.BatchNorm2d(5), PageNorm(5)
     for module in (reference, norm):
         randomize(module, "")
@@ -159,7 +158,6 @@ def test_training_changes_the_fusion_network_alone():
 @pytest.mark.parametrize("size", [(15, 22), (17, 9)])
 @torch.no_grad()
 def test_any_page_size(config, size):
-    """Padded by repetition inside, so that a page keeps its pixels: as if its last row and column went on."""
     model = build(config)
     gray, _ = pages(1, size)
     color = noise(1, 3, *size, seed=4).tanh()

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny.comics import BlockEncoder, draw_page
-from tiny.models import PAGE_SIZE, VAE, randomize, tiny_model, tiny_pipeline
+from tiny.models import PAGE_SIZE, tiny_model, tiny_pipeline
+from tiny.recipes import fusion, pixels
 from tiny.runs import loader, tiny_config, trainer
 
 from colorflow import config
@@ -45,14 +46,6 @@ WIDE = draw_page(78, (120, 60))
 """`PAGE` has the canvas page's aspect and is stretched; of this one the centre alone fits."""
 
 
-def fusion(norm_mode: str = "batch", upsample_mode: str = "bilinear") -> FusionNetwork:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(4)
-        net = FusionNetwork(VAE["block_out_channels"], norm_mode, upsample_mode)  # type: ignore[arg-type]
-    randomize(net, ".bn", scale=0.5)
-    return net.eval()
-
-
 @pytest.fixture(scope="module")
 def model() -> ICPModel:
     return tiny_model().eval()
@@ -73,10 +66,6 @@ def pristine(model: ICPModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(pristine: Path, tmp_path: Path) -> Path:
     return shutil.copytree(pristine, tmp_path / "export")
-
-
-def pixels(image: Image.Image) -> np.ndarray:
-    return np.asarray(image).astype(int)
 
 
 def same(one: Image.Image, other: Image.Image) -> bool:
@@ -193,7 +182,6 @@ def test_damaged_weights_are_named(folder, change, message):  # type: ignore[no-
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_files_cut_short_are_named_with_the_remedy(folder, share):
-    """As a full disk, or a copy that was stopped, leaves them."""
     files = [path for path in folder.rglob("*") if path.suffix in (".safetensors", ".json")]
     assert {path.relative_to(folder).parts[0] for path in files} > {"guider", "lora", "gsrp", "base", "scheduler"}
     for file in files:

@@ -148,7 +148,6 @@ def test_it_learns():
 
 
 def test_a_step_in_mixed_precision():
-    """The clusters' default: the frozen VAE in bfloat16, the fusion network in float32."""
     subject = task()
     subject.model.vae.to(torch.bfloat16)
     before = {name: value.detach().clone() for name, value in subject.trainable().items()}

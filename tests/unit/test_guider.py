@@ -176,7 +176,6 @@ def test_conditioning_scale_multiplies_every_residual():
 
 @torch.no_grad()
 def test_samples_do_not_mix():
-    """Each sample of a batch has its own timestep and condition."""
     model = tiny_model().eval()
     latents, timesteps, condition = inputs(batch=3)
     together = model(latents, timesteps, condition)

@@ -1,8 +1,7 @@
 """A training step asks the device for no number: else the host waits for all work before it, and none is queued ahead.
 
-Two ways to see that without a GPU. Reads of a value are counted where torch makes them, over a whole run. And a step on
-the meta device, which has no values, fails at the first one; uploads, which a GPU does beside its work only from pinned
-memory, show there as copies from the CPU.
+Without a GPU: reads of a value are counted where torch makes them; and a step on the meta device, which has no values,
+fails at the first one, and shows uploads as copies from the CPU (a GPU does them beside its work from pinned memory).
 """
 
 import functools
@@ -75,8 +74,6 @@ class ByStep(Callback):
 
 
 class ReadsOne(Callback):
-    """What must not be done."""
-
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         outputs["loss"].item()
 

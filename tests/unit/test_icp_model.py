@@ -145,7 +145,6 @@ def test_blocks_of_both_networks_are_compiled(monkeypatch):
 
 
 def test_compiles_without_a_graph_break():
-    """``fullgraph=True`` raises at the first break; forward and gradients equal the eager ones."""
     lora = LoraSettings(2, 4, ("to_q", "ff.net.2"))
     eager_prediction, eager = gradients(trained_model(unet=TWO_LEVELS, lora=lora))
     model = trained_model(unet=TWO_LEVELS, lora=lora)

@@ -39,7 +39,6 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_clip_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Name of a tiny open_clip model, known while the test runs."""
     from open_clip import add_model_config, factory
 
     monkeypatch.setattr(factory, "_MODEL_CONFIG_PATHS", list(factory._MODEL_CONFIG_PATHS))
@@ -186,7 +185,6 @@ def test_open_clip_name_holds_model_and_weights(open_clip_model, checkpoint):
 
 
 def test_open_clip_tag_names_the_weights(open_clip_model, checkpoint, monkeypatch):
-    """A published tag stands in the name as it is."""
     from open_clip import factory
 
     from colorflow.retrieval import encoders as image_encoder

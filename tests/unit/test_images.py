@@ -18,7 +18,6 @@ SIDE = 16
 
 
 def ramp(width: int = 24, height: int = 18) -> np.ndarray:
-    """An RGB array in which every pixel differs."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 10, y * 14, 255 - x - y], axis=2).astype(np.uint8)
 

@@ -35,7 +35,6 @@ def broken() -> Tint:
 
 
 def pictures(benchmark: Benchmark, parent: Path) -> Path:
-    """A folder that another system might have made."""
     return tinted_folder(benchmark, parent).root
 
 

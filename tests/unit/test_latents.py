@@ -18,10 +18,9 @@ from torch import Tensor
 from colorflow import config
 from colorflow.data import latents
 from colorflow.data.chapters import DataError
-from colorflow.data.latents import LatentCache, cacheable, made_of
+from colorflow.data.latents import LatentCache, ViewDataModule, cacheable, made_of
 from colorflow.data.page_transform import PageTransform
 from colorflow.data.transforms import CanvasTransform
-from colorflow.data.view_module import ViewDataModule
 from colorflow.schema import LatentBatch
 from colorflow.styles.gray import GrayStyle
 
@@ -53,7 +52,6 @@ def configure(cache: Path, folder: Path, *overrides: str, latents: Path | None =
 
 
 def trained(cfg: DictConfig) -> dict[str, Tensor]:
-    """What a run's training ends with."""
     torch.manual_seed(0)  # of fresh LoRA layers
     task, data = config.build(cfg.task), config.build(cfg.data.datamodule)
     trainer = config.build(cfg.trainer, logger=False, enable_checkpointing=False)
@@ -63,13 +61,11 @@ def trained(cfg: DictConfig) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def cached(toon_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache, encoded a view at a time."""
     folder = tmp_path_factory.mktemp("latents") / "cache"
     return write(configure(toon_cache, folder.parent, ONE, latents=folder))
 
 
 def test_training_on_the_cache_is_training_on_pictures(cached, toon_cache, tmp_path):
-    """Bit for bit where both encode a picture at a time; nothing is decoded or encoded on the way."""
     expected = trained(configure(toon_cache, tmp_path, ONE))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("colorflow.data.transforms.CanvasTransform.canvases", _never)
@@ -128,7 +124,6 @@ def test_what_cannot_be_cached_is_refused(cached, toon_cache, tmp_path):
 
 
 def test_an_unfinished_cache_is_not_used_and_is_gone_on_with(cached, toon_cache, tmp_path):
-    """Killed after two rows and in a third: the rest is encoded, and the file is that of an unbroken run."""
     folder = tmp_path / "cache"
     cfg = configure(toon_cache, tmp_path, ONE, latents=folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -190,7 +185,6 @@ def test_a_cache_cut_short_is_refused(cached, toon_cache, tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_rows_come_back_as_they_were_written(dtype, tmp_path):
-    """In any order, whoever wrote them; a long or odd id is cut, not the row."""
     source = torch.Generator().manual_seed(0)
     target, condition = torch.randn(3, 2, 4, 3, 5, generator=source), torch.randn(3, 2, 2, 4, 3, 5, generator=source)
     mask, ids = torch.rand(3, 1, 3, 5, generator=source), ("a/1", "é" * 200, "c/3")
@@ -220,7 +214,6 @@ def _part(batch: LatentBatch, rows: slice) -> LatentBatch:
 
 
 def test_processes_share_the_rows(toon_cache, tmp_path):
-    """Whatever their number, every row is one process's."""
     cfg = configure(toon_cache, tmp_path)
     source, transform = config.build(cfg.data.datamodule.source), config.build(cfg.data.datamodule.transform)
     task = SimpleNamespace(encoder_key=lambda precision: precision)

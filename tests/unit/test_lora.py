@@ -20,7 +20,6 @@ def seeded_unet(seed: int = 0) -> UNet2DConditionModel:
 
 @pytest.fixture
 def unet() -> UNet2DConditionModel:
-    """With LoRA of rank 2 and scale 2, B random."""
     net = seeded_unet()
     add_lora(net, r=2, lora_alpha=4)
     randomize(net, "lora_B")
@@ -69,13 +68,18 @@ def test_only_lora_is_trained_and_it_starts_at_nothing():
 
 
 @torch.no_grad()
-def test_formula(unet):
+def test_formula_and_merge(unet):
     layer = unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q
     features = noise(5, layer.in_features)
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     expected = features @ layer.base_layer.weight.T + 4 / 2 * features @ down.T @ up.T
     torch.testing.assert_close(layer(features), expected)
     assert not torch.allclose(layer(features), layer.base_layer(features), atol=1e-3)
+    before, original = predict(unet), layer.base_layer.weight.clone()
+    weights = layer.base_layer.weight
+    merge_lora(unet)
+    assert not torch.allclose(weights, original, atol=1e-3), "nothing was merged"
+    torch.testing.assert_close(predict(unet), before, atol=5e-4, rtol=0)
 
 
 def test_trained_in_float32_on_a_bfloat16_base():
@@ -126,11 +130,3 @@ def test_damaged_file_is_refused(unet, tmp_path, kind, message):
     save_file(tensors, tmp_path / WEIGHTS)
     with pytest.raises(ValueError, match=message):
         load_lora(seeded_unet(), tmp_path)
-
-
-def test_merge_equals_the_sum(unet):
-    before, weights = predict(unet), unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q.base_layer.weight
-    original = weights.clone()
-    merge_lora(unet)
-    assert not torch.allclose(weights, original, atol=1e-3), "nothing was merged"
-    torch.testing.assert_close(predict(unet), before, atol=5e-4, rtol=0)

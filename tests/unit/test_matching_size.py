@@ -19,7 +19,6 @@ def log_aspect(size: Size) -> float:
 @settings(deadline=None, max_examples=300)
 @given(pages, MODELS)
 def test_a_matching_canvas_works_and_shows_the_page_whole(page, model):
-    """Sides that latents and slots divide, within a multiple of the model's pixels; nothing cropped."""
     size, multiple = matching_size(page, *model), model[1]
     assert size[0] % multiple == size[1] % multiple == 0
     assert canvas_size(size) == (2 * size[0], 2 * size[1])
@@ -50,7 +49,6 @@ def test_a_page_of_the_models_aspect_gets_the_models_size(model, scale):
 
 @pytest.mark.parametrize(("page", "size"), [((800, 12000), (448, 896)), ((5000, 700), (896, 448))])
 def test_a_canvas_is_never_more_extreme_than_its_limit(page, size):
-    """A strip is shown by its centre, as wide or as high as the strip."""
     assert matching_size(page, (512, 800), 16) == size
     left, top, right, bottom = fit_box(page, size)
     assert (left, right) == (0, 800) or (top, bottom) == (0, 700)

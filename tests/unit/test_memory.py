@@ -15,7 +15,7 @@ KILO = 1000 * 4
 
 
 @DEVICES
-def test_live_bytes_come_and_go(device):
+def test_live_bytes_come_and_go_and_views_count_once(device):
     with MemoryTracker(device) as tracker:
         one = torch.empty(1000, device=device)
         assert tracker.live == KILO
@@ -25,10 +25,6 @@ def test_live_bytes_come_and_go(device):
         assert tracker.live == KILO
         del two
     assert tracker.live == 0
-
-
-@DEVICES
-def test_views_and_writes_in_place_count_once(device):
     with MemoryTracker(device) as tracker:
         whole = torch.empty(10, 100, device=device)
         part = whole[3:].view(-1)
@@ -122,7 +118,6 @@ def test_attention_is_a_fused_kernel_on_meta():
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_attention_inside_of_torchs_own_module_is_fused_too(mode):
-    """The form in which open_clip's towers have it."""
     with torch.device("meta"):
         attention, tokens = nn.MultiheadAttention(8, 2, batch_first=True), torch.empty(3, 500, 8)
     with mode(), MemoryTracker() as tracker, tracker.stage("attention"):

@@ -24,7 +24,6 @@ def spec_metric(name: str) -> metrics.SpecMetric:
 
 @pytest.fixture
 def pair() -> tuple[Tensor, Tensor]:
-    """Five pages of 28 x 36 pixels, 8-bit levels, and noisy copies of them."""
     generator = torch.Generator().manual_seed(3)
     target = torch.rand(5, 3, 36, 28, generator=generator)
     noise = 0.2 * torch.rand(5, 3, 36, 28, generator=generator) * torch.arange(1, 6).view(5, 1, 1, 1) / 5

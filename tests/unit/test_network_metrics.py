@@ -76,7 +76,6 @@ def test_classes_do_not_depend_on_batches_or_order(name, pair):
 
 
 def _rank(rank: int, folder: str, preds: Tensor, target: Tensor) -> None:
-    """Uneven shares: rank 0 has pages 0 and 3, rank 1 the rest."""
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     mine = [0, 3] if rank == 0 else [number for number in range(COUNT) if number not in (0, 3)]
     values = {}
@@ -203,7 +202,6 @@ def _consistency(preds: Tensor, target: Tensor, labels: Tensor | None = None) ->
 
 
 def _cast(target: Tensor, labels: Tensor, signs: list[int]) -> Tensor:
-    """Every character's colours moved towards red or towards blue, page by page."""
     shift = torch.tensor([0.06, 0.0, -0.06], dtype=torch.float64).view(1, 3, 1, 1)
     moved = torch.tensor(signs, dtype=torch.float64).view(-1, 1, 1, 1) * shift
     return target + moved * (labels > 0)[:, None]

@@ -20,7 +20,6 @@ def code(notebook: dict[str, Any]) -> list[str]:
 
 
 def traces(notebook: dict[str, Any]) -> list[str]:
-    """What a run or an editor has left."""
     left = []
     for number, cell in enumerate(notebook["cells"]):
         left += [f"cell {number}: {key}" for key in ("outputs", "execution_count", "attachments") if cell.get(key)]
@@ -29,7 +28,6 @@ def traces(notebook: dict[str, Any]) -> list[str]:
 
 
 def private(source: str) -> list[str]:
-    """Names with a leading underscore that code reaches into."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):

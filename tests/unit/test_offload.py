@@ -139,7 +139,6 @@ def test_enabling_twice_is_enabling_once(moves):
 
 
 def test_a_failed_move_is_made_up_for(moves):
-    """Out of memory while the networks come: the page is lost, the next one is not."""
     pipe = build()
     expected = pictures(pipe)
     pipe.enable_model_cpu_offload()
@@ -160,7 +159,6 @@ def test_a_failed_move_is_made_up_for(moves):
 
 
 def test_by_configuration(moves, tmp_path):
-    """As colorize.py names it; rows change a value by rounding at most."""
     pipe = build()
     assert pipe.gsrp is not None
     model = tiny_model().eval()

@@ -64,7 +64,6 @@ def test_a_page_more_replaces_one_at_most(seed, size, pages, references):
 
 
 def test_seeds_choose_differently_and_evenly():
-    """Of 20 pages every one is chosen about as often: 5 of 20, 1,000 seeds, within five standard deviations."""
     one, counts = chapter(0, 20), dict.fromkeys(names(chapter(0, 20).pages), 0)
     choices: set[Selection] = set()
     for seed in range(1000):

@@ -4,24 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny.comics import BlockEncoder, draw_page
-from tiny.models import PAGE_SIZE, SD_UNET, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
+from tiny.models import FAMILIES, PAGE_SIZE, tiny_pipeline
 
 from colorflow.pipelines.attention import AttentionSettings, attention_layers, attention_map
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import Sampling
 from colorflow.retrieval.retriever import SimilarityRetriever, reference_pool
 
-MODELS = {
-    "toon": tiny_model,
-    "sd": lambda: tiny_model(9, base=tiny_base(SD_UNET)),
-    "pixart": tiny_pixart_model,
-}
 REFERENCES = reference_pool(["a", "b"], [draw_page(1), draw_page(2)])
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+@pytest.fixture(scope="module", params=list(FAMILIES))
 def pipe(request: pytest.FixtureRequest) -> ColorFlowPipeline:
-    icp = tiny_pipeline(MODELS[request.param]())
+    icp = tiny_pipeline(FAMILIES[request.param]())
     return ColorFlowPipeline(icp, SimilarityRetriever(BlockEncoder()), PAGE_SIZE, Sampling(num_inference_steps=1))
 
 
@@ -43,7 +38,6 @@ def test_a_page_is_coloured_on_its_own_canvas(pipe, aspect, size):
 
 @pytest.mark.parametrize("size", [(48, 48), (80, 48), (48, 112)])
 def test_odd_levels(pipe, size):
-    """Latents of 12 x 12, 20 x 12 and 12 x 28: levels of odd sides."""
     output = pipe.at_size(size)(draw_page(0).resize(size), REFERENCES)
     assert output.image.size == size
 

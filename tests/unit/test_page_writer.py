@@ -28,11 +28,7 @@ def _record(number: int) -> PageRecord:
 
 
 class _Gate:
-    """Stands in for ``save_png``: holds pages back until told, fails where told.
-
-    Attributes:
-        begun: Pages whose writing has begun.
-    """
+    """Stands in for ``save_png``: holds pages back until told, fails where told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, full_at: int | None = None, is_open: bool = True) -> None:
         self.begun: list[str] = []

@@ -19,7 +19,6 @@ ANGLES = st.floats(0, 6.283)
 
 
 def swatches():
-    """All RGB colours in steps of 17, as one picture."""
     levels = np.arange(0, 256, 17, dtype=np.uint8)
     return Image.fromarray(np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(64, 64, 3))
 

@@ -9,6 +9,7 @@ from diffusers import DDPMScheduler, DiffusionPipeline, UniPCMultistepScheduler
 from PIL import Image
 from tiny.comics import BlockEncoder, draw_page
 from tiny.models import PAGE_SIZE, SCHEDULER, noise, tiny_model, tiny_pipeline
+from tiny.recipes import pixels
 from torch import Tensor
 
 from colorflow.canvas import fit_page, query_box, query_mask, reference_patches, slot_box
@@ -199,10 +200,6 @@ def pipe(icp: ICPPipeline) -> ColorFlowPipeline:
 
 
 PAGE = draw_page(77, (70, 110))
-
-
-def pixels(image: Image.Image) -> np.ndarray:
-    return np.asarray(image).astype(int)
 
 
 def close(one: Image.Image, other: Image.Image) -> bool:

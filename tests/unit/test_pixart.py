@@ -76,7 +76,6 @@ def gradients(model: ICPModel) -> dict[str, Tensor | None]:
 
 
 def test_only_guider_and_lora_get_gradients():
-    """Every trained tensor, the frozen rest none (of the output head, the variance's rows stay still)."""
     model = tiny_pixart_model().train()
     found = gradients(model)
     trained = {name for name, _ in model.trainable()}
@@ -151,7 +150,6 @@ def test_base_is_saved_with_its_masks(tmp_path, prompt):
 
 
 def write_text_side(folder: Path) -> None:
-    """A T5 of a few words."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
@@ -200,7 +198,6 @@ def test_export_round_trip(tmp_path):
 
 @pytest.mark.parametrize("scale", [1.0, 4.5])
 def test_pages_do_not_depend_on_their_batch(scale):
-    """With guidance as released, or without (which the released code cannot do)."""
     pipeline = tiny_pipeline(tiny_pixart_model())
     canvas = noise(2, 3, 2 * PAGE_SIZE[1], 2 * PAGE_SIZE[0]).clamp(-1, 1)
     sampling, mask = Sampling(2, guidance_scale=scale), query_mask(PAGE_SIZE)[None]

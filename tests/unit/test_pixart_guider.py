@@ -41,7 +41,6 @@ def transformer() -> PixArtTransformer2DModel:
 
 
 def own_forward(transformer: PixArtTransformer2DModel, latents: Tensor, timesteps: Tensor) -> Tensor:
-    """diffusers' own forward."""
     size = SIZE.expand(len(latents), 2)
     conditions = {"resolution": size, "aspect_ratio": size[:, :1] / size[:, 1:]}
     return transformer(latents, TEXT, timesteps, added_cond_kwargs=conditions, encoder_attention_mask=TEXT_MASK).sample
@@ -127,7 +126,6 @@ def test_from_transformer(transformer, channels):
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(8, 8), WIDE], ids=["square", "wide"])
 def test_untrained_guider_changes_nothing(transformer, size):
-    """Against diffusers' own forward: the walk adds in the same order."""
     guider = PixArtGuider.from_transformer(transformer).eval()
     latents, timesteps, condition = inputs(channels=9, size=size)
     control = guider(latents, timesteps, condition, SIZE)
@@ -169,7 +167,6 @@ def test_control_joins_where_it_should(transformer):
 
 @torch.no_grad()
 def test_size_is_a_condition():
-    """Height and width are told apart; without additional conditions neither counts."""
     latents, timesteps, condition = inputs(channels=9)
     for switched in (True, False):
         guider = PixArtGuider.from_transformer(random_transformer(use_additional_conditions=switched)).eval()

@@ -29,7 +29,6 @@ def pixels(image):
 
 
 def blobs(size, seed):
-    """A page of smooth colours."""
     noise = np.random.default_rng(seed).integers(0, 256, (5, 4, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
 
@@ -77,7 +76,6 @@ def test_flat_areas_get_tone_as_it_is_sold(flat):
 @few
 @given(cell=st.floats(4, 20), angle=st.floats(0, 180), kind=st.sampled_from(sorted(SPOTS)))
 def test_screens_have_their_cell_and_angle(cell, angle, kind):
-    """Both waves of the lattice (lines have one) stand out of the spectrum; the mirrored lattice's do not."""
     size = 256
     printed = (Screen(kind, cell, angle).thresholds(size, size) < LEVELS * 0.3).astype(float)
     spectrum = np.abs(np.fft.fft2((printed - printed.mean()) * np.hanning(size) * np.hanning(size)[:, None]))
@@ -129,7 +127,6 @@ def test_one_generator_one_page(seed, size):
     seed=st.integers(0, 2**31), level=st.integers(0, 50), width=st.integers(1, 12), bitonal=st.booleans(),
 )  # fmt: skip
 def test_lines_darker_than_a_fifth_stay_dark(seed, level, width, bitonal):
-    """Thin ones wherever they stand out; thick ones, which count as areas, where it is not night."""
     page = np.maximum(np.array(blobs((120, 150), seed)), 70 if width < 5 else 128)
     where = np.zeros(page.shape[:2], dtype=bool)
     where[40 : 40 + width] = where[:, 70 : 70 + width] = True
@@ -150,7 +147,6 @@ def test_strong_lines_survive_the_scan(seed):
 
 @pytest.mark.parametrize(("level", "expected"), [(255, 255), (0, 0), (20, 20)])
 def test_paper_and_black_are_left_alone(level, expected):
-    """A dark area is as dark as it was, or darker; nothing is printed on white."""
     page = Image.new("RGB", (90, 120), (level,) * 3)
     for seed in range(8):
         printed = pixels(CLEAN(page, seeded(seed)))

@@ -110,7 +110,6 @@ def test_an_error_in_one_ends_those_that_wait_and_those_that_work(failing):
 
 @pytest.mark.parametrize(("silent", "message"), [(0, "process 0 of 2 has been killed or"), (1, "process 1 of 2 has")])
 def test_a_process_that_does_not_come_ends_the_others(silent, message):
-    """It came and is there no more: stopped, or its machine gone."""
     store, open_end = HashStore(), []
 
     def work(rank: int) -> None:

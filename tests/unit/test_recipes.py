@@ -6,15 +6,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 from PIL import Image
-from tiny.models import (
-    PAGE_SIZE,
-    SD_UNET,
-    noise,
-    tiny_base,
-    tiny_model,
-    tiny_pipeline,
-    tiny_pixart_model,
-)
+from tiny.models import PAGE_SIZE, SD_UNET, noise, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
 from tiny.recipes import GUIDED, PAGE, REFERENCES, STEPS, gap, make, pixels
 from torch import Tensor, nn
 
@@ -34,7 +26,6 @@ MASK = query_mask(PAGE_SIZE)[None]
 
 
 def counting(pipe: ColorFlowPipeline, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Canvases or latents that VAE and networks are given, counted one by one."""
     seen = {"encoded": 0, "guided": 0, "predicted": 0, "decoded pixels": 0}
 
     def watch(owner: object, method: str, name: str, size: Callable[[Tensor], int]) -> None:
@@ -203,7 +194,6 @@ def test_compiled_blocks_break_no_graph(pixart):
 
 
 def test_released_pages():
-    """1.5 times the query, from the page fitted to that size; a draw of its own for every seed."""
     recipe = replace(RELEASED, sampling=replace(RELEASED.sampling, num_inference_steps=STEPS))
     pipe = make(recipe)
     size = (PAGE_SIZE[0] * 3 // 2, PAGE_SIZE[1] * 3 // 2)
@@ -242,7 +232,6 @@ def test_references_are_embedded_again_only_without_the_cache(cached):
 
 
 def test_loading_applies_the_recipe(tmp_path):
-    """`from_pretrained` prepares networks and retriever; the rows of a benchmark and `colorize.py` load by it."""
     save_export(tiny_model().eval(), tmp_path / "export", PAGE_SIZE, RetrievalSettings(kind="hog"))
     lean = load_pipeline(tmp_path / "export", device="cpu")
     assert (lean.recipe, lean.sampling) == (LEAN, LEAN.sampling)

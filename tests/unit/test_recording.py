@@ -123,7 +123,6 @@ def test_a_lone_page_is_left_out_unless_allowed(tmp_path):
 
 
 def zoo(folder):
-    """Write a page in every legal mode, and one of every kind that cannot be read."""
     page = draw_page(7, (48, 72))
     page.convert("CMYK").save(folder / "cmyk.jpg")
     page.quantize(32).save(folder / "palette.png")

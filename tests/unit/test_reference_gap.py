@@ -61,7 +61,6 @@ def fit(toon_cache, folder, *overrides):
 
 
 def test_a_run_logs_what_its_references_are_worth(toon_cache, tmp_path, monkeypatch):
-    """A colorizer that returns its references' mean colour: the gap is what that colour is worth."""
 
     def paint(pipeline, condition, mask, sampling, generator):
         inside = (mask >= 0.5).float()

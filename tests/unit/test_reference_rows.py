@@ -159,7 +159,6 @@ def test_lab_there_and_back():
 
 @pytest.fixture
 def spoil(ebmc_file, tmp_path):
-    """The EBMC file with a change."""
 
     def change(part, action):
         state = torch.load(ebmc_file, weights_only=True)
@@ -263,7 +262,6 @@ def test_options_that_cannot_be(size, screens):
 
 
 def page_of_panels():
-    """White paper, two framed panels, a caption too small to be one."""
     page = Image.new("RGB", (60, 90), "white")
     for seed, box in ((1, (4, 4, 56, 40)), (2, (4, 46, 40, 86)), (3, (46, 60, 54, 70))):
         drawn = gray(seed, (box[2] - box[0] - 2, box[3] - box[1] - 2))

@@ -38,7 +38,7 @@ def test_rows_are_means_over_pages_in_any_order_and_the_gray_copy_is_first():
     assert tiny_results(pages=[*ours, *theirs]) == tiny_results()
 
 
-def test_intervals_are_those_of_a_plain_bootstrap_over_chapters():
+def test_intervals_are_those_of_a_plain_seeded_bootstrap_over_chapters():
     values = {"a": [10.0, 11.0, 12.0], "b": [20.0], "c": [14.0, 15.0]}
     low, high = Bootstrap(samples=4000).interval(values)
     draws, generator = [], np.random.default_rng(7)
@@ -48,9 +48,6 @@ def test_intervals_are_those_of_a_plain_bootstrap_over_chapters():
     assert (low, high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.35)
     assert Bootstrap(samples=4000).interval(dict(reversed(values.items()))) == [low, high]
     assert Bootstrap(samples=4000, confidence=0.5).interval(values) != [low, high]
-
-
-def test_bootstrap_is_deterministic_and_seeded():
     values = {str(i): list(np.random.default_rng(i).normal(size=3)) for i in range(9)}
     first = Bootstrap(samples=50).interval(values)
     assert Bootstrap(samples=50).interval(values) == first
@@ -178,17 +175,17 @@ def test_wrong_requests_and_what_scoring_lacks_are_told_before_any_method_is_bui
         evaluate_tiny(benchmark, tmp_path / "out", methods, styles=("gray", "screenstyle"))
     with pytest.raises(ValueError, match="ssim_window"):
         evaluate_tiny(benchmark, tmp_path / "out", methods, ssim_window="box")
+    with pytest.raises(EvaluationError, match="row name"):
+        evaluate_tiny(benchmark, tmp_path / "out", {"../up": MethodSpec(build=build)})
+    with pytest.raises(EvaluationError, match="all, generate, score, report, got 'train'"):
+        evaluate_tiny(benchmark, tmp_path / "none", {}, stage="train")
+    with pytest.raises(ResultsError, match="run stage=score first"):
+        evaluate_tiny(benchmark, tmp_path / "none", {}, stage="report")
     (benchmark.root / "a" / "target" / "000.png").write_bytes(b"")
     with pytest.raises(BenchmarkError, match=r"changed  a/target/000\.png"):
         evaluate_tiny(benchmark, tmp_path / "out", methods)
-    with pytest.raises(EvaluationError, match="row name"):
-        evaluate_tiny(benchmark, tmp_path / "out", {"../up": MethodSpec(build=build)})
     assert built == []
     assert not (tmp_path / "out").exists()
-    with pytest.raises(EvaluationError, match="all, generate, score, report, got 'train'"):
-        evaluate_tiny(benchmark, tmp_path, {}, stage="train")
-    with pytest.raises(ResultsError, match="run stage=score first"):
-        evaluate_tiny(benchmark, tmp_path, {}, stage="report")
 
 
 def test_all_folders_of_other_settings_are_named_before_any_method_is_built(benchmark, tmp_path):

@@ -30,7 +30,6 @@ LATER = re.compile(r"\b(?:TO[D]O|FIX[M]E|X[X]X)\b")
 
 @cache
 def files() -> tuple[Path, ...]:
-    """Every file that git has or would add."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     try:
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
@@ -57,7 +56,6 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
 
 
 def line_counts(node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[int, int]:
-    """Lines in all (from the first decorator), and lines without the docstring."""
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
     total = (node.end_lineno or first) - first + 1
     docstring = node.body[0] if ast.get_docstring(node, clean=False) is not None else None

@@ -30,8 +30,6 @@ SLOTS = [(quadrant, rank) for quadrant in range(4) for rank in range(3)]
 
 
 class MeanColor:
-    """Embeds an image by its mean colour; counts what it is given."""
-
     name = "mean"
 
     def __init__(self) -> None:
@@ -159,7 +157,7 @@ def test_patch_image_is_the_right_view_of_the_right_page():
 # --- retrievers
 
 
-def test_similarity_finds_the_closest_pages_first():
+def test_the_closest_pages_come_first_also_in_other_colors():
     retriever = SimilarityRetriever(MeanColor())
     pool = retriever.index(flat_pool("blue", "red", "#ff4000", "lime"), SIZE)
     chosen = retriever.select(Image.new("RGB", SIZE, "red"), pool, seed=0)
@@ -167,9 +165,6 @@ def test_similarity_finds_the_closest_pages_first():
     # All five views of the red page tie: the whole page, then TL, then TR, the same for every quadrant.
     assert [(c.reference, c.patch) for c in chosen] == [("red", 0), ("red", 1), ("red", 2)] * 4
     assert [c.similarity for c in chosen] == pytest.approx([1.0] * 12)
-
-
-def test_hog_finds_the_same_place_of_the_same_page_in_other_colors():
     retriever = SimilarityRetriever(HogEncoder())
     fills = ["#ffd0d0", "#d0ffd0", "#d0d0ff", "#ffffd0"]
     pages = [drawing(seed, fill) for seed, fill in enumerate(fills)]

@@ -12,15 +12,10 @@ from tiny.runs import call_main
 
 import evaluate
 from colorflow.data.chapters import DataError
-from colorflow.evaluation.retrieval_study import (
-    CharacterFolder,
-    CharacterPicture,
-    RetrievalStudy,
-    ToonCharacters,
-    retrieval_accuracy,
-)
-from colorflow.evaluation.retrieval_study.embedding_map import embedding_map
+from colorflow.evaluation.retrieval_study.accuracy import retrieval_accuracy
 from colorflow.evaluation.retrieval_study.figure import Panel, character_color, draw_figure
+from colorflow.evaluation.retrieval_study.pictures import CharacterFolder, CharacterPicture, ToonCharacters
+from colorflow.evaluation.retrieval_study.study import RetrievalStudy, embedding_map
 from colorflow.retrieval.settings import RetrievalSettings, build_encoder
 from colorflow.toon import ToonSpec
 

@@ -60,7 +60,6 @@ def test_tiled_is_untiled(height, width, rows, batch, norm_mode):
 @pytest.mark.parametrize("norm_mode", ["batch", "running"])
 @torch.no_grad()
 def test_tiles_are_really_used(norm_mode, monkeypatch):
-    """And the widest thing that a convolution sees is a tile with one row on either side."""
     net, seen = build(norm_mode), []
     convolve = row_tiling.conv2d
     watched = lambda tile, weight: (seen.append(tile.shape[-2]), convolve(tile, weight))[1]  # noqa: E731
@@ -74,7 +73,6 @@ def test_tiles_are_really_used(norm_mode, monkeypatch):
 @pytest.mark.parametrize("rows", [None, 3])
 @torch.no_grad()
 def test_features_go_as_they_are_used(rows):
-    """The coarsest first, and each level's before the next one is asked for."""
     net = build("batch")
     net.set_row_tile(rows)
     color, gray = features(1, 24, 16), features(1, 24, 16, seed=2)
@@ -87,7 +85,6 @@ def test_features_go_as_they_are_used(rows):
 
 
 def test_two_feature_maps_are_enough():
-    """Input and buffer, beside a few tiles: the input goes after the first block."""
     with torch.device("meta"):
         stack, features = ResidualStack(8, 8).eval(), [torch.empty(1, 4, 1000, 8), torch.empty(1, 4, 1000, 8)]
     one_map = 4 * 8 * 1000 * 8

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 from tiny.comics import draw_page
-from tiny.models import PAGE_SIZE, VAE, randomize, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
+from tiny.models import PAGE_SIZE, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
+from tiny.recipes import fusion
 from torch import Tensor
 
 from colorflow.models.base import save_base
-from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.lora import has_lora, merge_lora
 from colorflow.models.sd import FAMILY as SD
 from colorflow.pipelines import export
@@ -27,18 +27,10 @@ HOG = RetrievalSettings(kind="hog")
 FAST = Sampling(num_inference_steps=1)
 
 
-def fusion() -> FusionNetwork:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(4)
-        net = FusionNetwork(VAE["block_out_channels"], "running", "bicubic")  # type: ignore[arg-type]
-    randomize(net, ".bn", scale=0.5)
-    return net.eval()
-
-
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "export"
-    save_export(tiny_model().eval(), folder, PAGE_SIZE, HOG, fusion())
+    save_export(tiny_model().eval(), folder, PAGE_SIZE, HOG, fusion("running", "bicubic"))
     return folder
 
 
@@ -73,7 +65,7 @@ def picture(pipe: ColorFlowPipeline) -> np.ndarray:
 @pytest.mark.parametrize("make", [tiny_model, tiny_pixart_model])
 @pytest.mark.parametrize("net", [None, fusion], ids=["icp", "gsrp"])
 def test_round_trip(tmp_path, make, net):
-    save_export(make().eval(), tmp_path / "one", PAGE_SIZE, HOG, net and net())
+    save_export(make().eval(), tmp_path / "one", PAGE_SIZE, HOG, net and net("running", "bicubic"))
     pipe = ColorFlowPipeline.from_pretrained(tmp_path / "one")
     pipe.save_pretrained(str(tmp_path / "two"))
     assert_same(tmp_path / "one", tmp_path / "two")
@@ -94,7 +86,6 @@ def test_over_its_own_folder_and_in_bfloat16(folder, pristine, tmp_path):
 
 
 def test_changes_are_kept(folder, tmp_path):
-    """What the pipeline is now, not what it was loaded as."""
     pipe = ColorFlowPipeline.from_pretrained(folder, retrieval=RetrievalSettings(kind="random"))
     pipe.page_size, pipe.gsrp = (64, 64), None
     with torch.no_grad():
@@ -113,7 +104,6 @@ def test_super_resolution_of_another_folder_comes_along(folder, pristine, tmp_pa
 
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_merged_lora_is_written_unmerged(tmp_path, monkeypatch, size):
-    """The base in the folder, or elsewhere by name: merged weights are never taken for the base's."""
     save_base(tiny_base(seed=4), tmp_path / "sd")
     if size == "large":
         monkeypatch.setattr(export, "SMALL_BASE", 0)

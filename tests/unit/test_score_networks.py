@@ -47,8 +47,6 @@ def _tensor(path: Path) -> Tensor:
 
 
 class _Counting:
-    """Counts the pages that networks are asked about."""
-
     def __init__(self, monkeypatch: pytest.MonkeyPatch, die_after: int | None = None) -> None:
         self.pages = 0
         original = PageNetwork.forward

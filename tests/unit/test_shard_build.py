@@ -30,7 +30,6 @@ PATCHES = PAGES * (5 + 4)
 
 
 def write(source, output, ranks=None, encoder=None, **options):
-    """Two chapters a shard, the last three held out."""
     held_out = ["ch4", "ch5", "ch6"]
     build = tiny_build(source, held_out, encoder, samples_per_shard=2 * PAGES, **options)
     return build_shards(build, output, ranks, progress=False)
@@ -42,7 +41,6 @@ def files(folder):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Seven chapters with a damaged page and a page twice."""
     root = write_chapters(tmp_path_factory.mktemp("in"), CHAPTERS, PAGES)
     (root / "ch3" / "2.png").write_bytes((root / "ch3" / "2.png").read_bytes()[:100])
     shutil.copy(root / "ch0" / "1.png", root / "ch4" / "1.png")
@@ -51,7 +49,6 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def straight(source, tmp_path_factory):
-    """What one process makes at a stretch, and how many patches that takes."""
     output, encoder = tmp_path_factory.mktemp("straight") / "out", BlockEncoder()
     write(source, output, encoder=encoder)
     return output, encoder.seen
@@ -87,7 +84,6 @@ class StopError(Exception):
 
 
 def stop_after(calls, function):
-    """Let a function do its work a number of times, and end right after."""
     left = iter(range(calls))
 
     def stopping(*args, **options):
@@ -169,7 +165,6 @@ def test_another_number_of_processes_goes_on(source, straight, tmp_path, monkeyp
 
 
 def test_a_shard_shorter_than_its_record_is_written_again(source, straight, tmp_path, monkeypatch, caplog):
-    """As after a loss of power."""
     with monkeypatch.context() as patch:
         patch.setattr(shard_build, "save_index", stop_after(1, shard_build.save_index))
         with pytest.raises(StopError):

@@ -24,7 +24,6 @@ from colorflow.styles.gray import GrayStyle
 
 
 def build(folder, **form):
-    """Shards of two training chapters and a held-out one, one a shard; the chapters themselves."""
     root = write_chapters(folder / "in")
     splits = ChapterSource(root, SIZE, SimilarityRetriever(BlockEncoder()), folder / "cache", ["ch1"]).splits()
     return splits, build_shards(tiny_build(root, ["ch1"], **form), folder / "out")
@@ -39,7 +38,6 @@ def built(tmp_path_factory):
 
 @pytest.fixture
 def shards(built, tmp_path):
-    """A copy that a test may spoil."""
     return shutil.copytree(built[0], tmp_path / "out")
 
 

@@ -41,7 +41,6 @@ PRINT = ProceduralStyle(scan=None)
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Shards of two chapters with procedural renditions."""
     folder = tmp_path_factory.mktemp("styled")
     root = write_chapters(folder / "in", chapters=2, pages=3)
     samples = ChapterSource(root, SIZE, SimilarityRetriever(BlockEncoder()), folder / "cache", 0).splits().train
@@ -139,7 +138,6 @@ STEP = ("trainer.max_steps=1", "trainer.limit_val_batches=0", "lr_scheduler.num_
 
 
 def fit(cfg):
-    """Train a tiny run; the record it leaves."""
     datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
     trainer = config.build(cfg.trainer, callbacks=[config.build(cfg.callbacks.run_record)], logger=False)
     trainer.fit(task, datamodule=datamodule)
@@ -183,7 +181,6 @@ def test_a_run_from_shards_records_how_their_renditions_were_made(built, tmp_pat
 
 
 def test_the_scripts_take_a_style_by_name(tmp_path):
-    """Benchmarks blend half and half, as the released demo; shards keep the rendition alone."""
     source = write_chapters(tmp_path / "in", chapters=2, pages=3)
     given = (f"source={source}", f"output={tmp_path}/benchmark", "styles=[procedural,mixed]")
     assert call_main(benchmark_script, *given) is None

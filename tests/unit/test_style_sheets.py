@@ -20,7 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def holds(picture, page):
-    """Whether a picture holds a page, pixel by pixel."""
     inside, wanted = np.asarray(picture).astype(int), np.asarray(page).astype(int)
     height, width = wanted.shape[:2]
     corners = np.argwhere((inside[: -height or None, : -width or None] == wanted[0, 0]).all(-1))

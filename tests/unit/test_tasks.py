@@ -27,7 +27,6 @@ def icp_task(prediction_type="epsilon", optimizer=SGD, trained=True, **objective
 
 
 def step(task, batch):
-    """One optimizer step by hand; the loss."""
     optimizer = task.configure_optimizers()
     task.train()
     loss = task.training_step(batch, 0)

@@ -49,7 +49,6 @@ def test_a_page_depends_neither_on_the_count_nor_on_global_state(chapter):
 
 
 def inner(labels: np.ndarray) -> np.ndarray:
-    """Pixels whose eight neighbours have their label."""
     same = np.ones(labels.shape, bool)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):

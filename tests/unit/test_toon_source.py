@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from colorflow.data.toon_source import ToonSource
+from colorflow.data.sources import ToonSource
 from colorflow.evaluation.bench.benchmark import read_benchmark
 from colorflow.evaluation.bench.toon_benchmark import existing_benchmark, toon_benchmark
 from colorflow.retrieval.retriever import RandomRetriever

@@ -14,12 +14,7 @@ from tiny.models import PAGE_SIZE, VAE, tiny_model
 
 from colorflow.baselines import predictions
 from colorflow.evaluation.rows.exports import Row
-from colorflow.evaluation.rows.trainings import (
-    DifferentTrainingError,
-    Training,
-    Trainings,
-    trained_rows,
-)
+from colorflow.evaluation.rows.trainings import DifferentTrainingError, Training, Trainings, trained_rows
 from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import save_export
@@ -86,7 +81,6 @@ def test_the_canvas_of_a_row_is_scaled(runs):
 
 
 def test_a_row_is_the_same_in_every_table(runs):
-    """Tables share pages by fingerprints."""
     row, other = Row("colorflow", gsrp=True), Row("colorflow", gsrp=True, canvas=0.5)
     alone = trained_rows(trainings(runs), {"baseline": [row]}, FAST)["colorflow"].fingerprint
     beside = trained_rows(trainings(runs), {"no_rap": [Row("x")], "baseline": [row]}, FAST)["colorflow"].fingerprint

@@ -15,10 +15,11 @@ from scipy import stats
 from tiny.benchmark import SIZE, Tint, tiny_benchmark
 
 from colorflow.evaluation.run import evaluate
-from colorflow.evaluation.user_study import StudyError, StudyOptions, build_study, read_votes, tally_votes
 from colorflow.evaluation.user_study.__main__ import main
+from colorflow.evaluation.user_study.build import StudyOptions, build_study
 from colorflow.evaluation.user_study.tables import csv_study, latex_study, markdown_study
-from colorflow.evaluation.user_study.votes import Ranking, read_key
+from colorflow.evaluation.user_study.tally import tally_votes
+from colorflow.evaluation.user_study.votes import Ranking, StudyError, read_key, read_votes
 from colorflow.methods import MethodSpec
 
 TINTS = {"colorflow": 5, "someone_else": 60, "third": 30}
@@ -41,7 +42,6 @@ def study(evaluation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _votes(key: dict[str, Any], voter: str, best: tuple[str, ...], criteria: tuple[str, ...] = ("aesthetic",)) -> dict:
-    """Ranks the same in every question."""
     rankings = []
     for name, question in key["questions"].items():
         code_of = {method: code for code, method in question["codes"].items()}

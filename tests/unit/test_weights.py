@@ -32,14 +32,12 @@ NETWORK_METRICS = ("lpips", "clip_is", "fid", "kid", "aesthetic")
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of torch's; caches of this machine are not looked into."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     return tmp_path / "hub" / "checkpoints"
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> WeightsFile:
-    """A file that is published, by a URL of this machine."""
     (tmp_path / "published.bin").write_bytes(CONTENTS)
     return WeightsFile("network.pth", (tmp_path / "published.bin").as_uri(), SHA256)
 

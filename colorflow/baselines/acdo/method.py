@@ -19,10 +19,9 @@ from colorflow.baselines.weights import load_network, port_row
 from colorflow.methods import Rows, row_label
 from colorflow.schema import NATIVE_SIZE, BatchColorizer, ReferencePool
 from colorflow.styles.networks import to_batch
-from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file
-from colorflow.utils.precision import full_precision
 from colorflow.utils.published import Published
+from colorflow.utils.tensors import full_precision, resolve_device
 
 UNET = Published(
     "ACDO's network (the GrayScale one of its four, saved as ColorizeArtistic_gen.pth)",

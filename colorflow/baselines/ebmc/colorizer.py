@@ -21,11 +21,9 @@ from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.schema import NATIVE_SIZE, BatchColorizer, ReferencePool
 from colorflow.styles.networks import to_batch
-from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file
-from colorflow.utils.precision import full_precision
 from colorflow.utils.published import Published
-from colorflow.utils.tensors import CheckpointError, fill, read_parts
+from colorflow.utils.tensors import CheckpointError, fill, full_precision, read_parts, resolve_device
 
 SIZE = 256
 """Side of the square that page and reference are squashed to (released default)."""

@@ -19,12 +19,10 @@ from colorflow.baselines.together import together
 from colorflow.baselines.weights import load_network, port_row
 from colorflow.methods import Rows, row_label
 from colorflow.schema import NATIVE_SIZE, BatchColorizer, ReferencePool
-from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.images import to_image
-from colorflow.utils.precision import full_precision
 from colorflow.utils.published import Published
-from colorflow.utils.tensors import read_tensors
+from colorflow.utils.tensors import full_precision, read_tensors, resolve_device
 
 _WHERE = "by a link in the readme of qweasdd/manga-colorization-v2 (GitHub)"
 GENERATOR = Published("MC-v2's generator (generator.zip, as it is)", _WHERE, "none, all rights reserved")

@@ -8,7 +8,7 @@ waits for a slow one. What is kept in memory is one chapter.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,10 +95,10 @@ def build_shards(build: ShardBuild, output: Path, ranks: Ranks | None = None, pr
     return read_index(output)
 
 
-def _begin(build: ShardBuild, folder: Path) -> dict[str, Any]:
+def _begin(build: ShardBuild, folder: Path) -> dict[str, Listing]:
     listing = list_chapters(build.source)
     keep_plan(folder, build.settings(), listing)
-    return {name: [chapter.files, chapter.digest] for name, chapter in listing.items()}
+    return listing
 
 
 def _write_shards(
@@ -179,7 +179,7 @@ def _finish(build: ShardBuild, folder: Path, planned: Sequence[PlannedShard], li
     empty = [Skip(name, "empty chapter", "no pictures in it") for name, item in listing.items() if not item.files]
     report = BuildReport(skips=empty)
     splits: dict[str, list[Shard]] = {"train": [], "val": []}
-    for plan in _validation_first(planned):
+    for plan in sorted(planned, key=lambda plan: (plan.split != "val", plan.name)):  # validation first
         shard, chapters = read_shard(folder, plan.name)
         report.add(plan.split, chapters)
         if shard is not None:
@@ -188,24 +188,11 @@ def _finish(build: ShardBuild, folder: Path, planned: Sequence[PlannedShard], li
     report.write(folder)
     _check(build, report, folder)
     for split, counts in report.splits.items():
-        _log.info("%s: %d samples of %d chapters in %d shards", split, *_told(counts))
-    form = build.form
-    index = ShardIndex(
-        folder,
-        form.page_size,
-        form.retriever,
-        {split: tuple(shards) for split, shards in splits.items() if shards},
-        form.settings()["styles"],
-    )
+        told = (counts[key] for key in ("samples", "chapters", "shards"))
+        _log.info("%s: %d samples of %d chapters in %d shards", split, *told)
+    form, written = build.form, {split: tuple(shards) for split, shards in splits.items() if shards}
+    index = ShardIndex(folder, form.page_size, form.retriever, written, form.settings()["styles"])
     save_index(index, {"jpeg": {"quality": form.quality, "subsampling": form.subsampling}})
-
-
-def _told(counts: dict[str, int]) -> tuple[int, ...]:
-    return tuple(counts[key] for key in ("samples", "chapters", "shards"))
-
-
-def _validation_first(planned: Iterable[PlannedShard]) -> list[PlannedShard]:
-    return sorted(planned, key=lambda plan: (plan.split != "val", plan.name))
 
 
 def _check(build: ShardBuild, report: BuildReport, folder: Path) -> None:

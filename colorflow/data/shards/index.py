@@ -1,8 +1,6 @@
-"""The index of a shard folder: where each sample starts, so that any sample can be read at once.
+"""The index of a shard folder: where each sample starts, and size and digest of each shard.
 
-``index.json`` holds what random access needs (byte offset of each sample) and what trust needs (size and
-digest of each shard, page size, retriever). A folder of such tars without it is scanned once. The folder may be one
-behind a URL, of which a sample is then read by its byte range.
+A folder of such tars without ``index.json`` is scanned once. It may be behind a URL: samples are read by byte ranges.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass, field
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +80,20 @@ class ShardIndex:
             raise DataError(f"{self.root}: expected shards {name}-NNNNNN.tar, found splits {sorted(self.splits)}")
         return self.splits[name]
 
+    def shards(self) -> Iterator[Shard]:
+        """The shards of all splits."""
+        return chain.from_iterable(self.splits.values())
+
 
 def save_index(index: ShardIndex, extra: dict[str, Any]) -> None:
     """Write an index beside its shards, atomically; ``extra`` is kept for the reader's eye."""
     splits = {
         name: {
             "samples": sum(shard.samples for shard in shards),
-            "shards": [{"name": shard.path.name} | _without_path(shard) for shard in shards],
+            "shards": [
+                {"name": shard.path.name} | {key: item for key, item in vars(shard).items() if key != "path"}
+                for shard in shards
+            ],
         }
         for name, shards in index.splits.items()
     }
@@ -125,9 +130,8 @@ def read_index(root: Path | RemotePath) -> ShardIndex:
             _log.warning("%s cannot be written (%s); the shards will be scanned again next time", path, error)
         return index
     index = _parse_index(path.read_bytes(), root)
-    for shards in index.splits.values():
-        for shard in shards:
-            _check_file(shard)
+    for shard in index.shards():
+        _check_file(shard)
     return index
 
 
@@ -159,7 +163,7 @@ def verify_shards(index: ShardIndex) -> None:
     Raises:
         DataError: For the first shard that differs.
     """
-    for shard in (shard for shards in index.splits.values() for shard in shards):
+    for shard in index.shards():
         with shard.path.open("rb") as file:
             same = digest_stream(file) == shard.sha256
         if not same:
@@ -300,7 +304,3 @@ def _check_file(shard: Shard) -> None:
             f"{shard.path}: expected {shard.bytes} bytes as indexed, got {'no file' if size is None else size}; "
             f"restore the shard, or remove {INDEX} to index what is there"
         )
-
-
-def _without_path(shard: Shard) -> dict[str, Any]:
-    return {name: value for name, value in asdict(shard).items() if name != "path"}

@@ -7,10 +7,9 @@ much of it. It is kept beside the shards: an unfinished build is gone on with un
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from colorflow.data.chapters import DataError, HeldOut, chapter_folders, nothing_found, read_pages, split_chapters
 from colorflow.utils.files import write_json_atomic
@@ -21,27 +20,15 @@ FORMAT = "colorflow-shard-build-1"
 PLAN = "build.json"
 
 
-@dataclass(frozen=True)
-class Listing:
-    """A chapter folder, looked at from outside.
-
-    Attributes:
-        files: How many pictures it holds.
-        digest: Digest of their names and sizes in bytes.
-    """
+class Listing(NamedTuple):
+    """A chapter folder, looked at from outside: how many pictures it holds, a digest of their names and sizes."""
 
     files: int
     digest: str
 
 
-@dataclass(frozen=True)
-class PlannedShard:
-    """A shard and the chapters that it will hold, in order.
-
-    Attributes:
-        name: File name without ``.tar``.
-        chapters: Names of the chapters.
-    """
+class PlannedShard(NamedTuple):
+    """A shard, its file name without ``.tar``, and the names of the chapters that it will hold, in order."""
 
     name: str
     chapters: tuple[str, ...]
@@ -126,24 +113,22 @@ def keep_plan(folder: Path, settings: Mapping[str, Any], listing: Mapping[str, L
         DataError: For a folder begun with other options or pages, or by something else: nothing of it is used.
     """
     path = folder / PLAN
-    chapters = {name: [chapter.files, chapter.digest] for name, chapter in listing.items()}
-    plan = json.loads(json.dumps({"format": FORMAT, **settings, "chapters": chapters}))
+    plan = json.loads(json.dumps({"format": FORMAT, **settings, "chapters": listing}))
     if not path.exists():
         if left := sorted(item.name for item in folder.iterdir() if not item.name.startswith(".")):
             raise DataError(f"{folder}: expected an unfinished build with {PLAN}, found {left[:5]}; remove the folder")
         write_json_atomic(plan, path)
         return
     begun = json.loads(path.read_bytes())
-    different = sorted(key for key in {*begun, *plan} - {"chapters"} if begun.get(key) != plan.get(key))
-    if different:
+    if different := [key for key in _changed(begun, plan) if key != "chapters"]:
         told = ", ".join(f"{key}={json.dumps(begun.get(key))}" for key in different)
         raise DataError(f"{folder} was begun with {told}; go on with the same options, or remove the folder")
-    if changed := _changed(begun["chapters"], chapters):
+    if changed := _changed(begun["chapters"], plan["chapters"]):
         raise DataError(
             f"{folder} was begun with other pages in {len(changed)} chapters, among them {changed[:5]}; what was built "
             "of them is not used: restore them, or remove the folder"
         )
 
 
-def _changed(before: Mapping[str, Sequence[Any]], now: Mapping[str, Sequence[Any]]) -> list[str]:
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))

@@ -13,9 +13,6 @@ from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
 from colorflow.methods import References
 from colorflow.schema import NATIVE_SIZE, BatchColorizer, Colorizer, PageRecord, ReferencePool
 from colorflow.utils.images import to_rgb
-from colorflow.utils.log import get_logger
-
-logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,15 +47,6 @@ class ColoringJob:
         start = time.perf_counter()
         result = self.method.colorize(image, pool, seed=self._seed(page))
         return _checked(page, result, time.perf_counter() - start)
-
-    def together(self, pages: Sequence[BenchmarkPage]) -> list[Colored] | None:
-        """`at_once`; None where that fails."""
-        try:
-            return self.at_once(pages)
-        except Exception as error:  # out of memory, too: what the attempt held is free once this returns
-            names = ", ".join(page.id for page in pages)
-            logger.warning("%s: pages %s failed together and are tried one by one: %s", self.row, names, error)
-            return None
 
     def record(self, colored: Colored) -> PageRecord:
         """Of a page that is not written yet: without digest."""

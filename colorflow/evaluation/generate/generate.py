@@ -1,10 +1,8 @@
 """Stage one: a method colours every page of a benchmark, one lossless PNG a page and a manifest.
 
 ``<output>/<row name>/<style>/{<chapter>/NNN.png, manifest.jsonl, generation.json}``. A page is kept
-where its PNG has the digest that the manifest tells, so that a run killed at any moment goes on
-where it stopped and loses only the pages that were in the making. ``generation.json`` says what the pages
-were made with; a folder made with anything else is not continued. How many processes share the pages
-changes no page, and how many are computed at once only by rounding; a stopped run goes on with other numbers.
+where its PNG has the digest that the manifest tells: a run killed at any moment loses only the pages in the making.
+How many processes share the pages changes no page, and how many are computed at once only by rounding.
 """
 
 from __future__ import annotations
@@ -32,14 +30,6 @@ class MethodError(GenerationError):
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A page that the method raised on."""
-
-    page: str
-    error: str
-
-
-@dataclass(frozen=True)
 class GenerationReport:
     """What ``generate`` did, in all processes together.
 
@@ -47,13 +37,13 @@ class GenerationReport:
         folder: The predictions folder, ``<output>/<row name>``.
         written: Pages coloured now.
         reused: Pages that were there.
-        failures: Pages left out.
+        failures: Pages that the method raised on and the errors, which are left out.
     """
 
     folder: Path
     written: int
     reused: int
-    failures: tuple[Failure, ...]
+    failures: tuple[tuple[str, str], ...]
 
 
 def generate(
@@ -113,7 +103,7 @@ def generate(
     finish(folder, benchmark, records, ranks)
     failures.check(failed)
     kept = len(benchmark.pages) - len(due)
-    return GenerationReport(folder.parent, len(records), kept, tuple(Failure(*item) for item in failed))
+    return GenerationReport(folder.parent, len(records), kept, tuple((page, text) for page, text in failed))
 
 
 class _Failures:
@@ -191,13 +181,21 @@ def _batches(pages: Sequence[BenchmarkPage], job: ColoringJob, size: int) -> lis
 
 
 def _colorize(job: ColoringJob, pages: Sequence[BenchmarkPage], failures: _Failures) -> Iterator[Colored]:
-    """Colour pages together; page by page where that fails, so that a bad page loses only itself."""
-    if isinstance(job.method, PoolColorizer):
-        yield from _colorize_pool(job, pages, failures)
-        return
-    if len(pages) > 1 and (together := job.together(pages)) is not None:
-        yield from together
-        return
+    """Colour pages together; page by page where that fails, to lose a bad page alone; a pool all or none."""
+    pool = isinstance(job.method, PoolColorizer)
+    if pool or len(pages) > 1:
+        try:
+            together = job.at_once(pages)
+        except Exception as error:  # out of memory, too: what the attempt held is free once this block ends
+            if pool:
+                for page in pages:
+                    failures.add(page, error)
+                return
+            names = ", ".join(page.id for page in pages)
+            logger.warning("%s: pages %s failed together and are tried one by one: %s", job.row, names, error)
+        else:
+            yield from together
+            return
     for page in pages:
         try:
             colored = job.one(page)
@@ -205,13 +203,3 @@ def _colorize(job: ColoringJob, pages: Sequence[BenchmarkPage], failures: _Failu
             failures.add(page, error)
         else:
             yield colored
-
-
-def _colorize_pool(job: ColoringJob, pages: Sequence[BenchmarkPage], failures: _Failures) -> list[Colored]:
-    """Colour all pages or none."""
-    try:
-        return job.at_once(pages)
-    except Exception as error:
-        for page in pages:
-            failures.add(page, error)
-        return []

@@ -120,7 +120,7 @@ def beside_grids(results: Results, differences: Sequence[Difference] | None = No
             "paper's as printed, on pages that were never released: directions compare, levels do not.",
             headings=(*table.headings, *head, *(find_metric(name).heading for name in PAPER_METRICS)),
             rows=tuple(
-                (*pair.paper.settings, *_if(head, pair.style), *(_cell(pair, name) for name in PAPER_METRICS))
+                (*pair.paper.settings, *[pair.style] * len(head), *(_cell(pair, name) for name in PAPER_METRICS))
                 for pair in pairs
             ),
             texts=len(table.headings) + len(head),
@@ -147,13 +147,13 @@ def change_grid(moved: Sequence[Change], results: Results, title: str, note: str
         title: Of the grid.
         note: Below it.
     """
-    inputs = len({change.style for change in moved}) > 1
-    head = ("input",) if inputs else ()
+    head = ("input",) if len({change.style for change in moved}) > 1 else ()
+    rows = ((label(change.row.method, results), *[change.style] * len(head), *_change(change)) for change in moved)
     return Grid(
         title=title,
         note=f"{note} Direction: the same as in the paper, the other, or noise, where the interval holds 0.",
         headings=("row", *head, "metric", "direction", "ours", "paper"),
-        rows=tuple((label(change.row.method, results), *_if(head, change.style), *_change(change)) for change in moved),
+        rows=tuple(rows),
         texts=3 + len(head),
     )
 
@@ -183,8 +183,3 @@ def _change(change: Change) -> tuple[str, ...]:
     if change.interval is not None:
         ours += " [{}, {}]".format(*(f"{end:+.{column.decimals}f}" for end in change.interval))
     return column.label, change.direction, ours, paper
-
-
-def _if(head: tuple[str, ...], text: str) -> tuple[str, ...]:
-    """The cell of a column that is there or not."""
-    return (text,) if head else ()

@@ -130,18 +130,13 @@ def print_table(results: Results, console: Console | None = None) -> None:
     console, ours = console or Console(), [line for line in lines(results) if not line.paper]
     several = len({line.style for line in ours}) > 1
     Grid(
-        headings=("method", *_if(several, "input"), "pages", *(column.heading for column in columns(results).values())),
-        rows=tuple((line.label, *_if(several, line.style), str(line.n or "-"), *line.cells) for line in ours),
+        headings=("method", *["input"] * several, "pages", *(column.heading for column in columns(results).values())),
+        rows=tuple((line.label, *[line.style] * several, str(line.n or "-"), *line.cells) for line in ours),
         texts=2 if several else 1,
         note=caption(results, intervals=False),
     ).print(console)
     for text in (*margins(results), *gaps(results)):
         console.print(text, highlight=False, markup=False)
-
-
-def _if(there: bool, text: str) -> tuple[str, ...]:
-    """The cell of a column that is there or not."""
-    return (text,) if there else ()
 
 
 def margins(results: Results) -> list[str]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binomtest
+from torch import Tensor
 
 from colorflow.evaluation.report.grid import Grid
 from colorflow.evaluation.results import Results, Row
 from colorflow.evaluation.retrieval_study.accuracy import Accuracy, retrieval_accuracy
-from colorflow.evaluation.retrieval_study.embedding_map import embedding_map, map_perplexity
 from colorflow.evaluation.retrieval_study.figure import Panel, draw_figure
 from colorflow.evaluation.retrieval_study.pictures import (
     CharacterFolder,
@@ -31,6 +33,9 @@ PAPER = {"colour": 1.0, "gray": 0.97}
 """Top-1 accuracy of CLIP-ViT-H-14-laion2B-s32B-b79K by queries, 10 characters x 10 images (paper, supplement)."""
 
 FIGURE = "figure9.png"
+
+PERPLEXITY = 10.0
+"""Neighbours that a picture tries to keep in t-SNE: about as many as a character has pictures (our choice)."""
 
 logger = get_logger(__name__)
 
@@ -105,6 +110,27 @@ class RetrievalStudy:
             "map": {"method": "t-SNE, cosine", "perplexity": map_perplexity(count), "seed": self.seed},
             "versions": {name: version(name) for name in ("torch", "open_clip_torch", "scikit-learn", "scikit-image")},
         }
+
+
+def map_perplexity(count: int) -> float:
+    """``PERPLEXITY``, or what as few as ``count`` pictures allow."""
+    return min(PERPLEXITY, (count - 1) / 3)
+
+
+def embedding_map(embeddings: Tensor, seed: int) -> NDArray[np.float64]:
+    """Lay embeddings, ``(N, D)`` with N at least 4, out on a plane by t-SNE, as the paper's Fig. 9.
+
+    The start is the principal plane, so that the seed changes little.
+
+    Returns:
+        ``(N, 2)``, each axis stretched to [0, 1]: lengths on such a map mean nothing, neighbours do.
+    """
+    from sklearn.manifold import TSNE  # half a second to import: only where it is used
+
+    tsne = TSNE(perplexity=map_perplexity(len(embeddings)), metric="cosine", init="pca", random_state=seed)
+    places = tsne.fit_transform(embeddings.double().numpy()).astype(np.float64)
+    low, high = places.min(0), places.max(0)
+    return np.asarray((places - low) / np.maximum(high - low, 1e-12))
 
 
 def markdown_table(results: Results) -> str:

@@ -27,8 +27,8 @@ from colorflow.metrics import MetricSpec
 from colorflow.utils.failures import allowed_failures
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.log import get_logger
-from colorflow.utils.precision import full_precision
 from colorflow.utils.progress import track
+from colorflow.utils.tensors import full_precision
 
 _LISTED = 10
 

@@ -20,9 +20,8 @@ from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
 from colorflow.evaluation.report.assets import fill_page
 from colorflow.evaluation.report.report import SOURCES
 from colorflow.evaluation.results import GRAY_COPY, Results, read_results
-from colorflow.evaluation.user_study.criteria import CRITERIA
 from colorflow.evaluation.user_study.questions import Question, choose_questions, write_pictures
-from colorflow.evaluation.user_study.votes import KEY_FILE, VERSION, StudyError
+from colorflow.evaluation.user_study.votes import CRITERIA, KEY_FILE, VERSION, StudyError
 from colorflow.utils.files import write_json_atomic, write_text_atomic
 from colorflow.utils.progress import track
 

@@ -11,8 +11,7 @@ from statistics import fmean
 import numpy as np
 
 from colorflow.evaluation.results import Bootstrap
-from colorflow.evaluation.user_study.criteria import CRITERIA
-from colorflow.evaluation.user_study.votes import Ranking
+from colorflow.evaluation.user_study.votes import CRITERIA, Ranking
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,38 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from colorflow.evaluation.user_study.criteria import CRITERIA
+import yaml
 
 KEY_FILE = "key.json"
 VERSION = 1
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One question.
+
+    Attributes:
+        key: Name in votes and tables.
+        title: As the paper's table 6 has it.
+        question: What the voter reads.
+        shows: ``page``: one page of each candidate; ``sequence``: several pages in a row.
+        beside: What stands beside the candidates: nothing, the original page, or the reference pages.
+    """
+
+    key: str
+    title: str
+    question: str
+    shows: Literal["page", "sequence"]
+    beside: Literal["", "original", "references"]
+
+
+_ASKED = files("colorflow").joinpath("assets/report/criteria.yaml").read_text(encoding="utf-8")
+CRITERIA = tuple(Criterion(**criterion) for criterion in yaml.safe_load(_ASKED))
+"""The three criteria of table 6."""
 
 
 class StudyError(ValueError):
