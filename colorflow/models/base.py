@@ -167,12 +167,17 @@ def random_base(family: Family, settings: Mapping[str, Any]) -> Base:
 def save_base(base: Base, folder: Path) -> None:
     """Write a base in full, in the layout that `load_base` reads without a text encoder."""
     for name, network in (("vae", base.vae), (base.family.denoiser.part, base.network)):
-        network.register_to_config(_name_or_path="")  # diffusers notes where it was loaded from: a path of this machine
-        network.save_pretrained(folder / name)
+        save_network(network, folder / name)
     base.scheduler.save_pretrained(folder / "scheduler")
     fields = {name: getattr(base, field) for name, field in _STORED.items()}
     tensors = {name: value.cpu().clone() for name, value in fields.items() if value is not None}
     save_file(tensors, folder / _EMBEDS, metadata={"prompt": base.prompt})
+
+
+def save_network(network: ModelMixin, folder: Path) -> None:
+    """``save_pretrained`` without what diffusers notes of where it was loaded from: a path of this machine."""
+    network.register_to_config(_name_or_path="")
+    network.save_pretrained(folder)
 
 
 def check_vocabulary(tokens: int, expected: int, unused: int = 0) -> None:

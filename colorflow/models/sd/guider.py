@@ -70,9 +70,6 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         self.time_proj = body.time_proj
         self.time_embedding = body.time_embedding
         self.down_blocks, self.mid_block, self.up_blocks = body.down_blocks, body.mid_block, body.up_blocks
-        self._add_tap_convolutions()
-
-    def _add_tap_convolutions(self) -> None:
         down, middle, up = tap_widths(self, self.conv_in_condition.out_channels)
         self.brushnet_down_blocks = nn.ModuleList(map(_tap, down))
         self.brushnet_mid_block = _tap(middle)
