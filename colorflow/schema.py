@@ -89,7 +89,7 @@ class ColorizationSample:
 
     Attributes:
         page_id: Id of the page.
-        page: The colour page, RGB, any size.
+        page: The colour page, RGB, any size; of generated comics that are painted anew, palette indices.
         patches: ``(retrieved, image)`` pairs, at most twelve, one a slot at most.
         renditions: Black-and-white renditions of the page that were made beforehand, by style name; size of the page.
     """
@@ -142,6 +142,7 @@ class ColorizationBatch(Batch):
         page_ids: See `Batch`.
         seeds: See `Batch`.
         unreadable: See `Batch`.
+        labels: ``(B, h / f, w / f)`` uint8 palette indices of generated comics, 255 outside of pages; training only.
     """
 
     target: Tensor
@@ -150,6 +151,7 @@ class ColorizationBatch(Batch):
     page_ids: tuple[str, ...]
     seeds: tuple[int, ...]
     unreadable: tuple[str, ...] = ()
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class LatentBatch(Batch):
         page_ids: See `Batch`.
         seeds: See `Batch`.
         unreadable: See `Batch`.
+        labels: See `ColorizationBatch`.
+        tones: ``(B, 2 n, h, w)``, see `colorflow.models.conditioning.tone_code`; None where the guider takes none.
     """
 
     target: Tensor
@@ -171,6 +175,8 @@ class LatentBatch(Batch):
     page_ids: tuple[str, ...]
     seeds: tuple[int, ...]
     unreadable: tuple[str, ...] = ()
+    labels: Tensor | None = None
+    tones: Tensor | None = None
 
 
 @dataclass(frozen=True)

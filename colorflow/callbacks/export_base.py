@@ -13,6 +13,7 @@ from colorflow.data.datamodule import ComicDataModule
 from colorflow.models.base import save_base
 from colorflow.schema import ColorizationBatch
 from colorflow.tasks.base_task import BaseTask, VAETask
+from colorflow.tasks.codec_task import CodecTask
 
 
 class ExportBase(Callback):
@@ -36,7 +37,7 @@ class ExportBase(Callback):
         """Write on the first process."""
         if not trainer.is_global_zero:
             return
-        assert isinstance(pl_module, BaseTask | VAETask)
+        assert isinstance(pl_module, BaseTask | VAETask | CodecTask)
         if isinstance(pl_module, VAETask):
             data = _data(trainer)
             pages = min(self.measured_pages, len(data.val_samples or ()))

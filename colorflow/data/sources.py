@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from colorflow.canvas import Size
 from colorflow.data.chapters import DataError, HeldOut, read_chapters, some_names, split_chapters
 from colorflow.data.dataset import ChapterDataset, SampleDataset, ShardDataset
-from colorflow.data.recording import Recorder, record_chapters
+from colorflow.data.recording import RecordedChapter, Recorder, record_chapters
 from colorflow.data.shards.index import read_index, verify_shards
 from colorflow.retrieval.retriever import Retriever
 from colorflow.utils.log import get_logger
@@ -98,7 +98,7 @@ class ChapterSource:
         train, val = split_chapters([chapter.name for chapter in chapters], self.val_chapters, self.seed)
         recorded, report = record_chapters(chapters, self._recorder, found, self.max_skip_fraction)
         sets = [
-            ChapterDataset([item for item in recorded if item.name in names], self.page_size, self.cache_mb)
+            self._dataset([item for item in recorded if item.name in names])
             for names in (set(train), set(val))
         ]
         if not len(sets[0]) or (val and not len(sets[1])):
@@ -110,6 +110,9 @@ class ChapterSource:
         counts = f"{len(sets[0])} training and {len(sets[1])} validation pages"
         _log.info("%s: %s; val_chapters holds out %s", self.root, counts, some_names(val) if val else "none")
         return Splits(sets[0], sets[1] if val else None)
+
+    def _dataset(self, chapters: Sequence[RecordedChapter]) -> ChapterDataset:
+        return ChapterDataset(chapters, self.page_size, self.cache_mb)
 
 
 class ShardSource:

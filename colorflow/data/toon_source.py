@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from colorflow.data.dataset import ChapterDataset
+from colorflow.data.recording import RecordedChapter
+from colorflow.data.repaint import IndexedPages
 from colorflow.data.sources import ChapterSource, Splits
 from colorflow.retrieval.retriever import Retriever
 from colorflow.toon import ToonSpec, name_set, write_chapters
@@ -25,6 +27,7 @@ class ToonSource(ChapterSource):
         val_chapters: How many of them are held out.
         pool_size: Pages a page's references are looked for in.
         seed: Seed of the chapters, the split and the pools.
+        indexed: Keep pages as pictures with a palette, as they were drawn; `colorflow.data.repaint.Repaint` needs it.
     """
 
     def __init__(
@@ -39,15 +42,21 @@ class ToonSource(ChapterSource):
         val_chapters: int = 2,
         pool_size: int = 20,
         seed: int = 0,
+        indexed: bool = False,
     ) -> None:
         self.chapters, self.pages = chapters, pages
-        self.spec = spec
-        name = name_set(chapters, pages, seed, spec)
+        self.spec, self.indexed = spec, indexed
+        name = name_set(chapters, pages, seed, spec) + ("_indexed" if indexed else "")
         super().__init__(Path(root) / name, page_size, retriever, cache_dir, val_chapters, pool_size, seed)
 
     def _make(self) -> Splits[ChapterDataset]:
         marker = self.root.with_name(f"{self.root.name}.complete")
         if not marker.exists():
-            write_chapters(self.root, self.chapters, self.pages, self.seed, self.spec)
+            write_chapters(self.root, self.chapters, self.pages, self.seed, self.spec, indexed=self.indexed)
             marker.touch()
         return super()._make()
+
+    def _dataset(self, chapters: Sequence[RecordedChapter]) -> ChapterDataset:
+        if not self.indexed:
+            return super()._dataset(chapters)
+        return ChapterDataset(chapters, self.page_size, load=IndexedPages())

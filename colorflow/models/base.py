@@ -6,6 +6,7 @@ asked once and dropped; folders that carry ``prompt_embeds.safetensors`` never l
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from torch import Tensor
 
 from colorflow.models.conditioning import latent_factor
 from colorflow.models.denoiser import Denoiser, SDDenoiser
+from colorflow.models.toon.codec import PatchCodec
+from colorflow.models.toon.start import start_mimetic
 
 PROMPT = "manga"
 """The released pipeline's prompt (released code 3.4)."""
@@ -135,7 +138,7 @@ def load_base(
     try:
         parts = {
             name: load_strict(cls, source, subfolder=name, revision=revision, torch_dtype=dtype)
-            for name, cls in {"vae": AutoencoderKL, network.part: network.network_class}.items()
+            for name, cls in {"vae": _codec_class(source), network.part: network.network_class}.items()
         }
         scheduler = DDPMScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
         embeds = _stored_embeds(Path(source) / _EMBEDS, prompt) or kind.encode_prompt(source, revision, prompt)
@@ -147,6 +150,13 @@ def load_base(
             "weights=random for a dry run"
         ) from error
     return kind(**parts, scheduler=scheduler, source=source, revision=revision, prompt=prompt, **embeds)
+
+
+def _codec_class(source: str) -> Any:
+    """The class that a folder's ``vae/config.json`` names: a `PatchCodec`, else ``AutoencoderKL``."""
+    config = Path(source) / "vae" / "config.json"
+    named = json.loads(config.read_text()).get("_class_name") if config.is_file() else None
+    return PatchCodec if named == PatchCodec.__name__ else AutoencoderKL
 
 
 def load_strict(cls: Any, source: str, **options: Any) -> Any:
@@ -167,23 +177,34 @@ def load_strict(cls: Any, source: str, **options: Any) -> Any:
 
 
 def random_base(
-    vae: Mapping[str, Any], unet: Mapping[str, Any], scheduler: Mapping[str, Any], tokens: int = 77, seed: int = 0
+    vae: Mapping[str, Any],
+    unet: Mapping[str, Any],
+    scheduler: Mapping[str, Any],
+    tokens: int = 77,
+    seed: int = 0,
+    codec: Mapping[str, Any] | None = None,
+    mimetic: bool = False,
 ) -> BaseModel:
     """Build a base from its configuration alone, for dry runs, speed measurements and tests.
 
     Args:
-        vae: Arguments of ``AutoencoderKL``.
+        vae: Arguments of ``AutoencoderKL``; not looked at where there is a codec.
         unet: Arguments of ``UNet2DConditionModel``.
         scheduler: Arguments of ``DDPMScheduler``.
         tokens: Length of the (random) prompt embedding.
         seed: Of weights and embeddings.
+        codec: Arguments of `PatchCodec`, in place of the VAE.
+        mimetic: Start the U-Net as `colorflow.models.toon.start` does.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         embeds = torch.randn(2, 1, tokens, unet["cross_attention_dim"], device="cpu")
+        network = UNet2DConditionModel(**unet)
+        if mimetic:
+            start_mimetic(network)
         return BaseModel(
-            vae=AutoencoderKL(**vae),
-            unet=UNet2DConditionModel(**unet),
+            vae=AutoencoderKL(**vae) if codec is None else PatchCodec(**codec),
+            unet=network,
             scheduler=DDPMScheduler(**scheduler),
             prompt_embeds=embeds[0],
             negative_prompt_embeds=embeds[1],

@@ -56,6 +56,7 @@ def build_icp_model(
     base: Base,
     lora: LoraSettings,
     conditioning_channels: int = 5,
+    tone_octaves: int = 0,
     gradient_checkpointing: Sequence[Literal["guider", "unet", "transformer"]] = (),
     channels_last: bool = False,
     compiled: Sequence[str] = (),
@@ -66,6 +67,7 @@ def build_icp_model(
         base: Frozen base.
         lora: LoRA settings.
         conditioning_channels: 5 or 9 for four latent channels.
+        tone_octaves: n of `colorflow.models.conditioning.tone_code`: gray values told finely, for small networks.
         gradient_checkpointing: Networks whose activations are recomputed in the backward pass.
         channels_last: Keep convolutions in NHWC memory; equal up to rounding.
         compiled: Classes of blocks of guider and base network that ``torch.compile`` compiles; equal up to rounding,
@@ -74,7 +76,7 @@ def build_icp_model(
     Raises:
         ValueError: For a name that is neither ``guider`` nor the base network's, or no block's class.
     """
-    model = ICPModel.from_base(base, lora, conditioning_channels)
+    model = ICPModel.from_base(base, lora, conditioning_channels, tone_octaves)
     networks = {"guider": model.guider, model.denoiser.part: model.network}
     for name in gradient_checkpointing:
         if name not in networks:

@@ -208,7 +208,8 @@ class ICPPipeline(DiffusionPipeline):
                 f"posterior_noise: expected draws for {len(canvas)} encoded canvases (B; 2 B under guidance without "
                 f"share_condition), got {len(first)} and {len(second)}"
             )
-        return encode_condition(self.vae, canvas, mask, self.guider.conditioning_channels, (first, second))
+        channels, octaves = self.guider.conditioning_channels, getattr(self.guider, "tone_octaves", 0)
+        return encode_condition(self.vae, canvas, mask, channels, (first, second), octaves)
 
     def _prompt(self, batch: int, guided: bool) -> tuple[Tensor, Tensor | None]:
         """Embeddings and masks of the text, [negative, positive] under guidance."""

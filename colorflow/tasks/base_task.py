@@ -16,6 +16,7 @@ from colorflow.models.sd.guider import ColorizationGuider
 from colorflow.models.sd.trunk import unet_with_residuals
 from colorflow.schema import ColorizationBatch, LatentBatch
 from colorflow.tasks.icp_task import ICPTask
+from colorflow.tasks.supervision import AttentionSupervision
 from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import to_device
@@ -93,6 +94,8 @@ class BaseTask(ICPTask):
         hinted: Share of canvases with such a hint (our choice).
         gray_queries: Share of canvases with a query in black and white (our choice).
         validation_timesteps: See `ICPTask`.
+        full_hints: Hints are whole, and the loss is on the references too: a small base learns to copy by it.
+        supervision: Tells the U-Net's attention where to look, on hinted canvases with labels.
     """
 
     def __init__(
@@ -104,11 +107,16 @@ class BaseTask(ICPTask):
         hinted: float = 0.6,
         gray_queries: float = 0.1,
         validation_timesteps: Sequence[int] = (100, 300, 500, 700, 900),
+        full_hints: bool = False,
+        supervision: AttentionSupervision | None = None,
     ) -> None:
         idle = ColorizationGuider.from_unet(base.unet, base.unet.config.in_channels + 1).requires_grad_(False)
         super().__init__(ICPModel(base, idle), objective, optimizer, lr_scheduler, validation_timesteps)
         self.base = base
-        self.hinted, self.gray_queries = hinted, gray_queries
+        self.hinted, self.gray_queries, self.full_hints = hinted, gray_queries, full_hints
+        self.supervision = supervision
+        if supervision is not None:
+            supervision.watch(base.unet)
 
     def training_step(  # type: ignore[override]  # `encoder_key` refuses latents
         self, batch: ColorizationBatch, batch_idx: int
@@ -123,10 +131,15 @@ class BaseTask(ICPTask):
         noisy_latents = scheduler.add_noise(latents, noise.noise, timesteps) + is_hinted * strength * condition
         target = regression_target(scheduler, latents, noise.noise, timesteps)
         error = (self.predict(noisy_latents, timesteps, batch, noise) - target).square().mean(1, keepdim=True)
-        weight = 1.0 - is_hinted * interpolate(batch.mask, size=latents.shape[-2:]).round()
+        mask = interpolate(batch.mask, size=latents.shape[-2:]).round()
+        weight = torch.ones_like(mask) if self.full_hints else 1.0 - is_hinted * mask
         loss = ((error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
         self.log_losses({"train/loss": loss}, len(batch))
-        return loss
+        if self.supervision is None or batch.labels is None:
+            return loss
+        attention, mass = self.supervision.loss(batch.labels, mask, is_hinted.flatten() > 0)
+        self.log_losses({"train/attention": attention, "train/attention_mass": mass}, len(batch))
+        return loss + self.supervision.weight(self.global_step) * attention
 
     def encoder_key(self, precision: str) -> str:
         """Refused: hints and gray queries are made of pictures.
@@ -147,4 +160,6 @@ class BaseTask(ICPTask):
         """Is gray, is hinted (0 or 1), and strength of the hint in [0, 1): ``(3, B, 1, 1, 1)``, each from its seed."""
         draws = torch.stack([torch.rand(3, generator=generator(seed, "kinds")) for seed in seeds], dim=1)
         kinds = torch.stack([(draws[0] < self.gray_queries).float(), (draws[1] < self.hinted).float(), draws[2]])
+        if self.full_hints:
+            kinds[2] = 1.0
         return to_device(kinds[..., None, None, None], self.device)

@@ -11,6 +11,7 @@ from colorflow.diffusion.noise import SampleNoise, draw_noise
 from colorflow.diffusion.objective import DiffusionObjective, regression_target
 from colorflow.models.icp_model import ICPModel
 from colorflow.schema import ColorizationBatch, LatentBatch
+from colorflow.tasks.supervision import AttentionSupervision
 from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means
 from colorflow.utils.hashing import digest_json
 from colorflow.utils.tensors import digest_weights
@@ -25,6 +26,7 @@ class ICPTask(TrainableTask):
         optimizer: See `TrainableTask`.
         lr_scheduler: See `TrainableTask`.
         validation_timesteps: The validation loss is measured at each of these, with fixed noise.
+        supervision: Tells the guider's attention where to look, on batches with labels; None (the paper) does not.
     """
 
     def __init__(
@@ -34,9 +36,13 @@ class ICPTask(TrainableTask):
         optimizer: OptimizerFactory,
         lr_scheduler: SchedulerFactory | None = None,
         validation_timesteps: Sequence[int] = (100, 300, 500, 700, 900),
+        supervision: AttentionSupervision | None = None,
     ) -> None:
         super().__init__(optimizer, lr_scheduler)
         self.model = model
+        self.supervision = supervision
+        if supervision is not None:
+            supervision.watch(model.guider)
         self.objective = objective
         self.sample_losses: tuple[Tensor, Tensor] | None = None  # timesteps and losses of the last batch, (B,) each
         self.validation_timesteps = tuple(validation_timesteps)
@@ -53,7 +59,7 @@ class ICPTask(TrainableTask):
         losses = self._losses(encoded, noise, timesteps) * self.timestep_weights[timesteps]
         self.sample_losses = timesteps, losses.detach()
         self.log_losses({"train/loss": losses.mean()}, len(batch))
-        return losses.mean()
+        return losses.mean() + self._attention_loss(encoded)
 
     def validation_step(self, batch: ColorizationBatch | LatentBatch, batch_idx: int) -> None:
         """Unweighted loss at fixed timesteps and noise: comparable over steps and runs."""
@@ -75,6 +81,14 @@ class ICPTask(TrainableTask):
         config = {name: value for name, value in vae.config.items() if not name.startswith("_")}
         encodings = self.model.guider.conditioning_channels
         return digest_json([config, digest_weights(vae), encodings, precision])
+
+    def _attention_loss(self, batch: LatentBatch) -> Tensor | float:
+        """Weighted loss of the guider's supervised attention; 0 without supervision or labels."""
+        if self.supervision is None or batch.labels is None:
+            return 0.0
+        loss, mass = self.supervision.loss(batch.labels, batch.mask)
+        self.log_losses({"train/attention": loss, "train/attention_mass": mass}, len(batch))
+        return self.supervision.weight(self.global_step) * loss
 
     def _draw(self, batch: LatentBatch) -> SampleNoise:
         channels, height, width = batch.target.shape[2:]

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+OptimizerFactory = Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
@@ -29,7 +29,7 @@ class TrainableTask(LightningModule):
     """Base of the tasks.
 
     Args:
-        optimizer: Builds the optimizer from the trainable parameters.
+        optimizer: Builds the optimizer from the trainable parameters and their names.
         lr_scheduler: Builds the learning-rate schedule, stepped after every optimizer step; None keeps it constant.
     """
 
@@ -53,7 +53,7 @@ class TrainableTask(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimizer over the trainable parameters, and its schedule by step."""
-        optimizer = self._optimizer(self.trainable().values())
+        optimizer = self._optimizer(self.trainable().items())
         if self._lr_scheduler is None:
             return optimizer
         return {
