@@ -23,7 +23,7 @@ OUTSIDE = 255
 
 
 class AttentionSupervision:
-    """Keeps queries and keys of some self-attention layers while a network trains, and scores where they look.
+    """Keeps queries and keys of some self-attention layers where gradients are asked for, and scores where they look.
 
     Args:
         layers: Names of ``attn1`` modules. Their first head is supervised; blocks that are compiled are not seen.
@@ -39,7 +39,7 @@ class AttentionSupervision:
         self._kept: dict[tuple[str, str], Tensor] = {}
 
     def watch(self, network: ModelMixin) -> None:
-        """Keep queries and keys of the network's layers from now on, in training mode.
+        """Keep queries and keys of the network's layers from now on.
 
         Raises:
             ValueError: For a layer that the network does not have.
@@ -89,8 +89,8 @@ class AttentionSupervision:
         return torch.stack(losses).mean(), (-losses[0].detach()).exp()
 
     def _keeper(self, layer: str, name: str) -> Any:
-        def keep(module: nn.Module, _: Any, output: Tensor) -> None:
-            if module.training:
+        def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            if output.requires_grad:
                 self._kept[layer, name] = output
 
         return keep
