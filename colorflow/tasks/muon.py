@@ -86,6 +86,7 @@ class MuonAdamW(AdamW):
                 continue
             state = self.state[parameter]
             if not state:
+                state["step"] = torch.zeros(())  # AdamW looks for it where a state is loaded
                 state["momentum_buffer"] = torch.zeros_like(parameter.grad)
             average = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
             update = parameter.grad.lerp(average, group["momentum"]).flatten(1)
