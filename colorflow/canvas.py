@@ -14,7 +14,6 @@ from math import floor, log, sqrt
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from colorflow.schema import QUADRANTS, RANKS
 
@@ -195,19 +194,6 @@ def query_mask(size: Size) -> Tensor:
     red = mask_image(size).getchannel("R")
     levels = torch.frombuffer(bytearray(red.tobytes()), dtype=torch.uint8).reshape(1, red.height, red.width)
     return 1 - levels.float() / 255
-
-
-def latent_mask(mask: Tensor, latent_size: tuple[int, int]) -> Tensor:
-    """Resize a mask to the latents' grid, bilinear without antialiasing (released code).
-
-    Args:
-        mask: ``(B, 1, H, W)`` float in [0, 1].
-        latent_size: ``(h, w)``, rows first, as tensors have it.
-
-    Returns:
-        ``(B, 1, h, w)`` in the mask's dtype.
-    """
-    return interpolate(mask, size=latent_size, mode="bilinear", align_corners=False)
 
 
 def training_window(size: Size, generator: torch.Generator, min_scale: float = 1.25, max_scale: float = 2.0) -> Box:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self, cast, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from PIL import Image
@@ -100,8 +100,9 @@ class ColorizationSample:
     renditions: Mapping[str, Image.Image] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What all batches have; the dataclasses below declare the fields.
+    """What all batches have.
 
     Attributes:
         page_ids: B page ids, for messages.
@@ -112,7 +113,7 @@ class Batch:
 
     page_ids: tuple[str, ...]
     seeds: tuple[int, ...]
-    unreadable: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -128,7 +129,7 @@ class Batch:
 
     def _map(self, function: Any) -> Self:
         tensors = {name: function(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(cast(Any, self), **tensors)
+        return replace(self, **tensors)
 
 
 @dataclass(frozen=True)
@@ -139,18 +140,12 @@ class ColorizationBatch(Batch):
         target: ``(B, 3, h, w)`` float in [-1, 1], the canvas window in colour.
         condition: ``(B, 3, h, w)`` float in [-1, 1], the same window with the query in black and white.
         mask: ``(B, 1, h, w)`` float in [0, 1]; 0 on the query, 1 on the references.
-        page_ids: See `Batch`.
-        seeds: See `Batch`.
-        unreadable: See `Batch`.
         labels: ``(B, h / f, w / f)`` uint8 palette indices of generated comics, 255 outside of pages; training only.
     """
 
     target: Tensor
     condition: Tensor
     mask: Tensor
-    page_ids: tuple[str, ...]
-    seeds: tuple[int, ...]
-    unreadable: tuple[str, ...] = ()
     labels: Tensor | None = None
 
 
@@ -162,9 +157,6 @@ class LatentBatch(Batch):
         target: ``(B, 2, C, h, w)``, mean and standard deviation of the target window's posterior, in the VAE's dtype.
         condition: ``(B, n, 2, C, h, w)``, the same of each of the condition's n encodings.
         mask: ``(B, 1, h, w)`` float in [0, 1]; 0 on the query, 1 on the references.
-        page_ids: See `Batch`.
-        seeds: See `Batch`.
-        unreadable: See `Batch`.
         labels: See `ColorizationBatch`.
         tones: ``(B, 2 n, h, w)``, see `colorflow.models.conditioning.tone_code`; None where the guider takes none.
     """
@@ -172,9 +164,6 @@ class LatentBatch(Batch):
     target: Tensor
     condition: Tensor
     mask: Tensor
-    page_ids: tuple[str, ...]
-    seeds: tuple[int, ...]
-    unreadable: tuple[str, ...] = ()
     labels: Tensor | None = None
     tones: Tensor | None = None
 
@@ -187,17 +176,11 @@ class PageBatch(Batch):
         target: ``(B, 3, H, W)`` float in [-1, 1], the page in colour.
         gray: ``(B, 3, H, W)`` float in [-1, 1], the page in black and white.
         low_res: ``(B, 3, h, w)`` float in [-1, 1], a recorded result of ICP; None where it is to be simulated.
-        page_ids: See `Batch`.
-        seeds: See `Batch`.
-        unreadable: See `Batch`.
     """
 
     target: Tensor
     gray: Tensor
-    page_ids: tuple[str, ...]
-    seeds: tuple[int, ...]
     low_res: Tensor | None = None
-    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -259,6 +242,11 @@ class RecordedStyle(Protocol):
     def bind(self, renditions: Mapping[str, Image.Image]) -> Style:
         """Return the style for one sample."""
         ...
+
+
+def bind_style(style: Style, renditions: Mapping[str, Image.Image]) -> Style:
+    """Return a style for one sample; most styles are the same for all."""
+    return style.bind(renditions) if isinstance(style, RecordedStyle) else style
 
 
 class Colorizer(Protocol):

@@ -19,6 +19,7 @@ from colorflow.canvas import fit_page, query_box, reference_patches, stitch
 from colorflow.metrics.functional import psnr
 from colorflow.models.base import load_base
 from colorflow.models.conditioning import Region, decode_latents, decode_region, encode_latents, latent_factor
+from colorflow.models.sd import FAMILY as SD
 from colorflow.schema import QUADRANTS, RANKS
 from colorflow.toon import ToonSpec, draw_chapter
 from colorflow.utils.images import to_tensor
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--page-size", type=int, nargs=2, default=(64, 96))
     parser.add_argument("--chapters", type=int, default=8)
     options = parser.parse_args(arguments)
-    vae, size = load_base(options.weights).vae, (options.page_size[0], options.page_size[1])
+    vae, size = load_base(SD, options.weights).vae, (options.page_size[0], options.page_size[1])
     images = canvases(size, options.chapters)
     height, width = (side // latent_factor(vae) for side in images.shape[-2:])
     latents = encode_latents(vae, images, torch.zeros(len(images), vae.config.latent_channels, height, width))

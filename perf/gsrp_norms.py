@@ -20,6 +20,7 @@ from colorflow.metrics.functional import psnr, ssim
 from colorflow.models.base import load_base
 from colorflow.models.gsrp.fusion import NormMode
 from colorflow.models.gsrp.model import GSRPModel, upsample
+from colorflow.models.sd import FAMILY as SD
 from colorflow.tasks.degradation import ColorJitter, Downsample, GaussianNoise, VaeRoundTrip, degrade
 from colorflow.toon import ToonSpec, draw_chapter
 from colorflow.utils.images import to_tensor
@@ -42,7 +43,7 @@ def pages(first: int, chapters: int, each: int) -> tuple[Tensor, Tensor]:
 def train(mode: NormMode, color: Tensor, gray: Tensor, options: argparse.Namespace) -> GSRPModel:
     """Train from the same weights on the same batches."""
     torch.manual_seed(0)
-    model = GSRPModel.from_vae(load_base(options.weights).vae, mode).train()
+    model = GSRPModel.from_vae(load_base(SD, options.weights).vae, mode).train()
     optimizer = torch.optim.AdamW(model.fusion.parameters(), lr=1e-3)
     for step in range(options.steps):
         chosen = torch.randint(len(color), (options.batch,), generator=generator("batch", step))
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     color, gray = pages(FIRST_SEED, 12, 4)
     held_color, held_gray = pages(FIRST_SEED + 50, 4, 3)
-    low = degrade(held_color, range(len(held_color)), load_base(options.weights).vae, STEPS)
+    low = degrade(held_color, range(len(held_color)), load_base(SD, options.weights).vae, STEPS)
     print(f"{options.steps} steps of {options.batch} pages; {len(held_color)} held-out pages      PSNR dB     SSIM")
     print(row("input, upsampled", upsample(low, (PAGE[1], PAGE[0])), held_color))
     for trained in MODES:

@@ -122,7 +122,7 @@ class Bench:
     def pipeline(self, recipe: Recipe) -> ColorFlowPipeline:
         """A pipeline of its own networks, as loading an export prepares them."""
         model, gsrp = copy.deepcopy((self.model, self.gsrp))
-        icp = ICPPipeline.from_model(model)
+        icp = ICPPipeline(model)
         icp.set_progress_bar_config(disable=True)
         prepare_networks(icp, gsrp, recipe)
         return ColorFlowPipeline(icp, self._retriever(recipe), self.page_size, gsrp=gsrp, recipe=recipe)

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from colorflow.config import compose_config, to_dict
 from colorflow.models.base import random_base
-from colorflow.models.conditioning import decode_latents, encode_condition, latent_size
+from colorflow.models.conditioning import decode_latents, latent_size
 from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.icp_model import ICPModel, LoraSettings
+from colorflow.models.sd import FAMILY as SD
 from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.pipelines.offload import Turns, take_turns
 from colorflow.utils.memory import AllocatorPeaks, MemoryTracker, StagePeaks
@@ -74,12 +75,12 @@ def build(device: str = "meta", dtype: torch.dtype = torch.bfloat16) -> Networks
     config = to_dict(compose_config("train", ["experiment=icp_lora64", "weights=random", "data.root=unused"]).model)
     lora = LoraSettings(**{key: value for key, value in config["lora"].items() if key != "_target_"})
     with torch.device(device):
-        model = ICPModel.from_base(random_base(**config["base"]["random"]), lora, config["conditioning_channels"])
+        model = ICPModel.from_base(random_base(SD, config["base"]["random"]), lora, config["conditioning_channels"])
         gsrp = GSRPModel.from_vae(model.vae)
         tower = open_clip.create_model(TOWER, pretrained=None, device=device).visual
     for module in (model, gsrp, tower):
         module.to(device, dtype).eval().requires_grad_(False)
-    return Networks(ICPPipeline.from_model(model), gsrp, tower)
+    return Networks(ICPPipeline(model), gsrp, tower)
 
 
 def stages(networks: Networks, setting: Setting) -> dict[str, Callable[[], object]]:
@@ -94,11 +95,11 @@ def stages(networks: Networks, setting: Setting) -> dict[str, Callable[[], objec
     def encode() -> Tensor:
         canvas, mask = blank(copies, 3, *CANVAS[::-1]), blank(copies, 1, *CANVAS[::-1])
         posterior = blank(copies, 4, *latent)
-        return encode_condition(vae, canvas, mask, icp.guider.conditioning_channels, (posterior, posterior))
+        return icp.model.encode_condition(canvas, mask, (posterior, posterior))
 
     def denoise() -> Tensor:
         latents, condition = blank(1, 4, *latent, dtype=dtype), blank(copies, 5, *latent, dtype=dtype)
-        embeds = icp.prompt_embeds.to(device, dtype).expand(copies, -1, -1)
+        embeds = icp.model.prompt_embeds.to(device, dtype).expand(copies, -1, -1)
         sampling = Sampling(STEPS, setting.guidance)
         for _ in range(STEPS):
             latents = icp.predict(latents, torch.tensor(500, device=device), condition, embeds, sampling)

@@ -27,6 +27,7 @@ from colorflow.models.base import random_base
 from colorflow.models.conditioning import encode_posterior, latent_size
 from colorflow.models.families import build_icp_model
 from colorflow.models.icp_model import ICPModel, LoraSettings
+from colorflow.models.sd import FAMILY as SD
 from colorflow.utils.memory import MemoryTracker
 
 PEAKS = {"H200": 790.0, "A100": 312.0}
@@ -39,7 +40,7 @@ def build(settings: dict[str, Any], recomputed: Sequence[Any] = ()) -> ICPModel:
     """The experiment's model on the meta device."""
     lora = LoraSettings(**{key: value for key, value in settings["lora"].items() if key != "_target_"})
     with torch.device("meta"):
-        base = random_base(**settings["base"]["random"])
+        base = random_base(SD, settings["base"]["random"])
         return build_icp_model(base, lora, settings["conditioning_channels"], recomputed).to("meta", torch.bfloat16)
 
 

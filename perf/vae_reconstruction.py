@@ -15,6 +15,7 @@ from PIL import Image
 
 from colorflow.metrics.functional import psnr
 from colorflow.models.base import load_base
+from colorflow.models.sd import FAMILY as SD
 from colorflow.pipelines.luminance import with_luminance
 from colorflow.toon import ToonSpec, draw_chapter
 from colorflow.utils.images import to_image, to_tensor
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--weights", default="colorflow/assets/toon")
     parser.add_argument("--chapters", type=int, default=4)
     options = parser.parse_args()
-    vae = load_base(options.weights).vae
+    vae = load_base(SD, options.weights).vae
     seeds = range(FIRST_SEED, FIRST_SEED + options.chapters)
     pages = [page.color for seed in seeds for page in draw_chapter(seed, 3, ToonSpec(size=FULL_SIZE))]
     gray = [page.convert("L").convert("RGB") for page in pages]

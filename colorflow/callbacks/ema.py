@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 
 from colorflow.tasks.trainable import TrainableTask
@@ -28,7 +28,7 @@ class EMA(Callback):
         self._restored: dict[str, Any] | None = None
         self._averaged_at = 0
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Start from the weights, or from the resumed average."""
         self.model = EMAModel(_parameters(pl_module), decay=self.decay, foreach=True)
         if self._restored is not None:
@@ -36,11 +36,11 @@ class EMA(Callback):
             self._restored = None
         self.model.to(pl_module.device)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """A resumed run starts at the step that its checkpoint had averaged (known here, not yet in `on_fit_start`)."""
         self._averaged_at = trainer.global_step
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
         """Average once an optimizer step, also under accumulation."""
         if trainer.global_step != self._averaged_at and trainer.global_step % self.every_n_steps == 0:
             assert self.model is not None
@@ -48,7 +48,7 @@ class EMA(Callback):
             self.model.step(_parameters(pl_module))
 
     @contextmanager
-    def averaged(self, task: LightningModule) -> Iterator[None]:
+    def averaged(self, task: TrainableTask) -> Iterator[None]:
         """The task holds the average inside the block, its own weights again after it."""
         if self.model is None:
             yield
@@ -60,13 +60,13 @@ class EMA(Callback):
         finally:
             self.model.restore(_parameters(task))
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Validate the average; weights come back in `on_validation_end`."""
         if self.model is not None:
             self._swapped = self.averaged(pl_module)
             self._swapped.__enter__()
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Put the trained weights back."""
         if self.model is not None:
             self._swapped.__exit__(None, None, None)
@@ -80,7 +80,7 @@ class EMA(Callback):
         self._restored = dict(state_dict) or None
 
 
-def averaged_weights(trainer: Trainer, task: LightningModule) -> Any:
+def averaged_weights(trainer: Trainer, task: TrainableTask) -> Any:
     """Context in which the task holds its averaged weights, where the trainer keeps an average."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, EMA):
@@ -88,6 +88,5 @@ def averaged_weights(trainer: Trainer, task: LightningModule) -> Any:
     return EMA().averaged(task)
 
 
-def _parameters(task: LightningModule) -> list[torch.nn.Parameter]:
-    assert isinstance(task, TrainableTask)
+def _parameters(task: TrainableTask) -> list[torch.nn.Parameter]:
     return list(task.trainable().values())

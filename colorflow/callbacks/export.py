@@ -1,21 +1,23 @@
-"""The export folder, written when training ends (and by hand from a checkpoint)."""
+"""The export, written when training ends (and by hand from a checkpoint)."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 
 from colorflow.callbacks.ema import averaged_weights
-from colorflow.pipelines.export import save_export, save_gsrp
+from colorflow.pipelines.export import ExportSettings
 from colorflow.retrieval.settings import RetrievalSettings
-from colorflow.tasks.gsrp_task import GSRPTask
-from colorflow.tasks.icp_task import ICPTask
+from colorflow.tasks.trainable import TrainableTask
 
 
 class Export(Callback):
-    """Write what `ColorFlowPipeline.from_pretrained` loads, with the averaged weights where there are any.
+    """Write what a task exports, with the averaged weights where there are any.
+
+    That is what `ColorFlowPipeline.from_pretrained` loads, or a base that ``weights=FOLDER`` loads.
 
     Args:
         folder: Export folder.
@@ -28,20 +30,27 @@ class Export(Callback):
     def __init__(
         self, folder: str, page_size: tuple[int, int], retrieval: RetrievalSettings, colorizer: str | None = None
     ) -> None:
-        self.folder, self.retrieval = Path(folder), retrieval
-        self.page_size = (page_size[0], page_size[1])
-        self.colorizer = None if colorizer is None else Path(colorizer)
-        if self.colorizer is not None and not (self.colorizer / "model_index.json").is_file():
+        self.folder = Path(folder)
+        joined = None if colorizer is None else Path(colorizer)
+        self.settings = ExportSettings((page_size[0], page_size[1]), retrieval, joined)
+        if joined is not None and not (joined / "model_index.json").is_file():
             raise FileNotFoundError(
-                f"colorizer: expected the export folder of an ICP run, found no model_index.json in {self.colorizer}"
+                f"colorizer: expected the export folder of an ICP run, found no model_index.json in {joined}"
             )
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Fail before training where the pages could not be had that the export is measured on."""
+        if pl_module.export_pages:
+            trainer.datamodule.validation_batch([0])  # type: ignore[attr-defined]
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Export on the first process; the others wait, as a run that follows (``then``) looks for the folder."""
         if trainer.is_global_zero:
-            with averaged_weights(trainer, pl_module):
-                if isinstance(pl_module, ICPTask):
-                    save_export(pl_module.model, self.folder, self.page_size, self.retrieval)
-                elif isinstance(pl_module, GSRPTask):
-                    save_gsrp(pl_module.model.fusion, self.folder, self.colorizer)
+            task: TrainableTask = pl_module
+            batch = None
+            if task.export_pages:
+                data: Any = trainer.datamodule  # type: ignore[attr-defined]
+                batch = data.validation_batch(range(min(task.export_pages, len(data.val_samples))))
+            with averaged_weights(trainer, task):
+                task.export_to(self.folder, self.settings, batch)
         trainer.strategy.barrier("export")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from colorflow import metrics
 from colorflow.data.datamodule import ComicDataModule
-from colorflow.pipelines.icp import ICPPipeline, Sampling
+from colorflow.pipelines.icp import Sampling
 from colorflow.schema import ColorizationBatch
-from colorflow.tasks.icp_task import ICPTask
-from colorflow.utils.seeding import generator
+from colorflow.tasks.trainable import TrainableTask
 
 MEASURES = {"psnr": metrics.psnr, "chroma_psnr": metrics.chroma_psnr}
 
@@ -38,10 +38,11 @@ class ReferenceGap(Callback):
         self.pages = pages
         self.sampling = Sampling(num_inference_steps=num_inference_steps)
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Measure on the first process; the averaged weights are in place until `on_validation_end`."""
+        task: TrainableTask = pl_module
         data = getattr(trainer, "datamodule", None)
-        if not (trainer.is_global_zero and isinstance(pl_module, ICPTask) and isinstance(data, ComicDataModule)):
+        if not (trainer.is_global_zero and task.colors_canvases and isinstance(data, ComicDataModule)):
             return
         if data.val_samples is None:
             return
@@ -52,21 +53,18 @@ class ReferenceGap(Callback):
         partners = other_chapters(batch.page_ids)
         if partners is None:
             return
-        with torch.autocast(pl_module.device.type, torch.bfloat16, enabled="bf16" in str(trainer.precision)):
-            values = self._measure(pl_module, batch, partners)
+        with torch.autocast(task.device.type, torch.bfloat16, enabled="bf16" in str(trainer.precision)):
+            values = self._measure(task, batch, partners)
         for name in MEASURES:
             values[f"{name}_gap"] = values[f"{name}_right"] - values[f"{name}_wrong"]
         found = {f"val/{name}": value for name, value in values.items()}
-        pl_module.log_dict(found, rank_zero_only=True, sync_dist=False, batch_size=len(batch))
+        task.log_dict(found, rank_zero_only=True, sync_dist=False, batch_size=len(batch))
 
-    def _measure(self, task: ICPTask, batch: ColorizationBatch, partners: Sequence[int]) -> dict[str, float]:
-        pipeline = ICPPipeline.from_model(task.model)
-        pipeline.set_progress_bar_config(disable=True)
+    def _measure(self, task: TrainableTask, batch: ColorizationBatch, partners: Sequence[int]) -> dict[str, float]:
         found: dict[str, float] = {}
         for name, condition in conditions(batch, partners).items():
             given = replace(batch, condition=condition).to(task.device)
-            noise = [generator(seed, "gap") for seed in batch.seeds]
-            result = pipeline(given.condition, given.mask, self.sampling, generator=noise).float().cpu()
+            result = task.colorize(given, self.sampling, "gap").float().cpu()
             shown, truth = (query(canvas, batch.mask) for canvas in (result, batch.target))
             found |= {f"{key}_{name}": float(measure(shown, truth).mean()) for key, measure in MEASURES.items()}
         return found

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from colorflow.schema import Batch
 from colorflow.tasks.dry_run import GPUS
-from colorflow.tasks.icp_task import ICPTask
+from colorflow.tasks.trainable import TrainableTask
 
 
 class StepWatch(Callback):
@@ -58,15 +58,12 @@ class StepWatch(Callback):
             self._counter.__exit__(None, None, None)
             self._flops, self._counter = self._counter.get_total_flops() / self._counted, None
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Gather, and log where it is time."""
         self._samples += len(batch) * trainer.world_size
-        if isinstance(pl_module, ICPTask) and pl_module.sample_losses is not None:
-            timesteps, losses = pl_module.sample_losses
-            places = timesteps * self.bins // pl_module.model.noise_scheduler.config.num_train_timesteps
-            self._sums.index_add_(1, places, torch.stack([losses, torch.ones_like(losses)]))
+        if (found := pl_module.timestep_losses) is not None:
+            places = found.timesteps * self.bins // found.total
+            self._sums.index_add_(1, places, torch.stack([found.losses, torch.ones_like(found.losses)]))
         if trainer.global_step != self._step and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._log(trainer, pl_module)
         self._step = trainer.global_step
@@ -87,7 +84,7 @@ class StepWatch(Callback):
         self._samples, self._waited = 0, 0.0
         self._sums.zero_()
 
-    def _log(self, trainer: Trainer, task: LightningModule) -> None:
+    def _log(self, trainer: Trainer, task: TrainableTask) -> None:
         seconds = time.perf_counter() - self._since
         values = {"samples_per_second": self._samples / seconds, "loader_wait": self._waited / seconds}
         if task.device.type == "cuda":
@@ -95,7 +92,7 @@ class StepWatch(Callback):
         if self._flops is not None and self.peak_tflops is not None:
             values["mfu"] = values["samples_per_second"] * self._flops / (self.peak_tflops * 1e12 * trainer.world_size)
         sums, counts = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
-        steps = task.model.noise_scheduler.config.num_train_timesteps if isinstance(task, ICPTask) else 0
+        steps = 0 if task.timestep_losses is None else task.timestep_losses.total
         for place, (total, count) in enumerate(zip(sums, counts, strict=True)):
             if count:
                 low, high = (steps * edge // self.bins for edge in (place, place + 1))

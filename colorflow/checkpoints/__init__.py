@@ -2,6 +2,6 @@
 
 from colorflow.checkpoints.ours import export_released
 from colorflow.checkpoints.released import import_released
-from colorflow.checkpoints.tensors import CheckpointError
+from colorflow.utils.tensors import CheckpointError
 
 __all__ = ["CheckpointError", "export_released", "import_released"]

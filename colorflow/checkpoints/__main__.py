@@ -10,7 +10,7 @@ from pathlib import Path
 from colorflow.checkpoints.ours import export_released
 from colorflow.checkpoints.parts import Parts
 from colorflow.checkpoints.released import import_released
-from colorflow.checkpoints.tensors import CheckpointError
+from colorflow.utils.tensors import CheckpointError
 
 _EXAMPLES = """examples:
   python -m colorflow.checkpoints import ColorFlow/GraySD weights/gray

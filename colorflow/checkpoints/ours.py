@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 
-from colorflow.checkpoints.layouts import LAYOUTS
-from colorflow.checkpoints.parts import DIFFUSERS_NAMES, Parts, first_of, new_folder, read_json, save_tensors
+from colorflow.checkpoints.parts import DIFFUSERS_NAMES, Parts, first_of, layouts, new_folder, read_json, save_tensors
 from colorflow.checkpoints.released import ENCODER, GSRP_FILE
-from colorflow.checkpoints.tensors import CheckpointError, Tensors, refuse
 from colorflow.utils.files import write_json_atomic
+from colorflow.utils.tensors import CheckpointError, Tensors, refuse
 
 
 def export_released(source: Path, target: Path) -> Parts:
@@ -41,13 +40,13 @@ def read_ours(source: Path) -> Parts:
     """Read and compare an export folder; see `export_released`. Differences are in ``problems``."""
     config_file = source / "guider" / "config.json"
     config = read_json(config_file, "an export folder with guider/, lora/ and model_index.json")
-    layouts = {layout.our_class: layout for layout in LAYOUTS}
+    named = {layout.guider_class.__name__: (family, layout) for family, layout in layouts().items()}
     name = config.get("_class_name")
-    if name not in layouts:
-        raise CheckpointError(f"{config_file}: expected a _class_name among {sorted(layouts)}, got {name!r}")
+    if name not in named:
+        raise CheckpointError(f"{config_file}: expected a _class_name among {sorted(named)}, got {name!r}")
     adapter_file = source / "lora" / "adapter_config.json"
     adapter = read_json(adapter_file, "peft's adapter configuration")
-    parts = Parts(layouts[name], config)
+    parts = Parts(*named[name], config)
     parts.read_guider(first_of(source / "guider", DIFFUSERS_NAMES), config_file)
     if parts.guider:
         parts.problems += [f"{config_file}: {reason}" for reason in parts.layout.unfit(config)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,11 +17,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from colorflow.checkpoints.fusion import fusion, fusion_widths
-from colorflow.checkpoints.layouts import Layout
-from colorflow.checkpoints.tensors import CheckpointError, Tensors, differences, plain_lora, read_tensors
+from colorflow.models.families import known_families
+from colorflow.models.layout import Layout
+from colorflow.utils.tensors import CheckpointError, Tensors, differences, read_tensors, renamed, shapes_of
 
 DIFFUSERS_NAMES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 ENCODER_NAMES = ("model.safetensors", "pytorch_model.bin")
+_LORA = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight")
+_LORA_PREFIXES = ("base_model.model.", "unet.", "transformer.")
 _OPTIONAL = {"interpolation_scale", "use_additional_conditions"}
 
 
@@ -29,7 +33,8 @@ class Parts:
     """What a folder holds, under our names; ``problems`` says what is wrong with it.
 
     Attributes:
-        layout: Its family.
+        family: Its family's name.
+        layout: What that family's files hold.
         config: Guider configuration, with the conditioning channels.
         guider: Guider tensors.
         lora: LoRA tensors under adapter-free names.
@@ -38,6 +43,7 @@ class Parts:
         problems: Lines for the error.
     """
 
+    family: str
     layout: Layout
     config: dict[str, Any]
     guider: Tensors = field(default_factory=dict)
@@ -108,10 +114,9 @@ class Parts:
             return
         with torch.device("meta"):
             model = CLIPVisionModelWithProjection(CLIPVisionConfig.from_pretrained(str(folder)))
-        own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
         # Older releases of transformers also stored the row of position numbers.
         stored = {key: value for key, value in tensors.items() if not key.endswith(".position_ids")}
-        self.problems += differences(file, own, stored)
+        self.problems += differences(file, shapes_of(model.state_dict()), stored)
         self.image_encoder = folder
 
     @property
@@ -119,6 +124,34 @@ class Parts:
         """LoRA rank: the most frequent first side of the A matrices."""
         ranks = [tensor.shape[0] for key, tensor in self.lora.items() if ".lora_A." in key and tensor.ndim > 1]
         return max(set(ranks), key=ranks.count) if ranks else 1
+
+
+def layouts() -> dict[str, Layout]:
+    """What was released, by family."""
+    return {family.name: family.layout for family in known_families() if family.layout is not None}
+
+
+def plain_lora(file: Path, tensors: Tensors) -> Tensors:
+    """LoRA tensors under peft's adapter-free names, whatever adapter and wrapper they were saved under.
+
+    Raises:
+        CheckpointError: If the file holds several adapters.
+    """
+    names, adapters = {}, set()
+    for key in tensors:
+        match = _LORA.fullmatch(key)
+        if match is None:
+            names[key] = key  # named as unexpected by the comparison
+            continue
+        module = match["module"]
+        for prefix in _LORA_PREFIXES:
+            module = module.removeprefix(prefix)
+        adapters.add(match["adapter"])
+        names[key] = f"{module}.lora_{match['side']}.weight"
+    if len(adapters) > 1:
+        listed = ", ".join(sorted(str(adapter) for adapter in adapters))
+        raise CheckpointError(f"{file}: expected the tensors of one adapter, got {len(adapters)}: {listed}; keep one")
+    return renamed(file, names, tensors)
 
 
 def read_json(file: Path, what: str) -> dict[str, Any]:

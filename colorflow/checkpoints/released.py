@@ -11,17 +11,18 @@ from peft import LoraConfig
 
 from colorflow import __version__
 from colorflow.checkpoints.fusion import fusion_config, fusion_widths
-from colorflow.checkpoints.layouts import LAYOUTS, Layout
 from colorflow.checkpoints.parts import (
     DIFFUSERS_NAMES,
     Parts,
     first_of,
+    layouts,
     new_folder,
     read_json,
     save_tensors,
 )
-from colorflow.checkpoints.tensors import CheckpointError, refuse
+from colorflow.models.layout import Layout
 from colorflow.utils.files import write_json_atomic
+from colorflow.utils.tensors import CheckpointError, refuse
 
 PAGE_SIZE = (512, 800)
 """One of the released demo's three page sizes; the paper's (Table 3)."""
@@ -59,8 +60,8 @@ def read_released(source: Path, *, gsrp: bool = True, image_encoder: Path | None
     """Read and compare a released folder; see `import_released`. Differences are in ``problems``."""
     config_file = source / "config.json"
     config = read_json(config_file, "a released folder such as GraySD, sketch or shading")
-    layout = _layout(source, config)
-    parts = Parts(layout, config)
+    family, layout = _layout(source, config)
+    parts = Parts(family, layout, config)
     for name, expected in layout.fixed.items():
         if name in config and config[name] != expected:
             parts.problems.append(f"{config_file}: {name}: expected {expected!r}, got {config[name]!r}")
@@ -77,26 +78,26 @@ def read_released(source: Path, *, gsrp: bool = True, image_encoder: Path | None
     return parts
 
 
-def _layout(source: Path, config: dict[str, Any]) -> Layout:
-    """The family: by the configuration's class, else by the name of the LoRA file."""
-    name = config.get("_class_name")
+def _layout(source: Path, config: dict[str, Any]) -> tuple[str, Layout]:
+    """The family and its layout: by the configuration's class, else by the name of the LoRA file."""
+    name, known = config.get("_class_name"), layouts()
     if name is not None:
-        named = {layout.released_class: layout for layout in LAYOUTS}
-        if name in named:
-            return named[name]
-        known = " or ".join(named)
-        raise CheckpointError(f"{source / 'config.json'}: expected the _class_name {known}, got {name!r}")
-    by_file = [layout for layout in LAYOUTS if (source / layout.lora_file).is_file()]
-    if len(by_file) != 1:
-        files = " or ".join(layout.lora_file for layout in LAYOUTS)
-        raise CheckpointError(f"{source}: expected a _class_name in config.json, or one of {files}; found neither")
-    return by_file[0]
+        found = [(family, layout) for family, layout in known.items() if layout.released_class == name]
+        classes = " or ".join(layout.released_class for layout in known.values())
+        message = f"{source / 'config.json'}: expected the _class_name {classes}, got {name!r}"
+    else:
+        found = [(family, layout) for family, layout in known.items() if (source / layout.lora_file).is_file()]
+        files = " or ".join(layout.lora_file for layout in known.values())
+        message = f"{source}: expected a _class_name in config.json, or one of {files}; found neither"
+    if len(found) != 1:
+        raise CheckpointError(message)
+    return found[0]
 
 
 def _write(parts: Parts, folder: Path, base: str) -> None:
     layout = parts.layout
     names = (*layout.settings, layout.channels)
-    config = {"_class_name": layout.our_class} | {name: parts.config[name] for name in names}
+    config = {"_class_name": layout.guider_class.__name__} | {name: parts.config[name] for name in names}
     (folder / "guider").mkdir()
     write_json_atomic(config, folder / "guider" / "config.json")
     save_tensors(parts.guider, folder / "guider" / DIFFUSERS_NAMES[0])
@@ -115,6 +116,7 @@ def _write(parts: Parts, folder: Path, base: str) -> None:
     index = {
         "_class_name": "ColorFlowPipeline",
         "_colorflow_version": __version__,
+        "family": parts.family,
         "base": {"source": base, "revision": None, "prompt": "manga"},
         "page_size": list(PAGE_SIZE),
         "retrieval": {"kind": "clip", "folder": None if parts.image_encoder is None else ENCODER},

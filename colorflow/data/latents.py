@@ -135,7 +135,7 @@ class LatentCache:
         posteriors = torch.frombuffer(data, dtype=getattr(torch, self.dtype), offset=end).view(self.shape)
         page_id = bytes(data[:_ID_BYTES]).rstrip(b"\0").decode(errors="ignore")
         mask = mask.view(1, 1, *self.shape[-2:])
-        return LatentBatch(posteriors[:1], posteriors[None, 1:], mask, (page_id,), (seed,))
+        return LatentBatch(posteriors[:1], posteriors[None, 1:], mask, page_ids=(page_id,), seeds=(seed,))
 
     @property
     def _file(self) -> Path:
@@ -214,14 +214,11 @@ def made_of(dataset: SampleDataset, transform: CanvasTransform, trainer: Any) ->
     Raises:
         ValueError: For a task that has no use for latents.
     """
-    task = trainer.lightning_module
-    if not hasattr(task, "encoder_key"):
-        raise ValueError(f"data.latents: expected task=icp, got {type(task).__name__}; set data.latents=null")
     return {
         "format": FORMAT,
         "pages or references": dataset.fingerprint,
         "transform": digest_json(transform.describe()),
-        "VAE weights, precision or conditioning": task.encoder_key(str(trainer.precision)),
+        "VAE weights, precision or conditioning": trainer.lightning_module.encoder_key(str(trainer.precision)),
     }
 
 

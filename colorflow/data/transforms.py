@@ -19,7 +19,7 @@ from torch import Tensor
 
 from colorflow.canvas import Box, Size, canvas_size, fit_page, query_box, query_mask, stitch, training_window
 from colorflow.data.palette import PaletteShift
-from colorflow.schema import Batch, ColorizationBatch, ColorizationSample, RecordedStyle, Style
+from colorflow.schema import Batch, ColorizationBatch, ColorizationSample, Style, bind_style
 from colorflow.utils.images import to_tensor
 from colorflow.utils.seeding import generator, stable_seed
 
@@ -119,7 +119,7 @@ class CanvasTransform:
         if self.palette is not None:
             target = self.palette(target, generator(seed, "palette", position))
         page = target.crop(query_box(self.page_size))
-        query = bound(self.style, sample)(page, generator(seed, "style", position))
+        query = bind_style(self.style, sample.renditions)(page, generator(seed, "style", position))
         if query.size != page.size:
             raise ValueError(f"style {self.style.name!r}: expected the page's size {page.size}, got {query.size}")
         condition = target.copy()
@@ -162,11 +162,6 @@ class CanvasTransform:
         """Cut and downsample the mask by area: a pixel holds the share of reference under it, ringing-free."""
         view = _mask_canvas(self.page_size).resize(self.train_size, Image.Resampling.BOX, box=window)
         return torch.from_numpy(np.array(view))[None].clamp(0, 1)
-
-
-def bound(style: Style, sample: ColorizationSample) -> Style:
-    """Return a style for a sample; one that reads recorded renditions is given the sample's."""
-    return style.bind(sample.renditions) if isinstance(style, RecordedStyle) else style
 
 
 def collate(batches: Sequence[BatchT]) -> BatchT:

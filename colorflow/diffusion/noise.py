@@ -29,7 +29,7 @@ class SampleNoise:
     condition: tuple[Tensor, Tensor]
 
 
-def draw_noise(seeds: Sequence[int], shape: tuple[int, int, int], device: torch.device | str = "cpu") -> SampleNoise:
+def draw_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.device | str = "cpu") -> SampleNoise:
     """Draw on the CPU, sample by sample, so that neither batch size, rank count nor device changes a draw.
 
     Args:

@@ -37,19 +37,22 @@ class DiffusionObjective:
             return torch.ones(scheduler.config.num_train_timesteps)
         return min_snr_weights(scheduler, self.snr_gamma)
 
-    def loss(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    def pixel_weights(self, mask: Tensor) -> Tensor:
+        """Loss weight ``(B, 1, h, w)`` of each latent pixel, of a mask in [0, 1] that is 0 on the query."""
+        return mask.float() + self.query_weight * (1.0 - mask.float())
+
+    def loss(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Squared error of Eq. 4, one mean a sample.
 
         Args:
             prediction: ``(B, C, h, w)``.
             target: ``(B, C, h, w)``.
-            mask: ``(B, 1, h, w)`` in [0, 1], 0 on the query.
+            weight: ``(B, 1, h, w)``, of each pixel.
 
         Returns:
             ``(B,)`` float32.
         """
         error = (prediction.float() - target.float()).square().mean(dim=1, keepdim=True)
-        weight = mask.float() + self.query_weight * (1.0 - mask.float())
         return (error * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
 
 

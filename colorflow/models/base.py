@@ -6,23 +6,22 @@ asked once and dropped; folders that carry ``prompt_embeds.safetensors`` never l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
 from huggingface_hub.errors import HFValidationError
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from colorflow.models.conditioning import latent_factor
-from colorflow.models.denoiser import Denoiser, SDDenoiser
-from colorflow.models.toon.codec import PatchCodec
-from colorflow.models.toon.start import start_mimetic
+from colorflow.models.denoiser import Denoiser
+from colorflow.models.family import Family
+from colorflow.utils.tensors import check_loaded
 
 PROMPT = "manga"
 """The released pipeline's prompt (released code 3.4)."""
@@ -39,10 +38,12 @@ _STORED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """A frozen base, whatever family; a subclass adds its network and how that denoises.
+    """A frozen base, whatever family.
 
     Attributes:
+        family: What it is one of.
         vae: Autoencoder with a ``scaling_factor``.
+        network: Base network, before LoRA.
         scheduler: Training noise schedule.
         prompt_embeds: ``(1, L, D)``, the prompt.
         negative_prompt_embeds: ``(1, L, D)``, the empty prompt of classifier-free guidance.
@@ -53,7 +54,9 @@ class Base:
         prompt: What ``prompt_embeds`` is the embedding of.
     """
 
+    family: Family
     vae: AutoencoderKL
+    network: ModelMixin
     scheduler: DDPMScheduler
     prompt_embeds: Tensor
     negative_prompt_embeds: Tensor
@@ -62,159 +65,109 @@ class Base:
     source: str
     revision: str | None = None
     prompt: str = PROMPT
-    denoiser_class: ClassVar[type[Denoiser]]
 
     @property
     def denoiser(self) -> Denoiser:
-        """How this family predicts."""
-        return self.denoiser_class(latent_factor(self.vae))
+        """How it predicts."""
+        return self.family.denoiser(latent_factor(self.vae))
 
-    @property
-    def network(self) -> Any:
-        """The base network: ``unet`` or ``transformer``."""
-        return getattr(self, self.denoiser_class.part)
-
-    def to(self, dtype: torch.dtype) -> Self:
+    def to(self, dtype: torch.dtype) -> Base:
         """The same base, its networks kept in another precision."""
-        part = self.denoiser_class.part
-        return replace(self, vae=self.vae.to(dtype), **{part: self.network.to(dtype)})
-
-    @staticmethod
-    def encode_prompt(source: str, revision: str | None, prompt: str) -> dict[str, Tensor]:
-        """Ask the family's text encoder for the fields of prompt and empty prompt; it is let go of with this call."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaseModel(Base):
-    """A base with a U-Net: Stable Diffusion v1.5, toon.
-
-    Attributes:
-        unet: Base U-Net, before LoRA.
-    """
-
-    unet: UNet2DConditionModel
-    denoiser_class = SDDenoiser
-
-    @staticmethod
-    def encode_prompt(source: str, revision: str | None, prompt: str) -> dict[str, Tensor]:
-        """CLIP's embeddings ``(1, 77, 768)``."""
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", revision=revision)
-        encoder = CLIPTextModel.from_pretrained(source, subfolder="text_encoder", revision=revision).eval()
-        check_vocabulary(len(tokenizer), encoder.config.vocab_size)
-        length = tokenizer.model_max_length
-        tokens = tokenizer([prompt, ""], padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        with torch.no_grad():
-            embeds = encoder(tokens.input_ids)[0].float()
-        return {"prompt_embeds": embeds[:1], "negative_prompt_embeds": embeds[1:]}
-
-
-BaseT = TypeVar("BaseT", bound=Base)
+        return replace(self, vae=self.vae.to(dtype), network=self.network.to(dtype))
 
 
 def load_base(
+    family: Family,
     source: str,
     revision: str | None = None,
     prompt: str = PROMPT,
     dtype: torch.dtype = torch.float32,
-    kind: type[BaseT] = BaseModel,  # type: ignore[assignment]  # mypy: a type variable cannot have a default
-) -> BaseT:
+) -> Base:
     """Load a base in diffusers layout (``vae/``, ``unet/`` or ``transformer/``, ``scheduler/``, text or embeddings).
 
     Args:
+        family: What lies there.
         source: Folder or hub id.
         revision: Hub revision.
         prompt: The fixed prompt; "" is allowed.
         dtype: Kept in memory as this; the frozen base may be bfloat16 on a GPU.
-        kind: Family.
 
     Raises:
         FileNotFoundError: With the remedy, if folder, hub id or a part of it cannot be had.
         ValueError: If a tensor is missing, unexpected or of another shape, or the stored prompt is another.
     """
-    network = kind.denoiser_class
+    part = family.denoiser.part
     try:
-        parts = {
-            name: load_strict(cls, source, subfolder=name, revision=revision, torch_dtype=dtype)
-            for name, cls in {"vae": _codec_class(source), network.part: network.network_class}.items()
-        }
+        vae, network = (
+            load_strict(cls, source, subfolder=name, revision=revision, torch_dtype=dtype)
+            for name, cls in {"vae": family.vae_class, part: family.denoiser.network_class}.items()
+        )
         scheduler = DDPMScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
-        embeds = _stored_embeds(Path(source) / _EMBEDS, prompt) or kind.encode_prompt(source, revision, prompt)
+        embeds = _stored_embeds(Path(source) / _EMBEDS, prompt) or family.encode_prompt(source, revision, prompt)
     except (OSError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
-            f"base weights: expected a diffusers folder or hub id with vae/, {network.part}/ and scheduler/, got "
+            f"base weights: expected a diffusers folder or hub id with vae/, {part}/ and scheduler/, got "
             f"{source!r} ({reason}); download it on a machine with a network and set weights=FOLDER, or use "
             "weights=random for a dry run"
         ) from error
-    return kind(**parts, scheduler=scheduler, source=source, revision=revision, prompt=prompt, **embeds)
-
-
-def _codec_class(source: str) -> Any:
-    """The class that a folder's ``vae/config.json`` names: a `PatchCodec`, else ``AutoencoderKL``."""
-    config = Path(source) / "vae" / "config.json"
-    named = json.loads(config.read_text()).get("_class_name") if config.is_file() else None
-    return PatchCodec if named == PatchCodec.__name__ else AutoencoderKL
+    return Base(
+        family=family,
+        vae=vae,
+        network=network,
+        scheduler=scheduler,
+        source=source,
+        revision=revision,
+        prompt=prompt,
+        **embeds,
+    )
 
 
 def load_strict(cls: Any, source: str, **options: Any) -> Any:
     """``cls.from_pretrained``, but a missing or unexpected tensor is an error (diffusers fills and drops them).
 
     Raises:
-        ValueError: Naming folder, count and first key.
+        CheckpointError: Naming folder, counts and first keys.
     """
     model, found = cls.from_pretrained(source, output_loading_info=True, **options)
-    missing, unexpected = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
-    if missing or unexpected:
-        raise ValueError(
-            f"{cls.__name__} weights in {source}: expected exactly the tensors of its config.json, got {len(missing)} "
-            f"missing (first: {missing[:1]}) and {len(unexpected)} unexpected (first: {unexpected[:1]}); "
-            "fetch or export the folder again"
-        )
+    check_loaded(model, found, f"{cls.__name__} weights in {source}", "fetch or export the folder again")
     return model
 
 
-def random_base(
-    vae: Mapping[str, Any],
-    unet: Mapping[str, Any],
-    scheduler: Mapping[str, Any],
-    tokens: int = 77,
-    seed: int = 0,
-    codec: Mapping[str, Any] | None = None,
-    mimetic: bool = False,
-) -> BaseModel:
+def random_base(family: Family, settings: Mapping[str, Any]) -> Base:
     """Build a base from its configuration alone, for dry runs, speed measurements and tests.
 
     Args:
-        vae: Arguments of ``AutoencoderKL``; not looked at where there is a codec.
-        unet: Arguments of ``UNet2DConditionModel``.
-        scheduler: Arguments of ``DDPMScheduler``.
-        tokens: Length of the (random) prompt embedding.
-        seed: Of weights and embeddings.
-        codec: Arguments of `PatchCodec`, in place of the VAE.
-        mimetic: Start the U-Net as `colorflow.models.toon.start` does.
+        family: Whose classes.
+        settings: Arguments of ``vae``, of the network under the family's name for it, and of ``scheduler``; ``tokens``,
+            the length of the (random) prompt embedding; ``seed`` of weights and embeddings.
+
+    Raises:
+        ValueError: For other entries.
     """
+    part = family.denoiser.part
+    expected = {"vae", part, "scheduler", "tokens", "seed"}
+    if settings.keys() != expected:
+        raise ValueError(f"random base: expected the entries {sorted(expected)}, got {sorted(settings)}")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        embeds = torch.randn(2, 1, tokens, unet["cross_attention_dim"], device="cpu")
-        network = UNet2DConditionModel(**unet)
-        if mimetic:
-            start_mimetic(network)
-        return BaseModel(
-            vae=AutoencoderKL(**vae) if codec is None else PatchCodec(**codec),
-            unet=network,
-            scheduler=DDPMScheduler(**scheduler),
-            prompt_embeds=embeds[0],
-            negative_prompt_embeds=embeds[1],
+        torch.manual_seed(settings["seed"])
+        embeds = family.random_prompt(settings[part], settings["tokens"])
+        vae, network = family.vae_class(**settings["vae"]), family.denoiser.network_class(**settings[part])
+        if family.start is not None:
+            family.start(network)
+        return Base(
+            family=family,
+            vae=vae,
+            network=network,
+            scheduler=DDPMScheduler(**settings["scheduler"]),
             source="random",
+            **embeds,
         )
 
 
 def save_base(base: Base, folder: Path) -> None:
     """Write a base in full, in the layout that `load_base` reads without a text encoder."""
-    for name, network in (("vae", base.vae), (base.denoiser.part, base.network)):
+    for name, network in (("vae", base.vae), (base.family.denoiser.part, base.network)):
         network.register_to_config(_name_or_path="")  # diffusers notes where it was loaded from: a path of this machine
         network.save_pretrained(folder / name)
     base.scheduler.save_pretrained(folder / "scheduler")

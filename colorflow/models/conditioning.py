@@ -10,15 +10,13 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from colorflow.models.toon.codec import PatchCodec
 from colorflow.utils.color import LUMA
 
 
 def latent_factor(vae: AutoencoderKL) -> int:
     """Image pixels a latent pixel, per side (8 for SD1.5)."""
-    if isinstance(vae, PatchCodec):
-        return int(vae.config.factor)
-    return int(2 ** (len(vae.config.block_out_channels) - 1))
+    stated = getattr(vae.config, "factor", None)  # a codec that is no pyramid says it
+    return int(stated or 2 ** (len(vae.config.block_out_channels) - 1))
 
 
 def latent_size(vae: AutoencoderKL, height: int, width: int) -> tuple[int, int]:

@@ -2,54 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 
-from colorflow.models.base import PROMPT, Base, BaseModel, load_base, random_base
+from colorflow.models.base import PROMPT, Base, load_base, random_base
 from colorflow.models.compile import compile_blocks
+from colorflow.models.family import Family
 from colorflow.models.gsrp.fusion import NormMode, UpsampleMode
 from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.icp_model import ICPModel, LoraSettings
-from colorflow.models.pixart.base import PixArtBase, random_pixart_base
+from colorflow.utils.registry import find, known
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-Network = Literal["unet", "transformer"]
 
-KINDS: dict[str, type[Base]] = {kind.denoiser_class.part: kind for kind in (BaseModel, PixArtBase)}
-"""Bases by the name of their network."""
+BEFORE_NAMES = {
+    "unet": "sd",
+    "transformer": "pixart",
+    "ColorizationGuider": "sd",
+    "PixArtGuider": "pixart",
+}
+"""Families of configurations (by network) and exports (by guider) that were written before families had names."""
 
-_RANDOM: dict[str, Callable[..., Base]] = {"unet": random_base, "transformer": random_pixart_base}
+
+def find_family(name: str) -> Family:
+    """The family of that name.
+
+    Args:
+        name: A folder beside this file, such as ``sd``; or, with dots, a module of another package that has ``FAMILY``.
+
+    Raises:
+        ValueError: For another name, and for a family that calls itself otherwise: its exports could not be read.
+    """
+    family: Family = find("family", name, __package__, "FAMILY")
+    if family.name != name:
+        raise ValueError(f"family: expected FAMILY of {name} to have that name, got {family.name!r}; rename it")
+    return family
+
+
+def known_families() -> list[Family]:
+    """The families that come with this package, by name."""
+    return [find_family(name) for name in known(__package__, "FAMILY")]
 
 
 def build_base(
     weights: str,
     pretrained: str,
     random: Mapping[str, Any],
+    family: str | None = None,
     revision: str | None = None,
     prompt: str = PROMPT,
     dtype: Dtype = "float32",
-    network: Network = "unet",
+    network: Literal["unet", "transformer"] = "unet",
 ) -> Base:
     """The frozen base of a family.
 
     Args:
         weights: ``pretrained``, ``random``, or a folder or hub id to load instead of ``pretrained``.
         pretrained: The family's own hub id or folder.
-        random: Arguments of `random_base` or `random_pixart_base`: configurations of ``vae``, the network and
-            ``scheduler``.
+        random: See `random_base`.
+        family: Name of the family, see `find_family`.
         revision: Hub revision of ``pretrained``.
         prompt: The fixed prompt.
         dtype: What the frozen networks are kept in.
-        network: ``unet`` (Stable Diffusion, toon) or ``transformer`` (PixArt-alpha).
+        network: What saved configurations without ``family`` say instead.
     """
-    kept, kind = getattr(torch, dtype), KINDS[network]
+    found, kept = find_family(family or BEFORE_NAMES[network]), getattr(torch, dtype)
     if weights == "random":
-        return _RANDOM[network](**random).to(kept)
+        return random_base(found, random).to(kept)
     if weights == "pretrained":
-        return load_base(pretrained, revision, prompt, kept, kind)
-    return load_base(weights, None, prompt, kept, kind)
+        return load_base(found, pretrained, revision, prompt, kept)
+    return load_base(found, weights, None, prompt, kept)
 
 
 def build_icp_model(
@@ -57,7 +81,7 @@ def build_icp_model(
     lora: LoraSettings,
     conditioning_channels: int = 5,
     tone_octaves: int = 0,
-    gradient_checkpointing: Sequence[Literal["guider", "unet", "transformer"]] = (),
+    gradient_checkpointing: Sequence[str] = (),
     channels_last: bool = False,
     compiled: Sequence[str] = (),
 ) -> ICPModel:
@@ -68,7 +92,8 @@ def build_icp_model(
         lora: LoRA settings.
         conditioning_channels: 5 or 9 for four latent channels.
         tone_octaves: n of `colorflow.models.conditioning.tone_code`: gray values told finely, for small networks.
-        gradient_checkpointing: Networks whose activations are recomputed in the backward pass.
+        gradient_checkpointing: Networks whose activations are recomputed in the backward pass: ``guider``, and the
+            base's by its family's name for it.
         channels_last: Keep convolutions in NHWC memory; equal up to rounding.
         compiled: Classes of blocks of guider and base network that ``torch.compile`` compiles; equal up to rounding,
             and the first step waits for it.
@@ -90,10 +115,8 @@ def build_icp_model(
     return model
 
 
-def build_gsrp_model(
-    base: BaseModel, norm_mode: NormMode = "batch", upsample_mode: UpsampleMode = "bilinear"
-) -> GSRPModel:
-    """Guided super-resolution to train: the base's VAE, frozen, and a fresh fusion network; the U-Net is let go of.
+def build_gsrp_model(base: Base, norm_mode: NormMode = "batch", upsample_mode: UpsampleMode = "bilinear") -> GSRPModel:
+    """Guided super-resolution to train: the base's VAE, frozen, and a fresh fusion network; its network is let go of.
 
     Args:
         base: Base; only its VAE is used.

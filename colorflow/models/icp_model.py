@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin, PixArtTransformer2DModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
 from torch import Tensor, nn
 
 from colorflow.models.base import Base
@@ -37,24 +37,22 @@ class LoraSettings(NamedTuple):
 class ICPModel(nn.Module):
     """Everything that denoises a canvas; what is trained is the guider and the LoRA layers.
 
-    The base network is kept under its family's own name, ``unet`` or ``transformer``, and is ``network`` in any.
+    The base network is kept under its family's own name for it, and is ``network`` in any.
 
     Args:
         base: Frozen base; its network is modified in place where LoRA is added.
-        guider: Colorization guider that fits the base.
+        guider: Colorization guider that fits the base; None leaves the base's network alone, to be trained by itself.
         lora: Adds fresh LoRA layers; None leaves the network as it is (already injected, or without).
     """
 
-    unet: UNet2DConditionModel
-    transformer: PixArtTransformer2DModel
     prompt_embeds: Tensor
     negative_prompt_embeds: Tensor
     prompt_mask: Tensor | None
     negative_prompt_mask: Tensor | None
 
-    def __init__(self, base: Base, guider: ModelMixin, lora: LoraSettings | None = None) -> None:
+    def __init__(self, base: Base, guider: ModelMixin | None, lora: LoraSettings | None = None) -> None:
         super().__init__()
-        self.source, self.revision, self.prompt = base.source, base.revision, base.prompt
+        self.family, self.source, self.revision, self.prompt = base.family, base.source, base.revision, base.prompt
         self.denoiser: Denoiser = base.denoiser
         self.vae: AutoencoderKL = base.vae.requires_grad_(False).eval()
         self.add_module(self.denoiser.part, base.network)
@@ -70,8 +68,8 @@ class ICPModel(nn.Module):
         cls, base: Base, lora: LoraSettings, conditioning_channels: int = 5, tone_octaves: int = 0
     ) -> ICPModel:
         """A new model to train: guider copied from the base's network, fresh LoRA."""
-        options = {"tone_octaves": tone_octaves} if tone_octaves else {}
-        guider = base.denoiser.new_guider(base.network, conditioning_channels, **options).float()
+        tones = {"tone_octaves": tone_octaves} if tone_octaves else {}  # most families know none
+        guider = base.denoiser.new_guider(base.network, conditioning_channels, **tones).float()
         return cls(base, guider, lora)
 
     @property
@@ -80,13 +78,23 @@ class ICPModel(nn.Module):
         return self.get_submodule(self.denoiser.part)
 
     @property
+    def device(self) -> torch.device:
+        """Where the autoencoder is, and all else but parts that wait for their turn."""
+        return self.vae.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the base network is kept in."""
+        return self.network.dtype
+
+    @property
     def encodings(self) -> int:
         """How often a condition is encoded: once, or references and query apart."""
         return int(self.guider.conditioning_channels // self.vae.config.latent_channels)
 
     @property
     def tone_octaves(self) -> int:
-        """n of `colorflow.models.conditioning.tone_code` in the condition, 0 for none."""
+        """n of `colorflow.models.conditioning.tone_code` in the condition; 0 without."""
         return getattr(self.guider, "tone_octaves", 0)
 
     def train(self, mode: bool = True) -> ICPModel:
@@ -111,9 +119,7 @@ class ICPModel(nn.Module):
     @torch.no_grad()
     def encode_condition(self, canvas: Tensor, mask: Tensor, noises: tuple[Tensor, Tensor]) -> Tensor:
         """The guider's condition; see `colorflow.models.conditioning.encode_condition`."""
-        return encode_condition(
-            self.vae, canvas, mask, self.guider.conditioning_channels, noises, self.tone_octaves
-        )
+        return encode_condition(self.vae, canvas, mask, self.guider.conditioning_channels, noises, self.tone_octaves)
 
     @torch.no_grad()
     def encode_batch(self, batch: ColorizationBatch | LatentBatch) -> LatentBatch:
@@ -123,9 +129,9 @@ class ICPModel(nn.Module):
         images = condition_images(self.vae, batch.condition, batch.mask, self.guider.conditioning_channels)
         condition = torch.stack([encode_posterior(self.vae, image) for image in images], dim=1)
         target, mask = encode_posterior(self.vae, batch.target), shrink_mask(self.vae, batch.mask)
+        named = {"page_ids": batch.page_ids, "seeds": batch.seeds, "unreadable": batch.unreadable}
         tones = tone_code(self.vae, batch.condition, self.tone_octaves) if self.tone_octaves else None
-        names = batch.page_ids, batch.seeds, batch.unreadable
-        return LatentBatch(target, condition, mask, *names, labels=batch.labels, tones=tones)
+        return LatentBatch(target, condition, mask, labels=batch.labels, tones=tones, **named)
 
     def draw_latents(self, batch: LatentBatch, noise: Tensor) -> Tensor:
         """Scaled latents ``(B, C, h, w)`` of the target, float32."""
@@ -140,7 +146,7 @@ class ICPModel(nn.Module):
         self,
         noisy_latents: Tensor,
         timesteps: Tensor,
-        condition: Tensor,
+        condition: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         conditioning_scale: float = 1.0,
         encoder_attention_mask: Tensor | None = None,
@@ -150,7 +156,7 @@ class ICPModel(nn.Module):
         Args:
             noisy_latents: ``(B, C, h, w)``.
             timesteps: ``(B,)`` or scalar integers.
-            condition: ``(B, conditioning_channels, h, w)``.
+            condition: ``(B, conditioning_channels, h, w)``; None without a guider.
             encoder_hidden_states: ``(B, L, D)``; default: the fixed prompt and its mask.
             conditioning_scale: Factor on what the guider adds.
             encoder_attention_mask: ``(B, L)`` of the given text, where the family masks padding.

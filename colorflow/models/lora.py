@@ -12,6 +12,8 @@ from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from colorflow.utils.tensors import check_exactly
+
 TARGET_MODULES = ("to_k", "to_q", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
 """Projections and feed-forward of self- and cross-attention: 160 modules of SD1.5."""
 
@@ -48,7 +50,7 @@ def load_lora(net: ModelMixin, folder: Path) -> None:
 
     Raises:
         FileNotFoundError: If it is not an adapter folder.
-        ValueError: If a key is missing, unexpected or of another shape.
+        CheckpointError: If a key is missing, unexpected or of another shape.
     """
     for name in (CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME):
         if not (folder / name).is_file():
@@ -64,17 +66,8 @@ def load_lora(net: ModelMixin, folder: Path) -> None:
 
 def load_lora_state_dict(net: ModelMixin, tensors: dict[str, Tensor], source: str) -> None:
     """Load LoRA tensors onto an injected net; any difference in keys or shapes is an error that names it."""
-    own = {key: value.shape for key, value in lora_state_dict(net).items()}
-    missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
-    if missing or unexpected:
-        raise ValueError(
-            f"LoRA weights in {source} do not fit this U-Net: expected {len(own)} tensors, {len(missing)} missing "
-            f"(first: {missing[:1]}), {len(unexpected)} unexpected (first: {unexpected[:1]}); "
-            "check that rank, target modules and base model are those of the training run"
-        )
-    for key, shape in own.items():
-        if tensors[key].shape != shape:
-            raise ValueError(f"{key} in {source}: expected shape {tuple(shape)}, got {tuple(tensors[key].shape)}")
+    remedy = "check that rank, target modules and base model are those of the training run"
+    check_exactly(lora_state_dict(net), tensors, f"LoRA weights in {source} for this network", remedy)
     set_peft_model_state_dict(net, tensors)
 
 

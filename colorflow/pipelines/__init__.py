@@ -3,7 +3,7 @@
 from colorflow.pipelines.attention import AttentionMap, AttentionSettings, attention_layers, attention_map
 from colorflow.pipelines.attention_picture import draw_attention
 from colorflow.pipelines.colorflow import ColorFlowPipeline
-from colorflow.pipelines.icp import ICPPipeline, PixArtICPPipeline, Sampling
+from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.pipelines.recipes import LEAN, RELEASED, Recipe
 from colorflow.retrieval.settings import RetrievalSettings, build_retriever
@@ -16,7 +16,6 @@ __all__ = [
     "ColorFlowOutput",
     "ColorFlowPipeline",
     "ICPPipeline",
-    "PixArtICPPipeline",
     "Recipe",
     "RetrievalSettings",
     "Sampling",

@@ -98,7 +98,7 @@ class ColorFlowPipeline:
             recipe: How a page is computed.
         """
         export = load_export(find_export(folder), torch_dtype, None if gsrp is None else find_export(gsrp))
-        icp = ICPPipeline.from_model(export.model).to(device)
+        icp = ICPPipeline(export.model).to(device)
         icp.set_progress_bar_config(disable=True)
         stage = None if export.gsrp is None else export.gsrp.to(device)
         prepare_networks(icp, stage, recipe)
@@ -250,7 +250,7 @@ class ColorFlowPipeline:
         """Given posterior draws as those of the condition and that of super-resolution."""
         if noise is None:
             return None, None
-        encodings = 1 if self.icp.guider.conditioning_channels == self.icp.vae.config.latent_channels + 1 else 2
+        encodings = self.icp.model.encodings
         sampled = self.gsrp is not None and self.recipe.released_pages
         if len(noise) != encodings + sampled:
             raise ValueError(
@@ -305,7 +305,7 @@ class ColorFlowPipeline:
 
     def for_page(self, page: tuple[int, int]) -> ColorFlowPipeline:
         """The pipeline for a canvas of a page's own aspect; see `colorflow.canvas.matching_size`."""
-        return self.at_size(matching_size(page, self.page_size, 2 * self.icp.denoiser.factor))
+        return self.at_size(matching_size(page, self.page_size, 2 * self.icp.model.denoiser.factor))
 
 
 def load_pipeline(

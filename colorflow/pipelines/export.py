@@ -20,7 +20,8 @@ from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
 
 from colorflow import __version__
 from colorflow.models.base import Base, load_base, load_strict, save_base
-from colorflow.models.families import KINDS
+from colorflow.models.families import BEFORE_NAMES, find_family
+from colorflow.models.family import Family
 from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.icp_model import ICPModel
@@ -58,6 +59,21 @@ class Export:
     retrieval: RetrievalSettings
     gsrp: GSRPModel | None
     folder: Path
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What an export says beside its weights.
+
+    Attributes:
+        page_size: Page size (W, H) of inference.
+        retrieval: How the pipeline retrieves unless told otherwise.
+        colorizer: Export folder of an ICP run that guided super-resolution is joined with, if any.
+    """
+
+    page_size: tuple[int, int]
+    retrieval: RetrievalSettings
+    colorizer: Path | None = None
 
 
 @contextmanager
@@ -136,6 +152,7 @@ def _save_rest(
     index = {
         "_class_name": "ColorFlowPipeline",
         "_colorflow_version": __version__,
+        "family": model.family.name,
         "base": base,
         "page_size": list(page_size),
         "retrieval": asdict(replace(retrieval, device="cpu")),
@@ -228,9 +245,9 @@ def load_export(folder: Path, dtype: torch.dtype = torch.float32, gsrp: Path | N
         raise FileNotFoundError(
             f"expected guider/ with config.json and weights, got none in {folder}; export the run again"
         )
-    kind = _base_kind(folder / "guider" / "config.json")
-    base = _load_base(index["base"], folder, dtype, kind)
-    guider = load_strict(kind.denoiser_class.guider_class, str(folder / "guider"), torch_dtype=dtype)
+    family = find_family(index["family"]) if "family" in index else _family_before_names(folder)
+    base = _load_base(index["base"], folder, dtype, family)
+    guider = load_strict(family.denoiser.guider_class, str(folder / "guider"), torch_dtype=dtype)
     load_lora(base.network, folder / "lora")
     model = ICPModel(base, guider).eval().requires_grad_(False).to(dtype)
     retrieval = read_retrieval(folder)
@@ -269,36 +286,36 @@ def _save_base(model: ICPModel, folder: Path) -> dict[str, Any]:
         source = str(Path(model.source).resolve()) if Path(model.source).is_dir() else model.source
         return {"source": source, "revision": model.revision, "prompt": model.prompt}
     prompts = ("prompt_embeds", "negative_prompt_embeds", "prompt_mask", "negative_prompt_mask")
-    part = model.denoiser.part
-    networks = {"vae": model.vae, part: _without_lora(model.network)}
-    base = KINDS[part](
+    base = Base(
+        family=model.family,
+        vae=model.vae,
+        network=_without_lora(model.network),
         scheduler=DDPMScheduler.from_config(model.noise_scheduler.config),
         source=_INSIDE,
         prompt=model.prompt,
-        **networks,
         **{name: getattr(model, name) for name in prompts},
     )
     save_base(base, folder / _INSIDE)
     return {"source": _INSIDE, "revision": None, "prompt": model.prompt}
 
 
-def _base_kind(config: Path) -> type[Base]:
-    """The kind of base that a guider's configuration belongs to."""
-    kinds = {kind.denoiser_class.guider_class.__name__: kind for kind in KINDS.values()}
+def _family_before_names(folder: Path) -> Family:
+    """The family of an export that was written before exports named it, by its guider's class."""
+    config = folder / "guider" / "config.json"
     name = json.loads(config.read_text()).get("_class_name")
-    if name not in kinds:
+    if name not in BEFORE_NAMES:
         raise ValueError(
-            f"{config}: expected a _class_name among {sorted(kinds)}, got {name!r}; released folders are imported with "
-            "python -m colorflow.checkpoints import"
+            f"{config}: expected the _class_name of a guider, or a family in {_INDEX}, got {name!r}; released folders "
+            "are imported with python -m colorflow.checkpoints import"
         )
-    return kinds[name]
+    return find_family(BEFORE_NAMES[name])
 
 
-def _load_base(entry: dict[str, Any], folder: Path, dtype: torch.dtype, kind: type[Base]) -> Base:
+def _load_base(entry: dict[str, Any], folder: Path, dtype: torch.dtype, family: Family) -> Base:
     """The base the index names, under the noise schedule of the run."""
     inside = entry["source"] == _INSIDE
     source = str(folder / _INSIDE) if inside else entry["source"]
-    base = load_base(source, entry["revision"], entry["prompt"], dtype, kind)
+    base = load_base(family, source, entry["revision"], entry["prompt"], dtype)
     scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
     return replace(base, scheduler=scheduler, source=_INSIDE if inside else base.source)
 

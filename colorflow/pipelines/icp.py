@@ -7,22 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, ModelMixin, PixArtTransformer2DModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, DiffusionPipeline, ModelMixin
 from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
 
-from colorflow.models.conditioning import (
-    Region,
-    decode_latents,
-    decode_region,
-    encode_condition,
-    latent_factor,
-    latent_size,
-)
-from colorflow.models.denoiser import Denoiser, PixArtDenoiser, SDDenoiser
+from colorflow.models.conditioning import Region, decode_latents, decode_region
 from colorflow.models.icp_model import ICPModel
-from colorflow.models.pixart.guider import PixArtGuider
-from colorflow.models.sd.guider import ColorizationGuider
 
 StepCallback = Callable[[Any, int, int, dict[str, Tensor]], "dict[str, Tensor] | None"]
 """diffusers' ``callback_on_step_end``: (pipeline, step index, timestep, {"latents": ...}); may return other latents."""
@@ -37,7 +27,7 @@ class Sampling:
     """How a canvas is sampled.
 
     Attributes:
-        num_inference_steps: UniPC steps (released demo: 10).
+        num_inference_steps: Steps of the family's solver (released demo: 10).
         guidance_scale: 1 runs the networks once a step; above 1, classifier-free guidance with the empty
             prompt, as released (7.5 there).
         conditioning_scale: Factor on the guider's residuals.
@@ -49,63 +39,32 @@ class Sampling:
 
 
 class ICPPipeline(DiffusionPipeline):
-    """Colours the query region of stitched canvases.
+    """Colours the query region of stitched canvases, whatever the family.
 
     Args:
-        vae: Frozen autoencoder.
-        unet: Base U-Net with its LoRA (injected or merged).
-        guider: Colorization guider.
-        scheduler: Inference scheduler; default UniPC with the training schedule's configuration.
-        prompt_embeds: ``(1, L, D)``.
-        negative_prompt_embeds: ``(1, L, D)``, for ``guidance_scale > 1``.
+        model: Its networks are shared, nothing is copied.
+        scheduler: Inference scheduler; default: the family's solver on the model's noise schedule.
     """
 
-    model_cpu_offload_seq = "guider->unet->vae"
-    denoiser_class: type[Denoiser] = SDDenoiser
-
-    def __init__(
-        self,
-        vae: AutoencoderKL,
-        unet: UNet2DConditionModel,
-        guider: ColorizationGuider,
-        scheduler: SchedulerMixin,
-        prompt_embeds: Tensor | None = None,  # diffusers takes parameters without a default for modules
-        negative_prompt_embeds: Tensor | None = None,
-    ) -> None:
+    def __init__(self, model: ICPModel, scheduler: SchedulerMixin | None = None) -> None:
         super().__init__()
-        self.register_modules(vae=vae, unet=unet, guider=guider, scheduler=scheduler)
-        self._set_prompt(prompt_embeds, negative_prompt_embeds)
-
-    def _set_prompt(
-        self,
-        prompt_embeds: Tensor | None,
-        negative_prompt_embeds: Tensor | None,
-        prompt_mask: Tensor | None = None,
-        negative_prompt_mask: Tensor | None = None,
-    ) -> None:
-        if prompt_embeds is None or negative_prompt_embeds is None:
-            raise ValueError(f"{type(self).__name__}: expected prompt_embeds and negative_prompt_embeds, got None")
-        self.prompt_embeds, self.negative_prompt_embeds = prompt_embeds, negative_prompt_embeds
-        self.prompt_mask, self.negative_prompt_mask = prompt_mask, negative_prompt_mask
+        scheduler = scheduler or model.denoiser.inference_scheduler(model.noise_scheduler.config)
+        self.register_modules(model=model, scheduler=scheduler)
 
     @property
-    def denoiser(self) -> Denoiser:
-        """How the family predicts."""
-        return self.denoiser_class(latent_factor(self.vae))
+    def vae(self) -> AutoencoderKL:
+        """The model's autoencoder."""
+        return self.model.vae
 
     @property
     def network(self) -> ModelMixin:
-        """The base network, whatever family: ``unet`` or ``transformer``."""
-        return getattr(self, self.denoiser_class.part)
+        """The model's base network, with its LoRA (injected or merged)."""
+        return self.model.network
 
-    @staticmethod
-    def from_model(model: ICPModel) -> ICPPipeline:
-        """Share the networks of a model (nothing is copied), with its family's solver on its noise schedule."""
-        scheduler = model.denoiser.inference_scheduler(model.noise_scheduler.config)
-        parts = (model.vae, model.network, model.guider, scheduler, model.prompt_embeds, model.negative_prompt_embeds)
-        if isinstance(model.denoiser, PixArtDenoiser):
-            return PixArtICPPipeline(*parts, model.prompt_mask, model.negative_prompt_mask)
-        return ICPPipeline(*parts)
+    @property
+    def guider(self) -> ModelMixin:
+        """The model's guider."""
+        return self.model.guider
 
     @torch.no_grad()
     def __call__(
@@ -143,7 +102,7 @@ class ICPPipeline(DiffusionPipeline):
         announce: StageCallback = callback_on_stage or (lambda stage: None)
         guided = sampling.guidance_scale > 1.0
         copies = 2 if guided and not share_condition else 1
-        shape = (self.vae.config.latent_channels, *latent_size(self.vae, *canvas.shape[-2:]))
+        shape = self.model.latent_shape(canvas)
         draws = _draw(generator, len(canvas), 1 + 2 * copies, shape)
         if posterior_noise is None:
             posterior_noise = (torch.cat(draws[1 : 1 + copies]), torch.cat(draws[1 + copies :]))
@@ -187,9 +146,7 @@ class ICPPipeline(DiffusionPipeline):
         model_input = torch.cat([latents, latents]) if guided else latents
         model_input = self.scheduler.scale_model_input(model_input, timestep)
         scale = sampling.conditioning_scale
-        prediction = self.denoiser.predict(
-            self.network, self.guider, model_input, timestep, condition, embeds, embeds_mask, scale
-        )
+        prediction = self.model(model_input, timestep, condition, embeds, scale, embeds_mask)
         if not guided:
             return prediction
         negative, positive = prediction.chunk(2)
@@ -208,52 +165,16 @@ class ICPPipeline(DiffusionPipeline):
                 f"posterior_noise: expected draws for {len(canvas)} encoded canvases (B; 2 B under guidance without "
                 f"share_condition), got {len(first)} and {len(second)}"
             )
-        channels, octaves = self.guider.conditioning_channels, getattr(self.guider, "tone_octaves", 0)
-        return encode_condition(self.vae, canvas, mask, channels, (first, second), octaves)
+        return self.model.encode_condition(canvas, mask, (first, second))
 
     def _prompt(self, batch: int, guided: bool) -> tuple[Tensor, Tensor | None]:
         """Embeddings and masks of the text, [negative, positive] under guidance."""
-        device = self._execution_device
-        parts = [self.negative_prompt_embeds, self.prompt_embeds] if guided else [self.prompt_embeds]
+        device, model = self._execution_device, self.model
+        parts = [model.negative_prompt_embeds, model.prompt_embeds] if guided else [model.prompt_embeds]
         embeds = torch.cat([part.to(device, self.network.dtype).expand(batch, -1, -1) for part in parts])
-        masks = [self.negative_prompt_mask, self.prompt_mask] if guided else [self.prompt_mask]
+        masks = [model.negative_prompt_mask, model.prompt_mask] if guided else [model.prompt_mask]
         given = [mask.to(device).expand(batch, -1) for mask in masks if mask is not None]
         return embeds, torch.cat(given) if given else None
-
-
-class PixArtICPPipeline(ICPPipeline):
-    """The same for the PixArt-alpha family (released code 4; guidance 4.5 there).
-
-    Args:
-        vae: Frozen autoencoder.
-        transformer: Base transformer with its LoRA (injected or merged).
-        guider: Colorization guider.
-        scheduler: Inference scheduler; default DPM-Solver++ with the training schedule's configuration.
-        prompt_embeds: ``(1, L, D)``.
-        negative_prompt_embeds: ``(1, L, D)``, for ``guidance_scale > 1``.
-        prompt_mask: ``(1, L)``, 1 for tokens and 0 for padding.
-        negative_prompt_mask: The empty prompt's.
-    """
-
-    model_cpu_offload_seq = "guider->transformer->vae"
-    denoiser_class = PixArtDenoiser
-
-    def __init__(
-        self,
-        vae: AutoencoderKL,
-        transformer: PixArtTransformer2DModel,
-        guider: PixArtGuider,
-        scheduler: SchedulerMixin,
-        prompt_embeds: Tensor | None = None,
-        negative_prompt_embeds: Tensor | None = None,
-        prompt_mask: Tensor | None = None,
-        negative_prompt_mask: Tensor | None = None,
-    ) -> None:
-        DiffusionPipeline.__init__(self)
-        self.register_modules(vae=vae, transformer=transformer, guider=guider, scheduler=scheduler)
-        if prompt_mask is None or negative_prompt_mask is None:
-            raise ValueError("PixArtICPPipeline: expected prompt_mask and negative_prompt_mask, got None")
-        self._set_prompt(prompt_embeds, negative_prompt_embeds, prompt_mask, negative_prompt_mask)
 
 
 def _draw(

@@ -18,7 +18,7 @@ from skimage.feature import hog
 from torch import Tensor, nn
 
 from colorflow.utils.seeding import fixed_draws
-from colorflow.utils.tensors import digest_weights
+from colorflow.utils.tensors import check_loaded, digest_weights
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _REMEDY = "use retrieval=hog, which needs no download, or a local folder or Hugging Face cache that holds the weights"
@@ -217,12 +217,8 @@ def _load_clip_vision(path: Path) -> Any:
     except OSError as error:
         raise _missing(f"weights in {path}", error) from error
     unexpected = [key for key in loaded["unexpected_keys"] if not key.startswith(_OTHER_CLIP_KEYS)]
-    if loaded["missing_keys"] or loaded["mismatched_keys"] or unexpected:
-        raise ValueError(
-            f"{path}: expected exactly the weights of a CLIPVisionModelWithProjection, got "
-            f"{len(loaded['missing_keys'])} missing, {len(loaded['mismatched_keys'])} of another shape, "
-            f"{len(unexpected)} unknown; check that config.json belongs to them"
-        )
+    what = f"weights of a CLIPVisionModelWithProjection in {path}"
+    check_loaded(model, {**loaded, "unexpected_keys": unexpected}, what, "check that config.json belongs to them")
     return model.float()
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from colorflow.schema import Style
+from colorflow.schema import Style, bind_style
 from colorflow.styles.describe import describe
-from colorflow.styles.recorded import bind
 
 
 def blend(first: Image.Image, second: Image.Image, weight: float) -> Image.Image:
@@ -66,7 +65,7 @@ class Interpolated:
 
     def bind(self, renditions: Mapping[str, Image.Image]) -> Interpolated:
         """Return this with the renditions of one sample."""
-        return replace(self, first=bind(self.first, renditions), second=bind(self.second, renditions))
+        return replace(self, first=bind_style(self.first, renditions), second=bind_style(self.second, renditions))
 
     def describe(self) -> dict[str, Any]:
         """Return the range and both styles."""
@@ -109,7 +108,7 @@ class Mixed:
 
     def bind(self, renditions: Mapping[str, Image.Image]) -> Mixed:
         """Return this with the renditions of one sample."""
-        return replace(self, styles=tuple(bind(style, renditions) for style in self.styles))
+        return replace(self, styles=tuple(bind_style(style, renditions) for style in self.styles))
 
     def describe(self) -> dict[str, Any]:
         """Return all styles and their shares."""

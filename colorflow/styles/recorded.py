@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from PIL import Image
 
-from colorflow import schema
-from colorflow.schema import Style
 from colorflow.styles.describe import describe
 
 
@@ -48,8 +46,3 @@ class RecordedStyle:
     def describe(self) -> dict[str, Any]:
         """Return the name; how the renditions were made stands in the shards' index."""
         return describe(self)
-
-
-def bind(style: Style, renditions: Mapping[str, Image.Image]) -> Style:
-    """Return a style for one sample; most styles are the same for all."""
-    return style.bind(renditions) if isinstance(style, schema.RecordedStyle) else style

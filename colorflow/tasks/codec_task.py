@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from colorflow.metrics.functional import chroma_psnr, psnr
-from colorflow.models.base import BaseModel
+from colorflow.models.base import Base, save_base
 from colorflow.models.gsrp.model import upsample
 from colorflow.models.toon.codec import PatchCodec
+from colorflow.pipelines.export import ExportSettings
 from colorflow.schema import PageBatch
 from colorflow.tasks.gsrp_task import random_patches
 from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means
@@ -34,7 +37,7 @@ class CodecTask(TrainableTask):
 
     def __init__(
         self,
-        base: BaseModel,
+        base: Base,
         optimizer: OptimizerFactory,
         lr_scheduler: SchedulerFactory | None = None,
         latent_noise: float = 0.05,
@@ -94,6 +97,10 @@ class CodecTask(TrainableTask):
             for name, measure in (("psnr", psnr), ("chroma_psnr", chroma_psnr)):
                 self.validation_means[f"val/{name}_{height:03d}"](measure(found, target).to(self.device, torch.float32))
         self.log_dict(dict(self.validation_means.items()))
+
+    def export_to(self, folder: Path, settings: ExportSettings, batch: Any) -> None:
+        """The base, in the layout that `weights=FOLDER` loads."""
+        save_base(self.base.to(torch.float16), folder)
 
 
 def resized(pages: Tensor, height: int) -> Tensor:

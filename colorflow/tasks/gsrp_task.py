@@ -6,6 +6,8 @@ Eq. 6 prints the black-and-white page as target; here it is the colour page (doc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +16,8 @@ from torch.nn.functional import l1_loss
 from colorflow.canvas import Size
 from colorflow.metrics.functional import psnr, ssim
 from colorflow.models.gsrp.model import GSRPModel, upsample
+from colorflow.pipelines.export import ExportSettings, save_gsrp
+from colorflow.pipelines.icp import Sampling
 from colorflow.schema import PageBatch
 from colorflow.tasks.degradation import Degradation, degrade
 from colorflow.tasks.perceptual import PerceptualDistance
@@ -83,6 +87,16 @@ class GSRPTask(TrainableTask):
         if batch.low_res is not None:
             return batch.low_res
         return degrade(batch.target, batch.seeds, self.model.vae, self.degradation)
+
+    def preview(self, batch: PageBatch, sampling: Sampling) -> list[Tensor]:
+        """Page, input, result and truth."""
+        low_res = self.low_res(batch)
+        shown = upsample(low_res, (batch.gray.shape[-2], batch.gray.shape[-1]))
+        return [batch.gray, shown, self.model(batch.gray, low_res).clamp(-1, 1), batch.target]
+
+    def export_to(self, folder: Path, settings: ExportSettings, batch: Any) -> None:
+        """``gsrp/`` alone, or beside a copy of the colorizer that is named."""
+        save_gsrp(self.model.fusion, folder, settings.colorizer)
 
     def kept_buffers(self) -> dict[str, Tensor]:
         """The running statistics of the norms, which ``norm_mode=running`` needs."""

@@ -2,74 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from colorflow.diffusion.noise import SampleNoise, draw_noise
-from colorflow.diffusion.objective import DiffusionObjective, regression_target
-from colorflow.models.icp_model import ICPModel
+from colorflow.diffusion.noise import draw_noise
+from colorflow.diffusion.objective import regression_target
+from colorflow.pipelines.export import ExportSettings, save_export
+from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.schema import ColorizationBatch, LatentBatch
-from colorflow.tasks.supervision import AttentionSupervision
-from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory, TrainableTask, validation_means
+from colorflow.tasks.denoising import DenoisingTask
 from colorflow.utils.hashing import digest_json
+from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import digest_weights
 
 
-class ICPTask(TrainableTask):
-    """Denoise the colour canvas, given the canvas with the query in black and white.
+class Drawn(NamedTuple):
+    """A batch as a step sees it, ``(B, ..., h, w)`` each; labels as in `ColorizationBatch`."""
 
-    Args:
-        model: Base, guider and LoRA.
-        objective: Timestep sampling and loss.
-        optimizer: See `TrainableTask`.
-        lr_scheduler: See `TrainableTask`.
-        validation_timesteps: The validation loss is measured at each of these, with fixed noise.
-        supervision: Tells the guider's attention where to look, on batches with labels; None (the paper) does not.
-    """
+    latents: Tensor
+    condition: Tensor
+    mask: Tensor
+    noise: Tensor
+    uniform: Tensor
+    labels: Tensor | None
 
-    def __init__(
-        self,
-        model: ICPModel,
-        objective: DiffusionObjective,
-        optimizer: OptimizerFactory,
-        lr_scheduler: SchedulerFactory | None = None,
-        validation_timesteps: Sequence[int] = (100, 300, 500, 700, 900),
-        supervision: AttentionSupervision | None = None,
-    ) -> None:
-        super().__init__(optimizer, lr_scheduler)
-        self.model = model
-        self.supervision = supervision
-        if supervision is not None:
-            supervision.watch(model.guider)
-        self.objective = objective
-        self.sample_losses: tuple[Tensor, Tensor] | None = None  # timesteps and losses of the last batch, (B,) each
-        self.validation_timesteps = tuple(validation_timesteps)
-        names = ["val/loss", *(f"val/loss_t{timestep:03d}" for timestep in validation_timesteps)]
-        self.validation_means = validation_means(names)
-        self.timestep_weights: Tensor
-        self.register_buffer("timestep_weights", objective.weights(model.noise_scheduler), persistent=False)
+
+class ICPTask(DenoisingTask):
+    """Denoise the colour canvas, given the canvas with the query in black and white."""
+
+    colors_canvases = True
 
     def training_step(self, batch: ColorizationBatch | LatentBatch, batch_idx: int) -> Tensor:
         """Eq. 4 at timesteps of Eq. 5; scalar loss."""
-        encoded = self.model.encode_batch(batch)
-        noise = self._draw(encoded)
-        timesteps = self.objective.timesteps(noise.uniform, self.model.noise_scheduler)
-        losses = self._losses(encoded, noise, timesteps) * self.timestep_weights[timesteps]
-        self.sample_losses = timesteps, losses.detach()
-        self.log_losses({"train/loss": losses.mean()}, len(batch))
-        return losses.mean() + self._attention_loss(encoded)
+        drawn = self.draw(batch)
+        timesteps = self.objective.timesteps(drawn.uniform, self.model.noise_scheduler)
+        loss = self.log_step(timesteps, self.losses(drawn, timesteps))
+        return loss + self.attention_loss(drawn.labels, drawn.mask)
 
-    def validation_step(self, batch: ColorizationBatch | LatentBatch, batch_idx: int) -> None:
-        """Unweighted loss at fixed timesteps and noise: comparable over steps and runs."""
-        encoded = self.model.encode_batch(batch)
-        noise = self._draw(encoded)
-        for timestep in self.validation_timesteps:
-            losses = self._losses(encoded, noise, torch.full((len(batch),), timestep, device=self.device))
-            for name in ("val/loss", f"val/loss_t{timestep:03d}"):
-                self.validation_means[name](losses)
-        self.log_dict(dict(self.validation_means.items()))
+    def draw(self, batch: ColorizationBatch | LatentBatch) -> Drawn:
+        """Encode by the frozen VAE (a cache has done that already), then draw latents and noise."""
+        posteriors = self.model.encode_batch(batch)
+        noise = draw_noise(batch.seeds, posteriors.target.shape[2:], self.device)
+        latents = self.model.draw_latents(posteriors, noise.target)
+        condition = self.model.draw_condition(posteriors, noise.condition)
+        return Drawn(latents, condition, posteriors.mask, noise.noise, noise.uniform, posteriors.labels)
+
+    def losses(self, drawn: Drawn, timesteps: Tensor) -> Tensor:
+        """Eq. 4, one loss a sample ``(B,)``."""
+        schedule = self.model.noise_scheduler
+        noisy_latents = schedule.add_noise(drawn.latents, drawn.noise, timesteps)
+        prediction = self.model(noisy_latents, timesteps, drawn.condition)
+        target = regression_target(schedule, drawn.latents, drawn.noise, timesteps)
+        return self.objective.loss(prediction, target, self.objective.pixel_weights(drawn.mask))
 
     def predict_step(self, batch: ColorizationBatch, batch_idx: int) -> LatentBatch:
         """What `data/cache_latents.py` keeps of a batch."""
@@ -82,27 +68,17 @@ class ICPTask(TrainableTask):
         encodings = self.model.guider.conditioning_channels
         return digest_json([config, digest_weights(vae), encodings, precision])
 
-    def _attention_loss(self, batch: LatentBatch) -> Tensor | float:
-        """Weighted loss of the guider's supervised attention; 0 without supervision or labels."""
-        if self.supervision is None or batch.labels is None:
-            return 0.0
-        loss, mass = self.supervision.loss(batch.labels, batch.mask)
-        self.log_losses({"train/attention": loss, "train/attention_mass": mass}, len(batch))
-        return self.supervision.weight(self.global_step) * loss
+    def colorize(self, batch: ColorizationBatch, sampling: Sampling, purpose: str) -> Tensor:
+        """See `TrainableTask.colorize`."""
+        pipeline = ICPPipeline(self.model)
+        pipeline.set_progress_bar_config(disable=True)
+        seeds = [generator(seed, purpose) for seed in batch.seeds]
+        return pipeline(batch.condition, batch.mask, sampling, generator=seeds)
 
-    def _draw(self, batch: LatentBatch) -> SampleNoise:
-        channels, height, width = batch.target.shape[2:]
-        return draw_noise(batch.seeds, (channels, height, width), self.device)
+    def preview(self, batch: ColorizationBatch, sampling: Sampling) -> list[Tensor]:
+        """Condition, result and truth."""
+        return [batch.condition, self.colorize(batch, sampling, "grid"), batch.target]
 
-    def _losses(self, batch: LatentBatch, noise: SampleNoise, timesteps: Tensor) -> Tensor:
-        """One loss a sample, ``(B,)``."""
-        scheduler = self.model.noise_scheduler
-        latents = self.model.draw_latents(batch, noise.target)
-        noisy_latents = scheduler.add_noise(latents, noise.noise, timesteps)
-        prediction = self.predict(noisy_latents, timesteps, batch, noise)
-        target = regression_target(scheduler, latents, noise.noise, timesteps)
-        return self.objective.loss(prediction, target, batch.mask)
-
-    def predict(self, noisy_latents: Tensor, timesteps: Tensor, batch: LatentBatch, noise: SampleNoise) -> Tensor:
-        """The network's answer ``(B, C, h, w)``."""
-        return self.model(noisy_latents, timesteps, self.model.draw_condition(batch, noise.condition))
+    def export_to(self, folder: Path, settings: ExportSettings, batch: Any) -> None:
+        """An export folder: guider, LoRA, base."""
+        save_export(self.model, folder, settings.page_size, settings.retrieval)

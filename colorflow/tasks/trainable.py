@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from lightning import LightningModule
@@ -11,6 +12,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
+
+from colorflow.pipelines.export import ExportSettings
+from colorflow.pipelines.icp import Sampling
+from colorflow.schema import ColorizationBatch
+from colorflow.utils.tensors import check_exactly
 
 OptimizerFactory = Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
@@ -25,13 +31,36 @@ def validation_means(names: Iterable[str]) -> Any:
     return nn.ModuleDict({name: MeanMetric() for name in names})
 
 
+class TimestepLosses(NamedTuple):
+    """What a step knows beside its loss.
+
+    Attributes:
+        timesteps: ``(B,)`` integers in [0, total).
+        losses: ``(B,)``, without gradient.
+        total: Number of timesteps.
+    """
+
+    timesteps: Tensor
+    losses: Tensor
+    total: int
+
+
 class TrainableTask(LightningModule):
-    """Base of the tasks.
+    """Base of the tasks, and all that callbacks ask of one: what a task does not have, it leaves as it is here.
 
     Args:
-        optimizer: Builds the optimizer from the trainable parameters and their names.
+        optimizer: Builds the optimizer from names and parameters of what is trained.
         lr_scheduler: Builds the learning-rate schedule, stepped after every optimizer step; None keeps it constant.
+
+    Attributes:
+        timestep_losses: Of the last training batch, where a step has timesteps.
+        colors_canvases: Whether `colorize` is there.
+        export_pages: Held-out pages that `export_to` measures on.
     """
+
+    timestep_losses: TimestepLosses | None = None
+    colors_canvases: bool = False
+    export_pages: int = 0
 
     def __init__(self, optimizer: OptimizerFactory, lr_scheduler: SchedulerFactory | None = None) -> None:
         super().__init__()
@@ -50,6 +79,39 @@ class TrainableTask(LightningModule):
     def kept(self) -> dict[str, Tensor]:
         """Everything that training changes: what a checkpoint holds of this module."""
         return {**self.trainable(), **self.kept_buffers()}
+
+    def preview(self, batch: Any, sampling: Sampling) -> list[Tensor]:
+        """Rows of a picture of what is learned: ``(B, 3, H, W)`` each, in [-1, 1]; empty where there is nothing to see.
+
+        Args:
+            batch: Held-out samples, on the task's device.
+            sampling: How results are sampled, where they are.
+        """
+        return []
+
+    def colorize(self, batch: ColorizationBatch, sampling: Sampling, purpose: str) -> Tensor:
+        """Coloured canvases ``(B, 3, H, W)`` in [-1, 1]; each from its own seed and the purpose's name."""
+        raise NotImplementedError
+
+    def export_to(self, folder: Path, settings: ExportSettings, batch: Any) -> None:
+        """Write what was trained.
+
+        Args:
+            folder: Where to.
+            settings: What an export says beside its weights.
+            batch: ``export_pages`` held-out samples; None where none are asked for.
+        """
+
+    def encoder_key(self, precision: str) -> str:
+        """Digest of all that cached posteriors of the VAE depend on beside the canvas.
+
+        Raises:
+            ValueError: Where a task has no use for them.
+        """
+        raise ValueError(
+            f"data.latents: expected task=icp, got {type(self).__name__}, which trains on pictures and not on cached "
+            "latents; set data.latents=null"
+        )
 
     def configure_optimizers(self) -> Any:
         """Optimizer over the trainable parameters, and its schedule by step."""
@@ -108,15 +170,7 @@ class TrainableTask(LightningModule):
         """Refuse a checkpoint whose tensors are not exactly the trainable ones.
 
         Raises:
-            ValueError: Naming how many keys are missing, unexpected and of another shape.
+            CheckpointError: Naming how many keys are missing, unexpected and of another shape.
         """
-        expected, got = self.kept(), checkpoint["state_dict"]
-        missing, unexpected = sorted(expected.keys() - got.keys()), sorted(got.keys() - expected.keys())
-        misfit = [key for key in expected.keys() & got.keys() if expected[key].shape != got[key].shape]
-        if missing or unexpected or misfit:
-            raise ValueError(
-                f"checkpoint does not fit this task: expected {len(expected)} trained tensors, {len(missing)} missing "
-                f"(first: {missing[:1]}), {len(unexpected)} unexpected (first: {unexpected[:1]}), {len(misfit)} of "
-                f"another shape (first: {sorted(misfit)[:1]}); resume with the experiment and model of the run that "
-                "wrote it"
-            )
+        remedy = "resume with the experiment and model of the run that wrote it"
+        check_exactly(self.kept(), checkpoint["state_dict"], "checkpoint of this task", remedy)

@@ -30,11 +30,6 @@ class StagePeaks:
         """Bytes of the largest stage."""
         return max(self.stages.values(), default=0)
 
-    @property
-    def peak_stage(self) -> str | None:
-        """Its label; None where no stage was entered."""
-        return max(self.stages, key=self.stages.__getitem__, default=None)
-
     def note(self, label: str, size: int) -> None:
         """Record ``size`` bytes for a stage."""
         self.stages[label] = max(self.stages.get(label, 0), size)

@@ -9,6 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 Tensors = dict[str, Tensor]
+Shapes = dict[str, tuple[int, ...]]
 
 _SHOWN = 8
 """How many keys of each kind a message lists."""
@@ -130,20 +132,68 @@ def check_whole(folder: Path, remedy: str) -> None:
     refuse(broken, remedy)
 
 
-def differences(file: Path, expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> list[str]:
+def shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
+    """Shape of every tensor, by its name."""
+    return {key: tuple(value.shape) for key, value in tensors.items()}
+
+
+def differences(file: Path, expected: Shapes, tensors: Mapping[str, Tensor]) -> list[str]:
     """Lines that name what is missing, unexpected, misshapen or not finite; empty where all is as expected."""
-    missing = sorted(expected.keys() - tensors.keys())
-    unexpected = sorted(tensors.keys() - expected.keys())
+    missing, unexpected, misshapen = _unlike(expected, tensors)
+    told = [f"{key} (expected {list(expected[key])}, got {list(tensors[key].shape)})" for key in misshapen]
     common = sorted(expected.keys() & tensors.keys())
-    misshapen = [
-        f"{key} (expected {list(expected[key])}, got {list(tensors[key].shape)})"
-        for key in common
-        if tuple(tensors[key].shape) != tuple(expected[key])
-    ]
     broken = [key for key in common if not tensors[key].is_meta and not bool(torch.isfinite(tensors[key]).all())]
-    found = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen, "not finite": broken}
+    found = {"missing": missing, "unexpected": unexpected, "misshapen": told, "not finite": broken}
     lines = [f"  {len(keys)} {kind}: {_listed(keys)}" for kind, keys in found.items() if keys]
     return [f"{file}: expected {len(expected)} tensors, got {len(tensors)}", *lines] if lines else []
+
+
+def check_exactly(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str, remedy: str) -> None:
+    """Refuse tensors that are not exactly the expected ones, by name and shape; values are not looked at.
+
+    Args:
+        expected: What there should be.
+        tensors: What there is.
+        what: What it is and where it comes from, as the error begins.
+        remedy: What to do, as the error ends.
+
+    Raises:
+        CheckpointError: In one line: how many are missing, unexpected and of another shape, and the first of each.
+    """
+    _refuse_unlike(len(expected), _unlike(shapes_of(expected), tensors), what, remedy)
+
+
+def check_loaded(model: nn.Module, found: Mapping[str, Iterable[Any]], what: str, remedy: str) -> None:
+    """`check_exactly` for ``from_pretrained(..., output_loading_info=True)``, which fills and drops tensors quietly.
+
+    Args:
+        model: What was loaded.
+        found: The loading info of diffusers or transformers.
+        what: See `check_exactly`.
+        remedy: See `check_exactly`.
+
+    Raises:
+        CheckpointError: As `check_exactly`.
+    """
+    keys = [
+        sorted(key if isinstance(key, str) else key[0] for key in found.get(f"{kind}_keys", ()))
+        for kind in ("missing", "unexpected", "mismatched")
+    ]
+    _refuse_unlike(len(model.state_dict()), keys, what, remedy)
+
+
+def _unlike(expected: Shapes, tensors: Mapping[str, Tensor]) -> list[list[str]]:
+    """Keys that are missing, unexpected, and of another shape."""
+    common = expected.keys() & tensors.keys()
+    misshapen = [key for key in common if tuple(tensors[key].shape) != tuple(expected[key])]
+    return [sorted(keys) for keys in (expected.keys() - common, tensors.keys() - common, misshapen)]
+
+
+def _refuse_unlike(count: int, keys: Sequence[Sequence[str]], what: str, remedy: str) -> None:
+    if any(keys):
+        kinds = zip(("missing", "unexpected", "of another shape"), keys, strict=True)
+        told = [f"{len(found)} {kind}" + (f" (first: {found[0]})" if found else "") for kind, found in kinds]
+        raise CheckpointError(f"{what}: expected exactly {count} tensors, got {', '.join(told)}; {remedy}")
 
 
 def refuse(problems: Iterable[str], remedy: str) -> None:
@@ -182,8 +232,8 @@ def load_parts_exactly(modules: Mapping[str, nn.Module], file: Path) -> dict[str
 
 
 def _fill(module: nn.Module, file: Path, tensors: Tensors) -> None:
-    shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    refuse(differences(file, shapes, tensors), f"{file}: not loaded; it belongs to another network, or is damaged")
+    found = differences(file, shapes_of(module.state_dict()), tensors)
+    refuse(found, f"{file}: not loaded; it belongs to another network, or is damaged")
     module.load_state_dict(tensors, strict=True, assign=any(value.is_meta for value in module.parameters()))
 
 

@@ -17,9 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from colorflow.canvas import query_mask
-from colorflow.models.base import BaseModel
+from colorflow.models.base import Base
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import add_lora, load_lora_state_dict, lora_state_dict
+from colorflow.models.sd import FAMILY as SD
 from colorflow.models.sd.guider import ColorizationGuider
 from colorflow.models.sd.trunk import unet_with_residuals
 from colorflow.pipelines.icp import ICPPipeline, Sampling
@@ -52,15 +53,16 @@ def build_pipeline(config: Config, tensors: Tensors) -> ICPPipeline:
     """As the product does it: the base's noise schedule in, UniPC out."""
     vae = AutoencoderKL.from_config(config["vae"])
     vae.load_state_dict(with_prefix(tensors, "vae."))
-    base = BaseModel(
+    base = Base(
+        family=SD,
         vae=vae,
-        unet=build_unet(config, tensors, lora=True),
+        network=build_unet(config, tensors, lora=True),
         scheduler=DDPMScheduler.from_config(config.get("sched_source", config["scheduler"])),
         prompt_embeds=tensors["in.prompt_embeds"],
         negative_prompt_embeds=tensors["in.negative_prompt_embeds"],
         source="fixture",
     )
-    pipeline = ICPPipeline.from_model(ICPModel(base, build_guider(config, tensors)).eval())
+    pipeline = ICPPipeline(ICPModel(base, build_guider(config, tensors)).eval())
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

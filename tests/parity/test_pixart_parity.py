@@ -16,12 +16,13 @@ from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler,
 from PIL import Image
 from torch import Tensor
 
+from colorflow.models.base import Base
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import add_lora, load_lora_state_dict, lora_state_dict
-from colorflow.models.pixart.base import PixArtBase
+from colorflow.models.pixart import FAMILY as PIXART
 from colorflow.models.pixart.guider import RELEASED_ALIAS, PixArtGuider
 from colorflow.models.pixart.trunk import transformer_with_control
-from colorflow.pipelines.icp import ICPPipeline, PixArtICPPipeline, Sampling
+from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.utils.images import to_tensor
 from parity.fixtures import cases, load, with_prefix
 from parity.test_icp_parity import assert_levels, assert_near, levels, numbered
@@ -54,9 +55,10 @@ def build_pipeline(config: Config, tensors: Tensors) -> ICPPipeline:
     """As the product does it: the base's noise schedule in, DPM-Solver++ out."""
     vae = AutoencoderKL.from_config(config["vae"])
     vae.load_state_dict(with_prefix(tensors, "vae."))
-    base = PixArtBase(
+    base = Base(
+        family=PIXART,
         vae=vae,
-        transformer=build_transformer(config, tensors),
+        network=build_transformer(config, tensors),
         scheduler=DDPMScheduler.from_config(config["scheduler"]),
         prompt_embeds=tensors["in.prompt_embeds"],
         negative_prompt_embeds=tensors["in.negative_prompt_embeds"],
@@ -64,7 +66,7 @@ def build_pipeline(config: Config, tensors: Tensors) -> ICPPipeline:
         negative_prompt_mask=tensors["in.negative_prompt_mask"],
         source="fixture",
     )
-    pipeline = ICPPipeline.from_model(ICPModel(base, build_guider(config, tensors)).eval())
+    pipeline = ICPPipeline(ICPModel(base, build_guider(config, tensors)).eval())
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -108,7 +110,6 @@ def test_predictions(path: Path) -> None:
 def test_pipeline(path: Path) -> None:
     config, tensors = load(path)
     pipeline = build_pipeline(config, tensors)
-    assert isinstance(pipeline, PixArtICPPipeline)
     latents: list[Tensor] = []
     result = pipeline(
         to_tensor(Image.fromarray(tensors["in.cond_image"].numpy()))[None],

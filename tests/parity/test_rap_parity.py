@@ -7,19 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
+from tiny.models import VAE
 from torch import Tensor
 
 from colorflow.canvas import (
-    canvas_size,
     fit_page,
-    latent_mask,
     mask_image,
     query_mask,
     query_patches,
     reference_patches,
     stitch,
 )
+from colorflow.models.conditioning import shrink_mask
 from colorflow.retrieval.encoders import ClipVisionEncoder, _clip_preprocess
 from colorflow.retrieval.retriever import SimilarityRetriever, cosine_similarity, reference_pool, top_k
 from colorflow.schema import RANKS
@@ -98,8 +99,7 @@ def test_mask(path: Path) -> None:
     config, tensors = load(path)
     size = (config["W"], config["H"])
     assert worst(mask_image(size), tensors["out.mask_image"]) == 0
-    width, height = canvas_size(size)
-    found = latent_mask(query_mask(size)[None], (height // 8, width // 8))
+    found = shrink_mask(AutoencoderKL(**VAE), query_mask(size)[None])
     torch.testing.assert_close(found, tensors["out.mask_latent"], atol=1e-6, rtol=0)
 
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from colorflow.config import compose_config, to_dict
-from colorflow.models.base import BaseModel, random_base
+from colorflow.models.base import Base, random_base
 from colorflow.models.icp_model import ICPModel, LoraSettings
-from colorflow.models.pixart.base import PixArtBase, random_pixart_base
+from colorflow.models.pixart import FAMILY as PIXART
+from colorflow.models.sd import FAMILY as SD
 from colorflow.pipelines.icp import ICPPipeline
 
 PAGE_SIZE = (32, 48)
@@ -97,16 +98,17 @@ PIXART_TARGETS = (
 PIXART_LORA = LoraSettings(r=2, lora_alpha=4, target_modules=PIXART_TARGETS)
 
 
-def tiny_pixart_base(seed: int = 0, **transformer: Any) -> PixArtBase:
+def tiny_pixart_base(seed: int = 0, **transformer: Any) -> Base:
     """A PixArt base of some 20,000 parameters; equal seeds give equal weights."""
     scheduler = {"num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear"}
-    return random_pixart_base(VAE, TRANSFORMER | transformer, scheduler, tokens=6, seed=seed)
+    parts = {"vae": VAE, "transformer": TRANSFORMER | transformer, "scheduler": scheduler}
+    return random_base(PIXART, parts | {"tokens": 6, "seed": seed})
 
 
 def tiny_pixart_model(
     conditioning_channels: int = 9,
     trained: bool = True,
-    base: PixArtBase | None = None,
+    base: Base | None = None,
     lora: LoraSettings = PIXART_LORA,
 ) -> ICPModel:
     """As `tiny_model`, of the PixArt-alpha family."""
@@ -120,10 +122,11 @@ def tiny_pixart_model(
     return model
 
 
-def tiny_base(unet: dict | None = None, prediction_type: str = "epsilon", seed: int = 0) -> BaseModel:
+def tiny_base(unet: dict | None = None, prediction_type: str = "epsilon", seed: int = 0) -> Base:
     """A base of about 60,000 parameters; equal seeds give equal weights."""
     scheduler = SCHEDULER | {"prediction_type": prediction_type}
-    return random_base(VAE, UNET if unet is None else unet, scheduler, tokens=3, seed=seed)
+    parts = {"vae": VAE, "unet": UNET if unet is None else unet, "scheduler": scheduler}
+    return random_base(SD, parts | {"tokens": 3, "seed": seed})
 
 
 def randomize(module: nn.Module, pattern: str, scale: float = 0.3, seed: int = 5) -> None:
@@ -137,7 +140,7 @@ def randomize(module: nn.Module, pattern: str, scale: float = 0.3, seed: int = 5
 
 
 def tiny_model(
-    conditioning_channels: int = 5, trained: bool = True, base: BaseModel | None = None, lora: LoraSettings = LORA
+    conditioning_channels: int = 5, trained: bool = True, base: Base | None = None, lora: LoraSettings = LORA
 ) -> ICPModel:
     """A colorizer; ``trained`` fills guider taps, its input and LoRA B, which start (partly) at zero, with noise."""
     with torch.random.fork_rng(devices=[]):
@@ -152,7 +155,7 @@ def tiny_model(
 
 def tiny_pipeline(model: ICPModel | None = None) -> ICPPipeline:
     """The inference pipeline of a model (default: `tiny_model`), without a progress bar."""
-    pipeline = ICPPipeline.from_model((model or tiny_model()).eval())
+    pipeline = ICPPipeline((model or tiny_model()).eval())
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -181,9 +184,8 @@ def sd15_on_meta(conditioning_channels: int = 5) -> ICPModel:
     config = sd15_config()
     settings = {key: value for key, value in config["lora"].items() if key != "_target_"}
     with torch.device("meta"):
-        return ICPModel.from_base(
-            random_base(**config["base"]["random"]), LoraSettings(**settings), conditioning_channels
-        )
+        base = random_base(SD, config["base"]["random"])
+        return ICPModel.from_base(base, LoraSettings(**settings), conditioning_channels)
 
 
 @functools.cache
@@ -199,7 +201,7 @@ def pixart_on_meta(conditioning_channels: int = 9) -> ICPModel:
     config = pixart_config()
     settings = {key: value for key, value in config["lora"].items() if key != "_target_"}
     with torch.device("meta"):
-        base = random_pixart_base(**config["base"]["random"])
+        base = random_base(PIXART, config["base"]["random"])
         return ICPModel.from_base(base, LoraSettings(**settings), conditioning_channels)
 
 

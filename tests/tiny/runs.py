@@ -108,7 +108,7 @@ def batch_of(*numbers: int, size: tuple[int, int] = (32, 48)) -> ColorizationBat
     gray = target.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     ids = tuple(f"chapter/{number}" for number in numbers)
     seeds = tuple(100 + number for number in numbers)
-    return ColorizationBatch(target, torch.where(mask == 0, gray, target), mask, ids, seeds)
+    return ColorizationBatch(target, torch.where(mask == 0, gray, target), mask, page_ids=ids, seeds=seeds)
 
 
 class _Stream(IterableDataset[Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import shutil
 import weakref
 from pathlib import Path
@@ -15,8 +16,10 @@ from safetensors.torch import load_file, save_file
 from tiny.models import SCHEDULER, UNET, VAE, tiny_base
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from colorflow.models.base import BaseModel, load_base, random_base, save_base
-from colorflow.models.families import build_base
+from colorflow.models import families
+from colorflow.models.base import Base, load_base, random_base, save_base
+from colorflow.models.families import build_base, find_family
+from colorflow.models.sd import FAMILY as SD
 
 START, END, MANGA = 0, 1, 2
 LENGTH = 6
@@ -66,9 +69,9 @@ def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-def assert_same(one: BaseModel, other: BaseModel) -> None:
+def assert_same(one: Base, other: Base) -> None:
     assert same_weights(one.vae, other.vae)
-    assert same_weights(one.unet, other.unet)
+    assert same_weights(one.network, other.network)
     assert torch.equal(one.prompt_embeds, other.prompt_embeds)
     assert torch.equal(one.negative_prompt_embeds, other.negative_prompt_embeds)
     assert torch.equal(one.scheduler.alphas_cumprod, other.scheduler.alphas_cumprod)
@@ -79,12 +82,12 @@ def assert_same(one: BaseModel, other: BaseModel) -> None:
 def test_random_base_depends_on_its_seed_alone() -> None:
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
-    first = random_base(VAE, UNET, SCHEDULER, tokens=3, seed=7)
+    first = tiny_base(seed=7)
     assert torch.equal(torch.random.get_rng_state(), state), "the global generator was moved"
     torch.manual_seed(2)
-    second, other = random_base(VAE, UNET, SCHEDULER, tokens=3, seed=7), random_base(VAE, UNET, SCHEDULER, 3, seed=8)
+    second, other = tiny_base(seed=7), tiny_base(seed=8)
     assert_same(first, second)
-    assert not same_weights(first.unet, other.unet)
+    assert not same_weights(first.network, other.network)
     assert not same_weights(first.vae, other.vae)
     assert first.prompt_embeds.shape == first.negative_prompt_embeds.shape == (1, 3, 8)
     assert not torch.equal(first.prompt_embeds, first.negative_prompt_embeds)
@@ -95,7 +98,7 @@ def test_random_base_depends_on_its_seed_alone() -> None:
 def test_save_and_load(tmp_path: Path, prediction_type: str) -> None:
     base = tiny_base(prediction_type=prediction_type)
     save_base(base, tmp_path)
-    loaded = load_base(str(tmp_path))
+    loaded = load_base(SD, str(tmp_path))
     assert_same(base, loaded)
     assert loaded.source == str(tmp_path)
     assert loaded.scheduler.config.prediction_type == prediction_type
@@ -103,7 +106,7 @@ def test_save_and_load(tmp_path: Path, prediction_type: str) -> None:
 
 def test_a_saved_base_does_not_tell_where_it_came_from(tmp_path):
     save_base(tiny_base(), tmp_path / "first")
-    save_base(load_base(tmp_path / "first"), tmp_path / "second")
+    save_base(load_base(SD, tmp_path / "first"), tmp_path / "second")
     for file in (tmp_path / "second").rglob("*.json"):
         assert str(tmp_path) not in file.read_text()
 
@@ -111,7 +114,7 @@ def test_a_saved_base_does_not_tell_where_it_came_from(tmp_path):
 def test_load_without_prompt(tmp_path: Path) -> None:
     base = tiny_base()
     save_base(base, tmp_path)
-    loaded = load_base(str(tmp_path), prompt="")
+    loaded = load_base(SD, str(tmp_path), prompt="")
     assert torch.equal(loaded.prompt_embeds, base.negative_prompt_embeds)
     assert torch.equal(loaded.negative_prompt_embeds, base.negative_prompt_embeds)
 
@@ -119,10 +122,10 @@ def test_load_without_prompt(tmp_path: Path) -> None:
 def test_load_in_bfloat16(tmp_path: Path) -> None:
     base = tiny_base()
     save_base(base, tmp_path)
-    loaded = load_base(str(tmp_path), dtype=torch.bfloat16)
-    parameters = [*loaded.vae.parameters(), *loaded.unet.parameters()]
+    loaded = load_base(SD, str(tmp_path), dtype=torch.bfloat16)
+    parameters = [*loaded.vae.parameters(), *loaded.network.parameters()]
     assert {parameter.dtype for parameter in parameters} == {torch.bfloat16}
-    assert torch.equal(loaded.unet.conv_in.weight, base.unet.conv_in.weight.bfloat16())
+    assert torch.equal(loaded.network.conv_in.weight, base.network.conv_in.weight.bfloat16())
     assert loaded.prompt_embeds.dtype == torch.float32
 
 
@@ -131,12 +134,12 @@ def test_prompt_is_encoded_once(diffusers_folder: Path) -> None:
     encoder = CLIPTextModel.from_pretrained(diffusers_folder / "text_encoder").eval()
     expected = encoder(torch.tensor([[START, MANGA] + [END] * (LENGTH - 2), [START] + [END] * (LENGTH - 1)]))[0]
     assert not torch.allclose(expected[0], expected[1], atol=1e-3)
-    loaded = load_base(str(diffusers_folder))
+    loaded = load_base(SD, str(diffusers_folder))
     assert loaded.prompt_embeds.shape == (1, LENGTH, 8)
     torch.testing.assert_close(loaded.prompt_embeds[0], expected[0], atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(loaded.negative_prompt_embeds[0], expected[1], atol=1e-6, rtol=1e-6)
     assert not loaded.prompt_embeds.requires_grad
-    empty = load_base(str(diffusers_folder), prompt="")
+    empty = load_base(SD, str(diffusers_folder), prompt="")
     torch.testing.assert_close(empty.prompt_embeds, loaded.negative_prompt_embeds)
 
 
@@ -150,7 +153,7 @@ def test_text_encoder_is_dropped(diffusers_folder: Path, monkeypatch: pytest.Mon
         return encoder
 
     monkeypatch.setattr(transformers.CLIPTextModel, "from_pretrained", watched)
-    base = load_base(str(diffusers_folder))
+    base = load_base(SD, str(diffusers_folder))
     gc.collect()
     assert len(encoders) == 1
     assert encoders[0]() is None
@@ -161,10 +164,10 @@ def test_stored_embeddings_need_no_text_side(
     diffusers_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What training keeps: written once, then no text encoder is ever loaded."""
-    loaded = load_base(str(diffusers_folder))
+    loaded = load_base(SD, str(diffusers_folder))
     save_base(loaded, tmp_path / "kept")
     monkeypatch.setattr(transformers.CLIPTextModel, "from_pretrained", lambda *a, **k: pytest.fail("loaded"))
-    assert_same(load_base(str(tmp_path / "kept")), loaded)
+    assert_same(load_base(SD, str(tmp_path / "kept")), loaded)
 
 
 def assert_one_clear_line(error: Exception, source: str) -> None:
@@ -177,7 +180,7 @@ def assert_one_clear_line(error: Exception, source: str) -> None:
 @pytest.mark.parametrize("source", ["nothing/here", "no-such-owner/no-such-model", "/nonexistent/folder"])
 def test_missing_source(source: str) -> None:
     with pytest.raises(FileNotFoundError) as caught:
-        load_base(source)
+        load_base(SD, source)
     assert_one_clear_line(caught.value, source)
 
 
@@ -185,7 +188,7 @@ def test_missing_source(source: str) -> None:
 def test_missing_part(diffusers_folder: Path, part: str) -> None:
     shutil.rmtree(diffusers_folder / part)
     with pytest.raises(FileNotFoundError) as caught:
-        load_base(str(diffusers_folder))
+        load_base(SD, str(diffusers_folder))
     assert_one_clear_line(caught.value, str(diffusers_folder))
 
 
@@ -194,7 +197,7 @@ def test_missing_vocabulary(diffusers_folder: Path) -> None:
     for name in ("vocab.json", "merges.txt"):
         (diffusers_folder / "tokenizer" / name).unlink()
     with pytest.raises(FileNotFoundError) as caught:
-        load_base(str(diffusers_folder))
+        load_base(SD, str(diffusers_folder))
     assert_one_clear_line(caught.value, str(diffusers_folder))
 
 
@@ -210,13 +213,13 @@ def test_damaged_weights(tmp_path: Path, part: str, kind: str) -> None:
         tensors["nowhere.weight"] = torch.zeros(1)
     save_file(tensors, file, metadata={"format": "pt"})
     with pytest.raises((FileNotFoundError, ValueError), match=r"missing|unexpected"):
-        load_base(str(tmp_path))
+        load_base(SD, str(tmp_path))
 
 
 def test_embeddings_of_another_prompt_are_refused(tmp_path: Path) -> None:
     save_base(tiny_base(), tmp_path)
     with pytest.raises(ValueError, match="prompt"):
-        load_base(str(tmp_path), prompt="watercolour")
+        load_base(SD, str(tmp_path), prompt="watercolour")
 
 
 @pytest.mark.parametrize("part", ["vae", "unet", "text_encoder"])
@@ -224,17 +227,59 @@ def test_missing_weights_file(diffusers_folder: Path, part: str) -> None:
     for file in (diffusers_folder / part).glob("*.safetensors"):
         file.unlink()
     with pytest.raises(FileNotFoundError) as caught:
-        load_base(str(diffusers_folder))
+        load_base(SD, str(diffusers_folder))
     assert_one_clear_line(caught.value, str(diffusers_folder))
 
 
-def test_families_random(tmp_path: Path) -> None:
+def test_a_base_by_its_configuration(tmp_path: Path) -> None:
     random = {"vae": VAE, "unet": UNET, "scheduler": SCHEDULER, "tokens": 3, "seed": 0}
-    assert_same(build_base("random", "never/loaded", random), tiny_base())
-    half = build_base("random", "never/loaded", random, dtype="bfloat16")
-    assert (half.vae.dtype, half.unet.dtype) == (torch.bfloat16, torch.bfloat16)
+    assert_same(build_base("random", "never/loaded", random, "sd"), tiny_base())
+    half = build_base("random", "never/loaded", random, "sd", dtype="bfloat16")
+    assert (half.vae.dtype, half.network.dtype) == (torch.bfloat16, torch.bfloat16)
     save_base(tiny_base(seed=1), tmp_path / "family")
     save_base(tiny_base(seed=2), tmp_path / "other")
-    own = build_base("pretrained", str(tmp_path / "family"), random)
+    own = build_base("pretrained", str(tmp_path / "family"), random, "sd")
     assert_same(own, tiny_base(seed=1))
-    assert_same(build_base(str(tmp_path / "other"), str(tmp_path / "family"), random), tiny_base(seed=2))
+    assert_same(build_base(str(tmp_path / "other"), str(tmp_path / "family"), random, "sd"), tiny_base(seed=2))
+
+
+def test_a_random_base_needs_all_of_its_configuration() -> None:
+    with pytest.raises(ValueError, match=r"random base: expected the entries .*'unet', 'vae'\], got \['vae'\]"):
+        random_base(SD, {"vae": VAE})
+
+
+@pytest.mark.parametrize(("network", "name"), [("unet", "sd"), ("transformer", "pixart")])
+def test_configurations_from_before_families_had_names(
+    network: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(families, "load_base", lambda family, *_: family.name)
+    assert build_base("pretrained", "somewhere", {}, network=network) == name
+    assert build_base("pretrained", "somewhere", {}) == "sd"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "pixar",
+            "expected one of pixart, sd, or the dotted name of a module with FAMILY, got 'pixar'; did",
+        ),
+        ("lora", "got 'lora'"),
+        ("nowhere.at_all", "got 'nowhere.at_all'"),
+        ("json.decoder", "got 'json.decoder'"),
+        ("../sd", "got '../sd'"),
+        ("colorflow.models.sd", "expected FAMILY of colorflow.models.sd to have that name, got 'sd'; rename it"),
+    ],
+)
+def test_unknown_families(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        find_family(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_family_that_lacks_a_dependency_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "family.py").write_text("import not_installed_anywhere")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+        find_family("theirs.family")

@@ -14,7 +14,6 @@ from tiny.models import PAGE_SIZE, tiny_base, tiny_model
 from tiny.runs import QUIET, SMALLER, batch_of, loader, tiny_config, trainer
 
 from colorflow import config
-from colorflow.callbacks import sample_grid
 from colorflow.callbacks.checkpoint import Checkpoint
 from colorflow.callbacks.ema import EMA, averaged_weights
 from colorflow.callbacks.export import Export
@@ -23,7 +22,6 @@ from colorflow.callbacks.replay import replay_step
 from colorflow.callbacks.run_record import RunRecord
 from colorflow.diffusion.objective import DiffusionObjective
 from colorflow.pipelines.export import load_export
-from colorflow.pipelines.icp import ICPPipeline
 from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.tasks.icp_task import ICPTask
 
@@ -163,15 +161,15 @@ def test_the_sample_grid_shows_the_average(toon_cache, tmp_path, monkeypatch):
     )
     callbacks = config.build(cfg.callbacks)
     drawn, shadows = [], []
-    from_model = ICPPipeline.from_model
-
-    def spying(model):
-        drawn.append([value.detach().clone() for _, value in model.trainable()])
-        shadows.append([value.clone() for value in callbacks["ema"].model.shadow_params])
-        return from_model(model)
-
-    monkeypatch.setattr(sample_grid.ICPPipeline, "from_model", spying)
     task = config.build(cfg.task)
+    preview = task.preview
+
+    def spying(batch, sampling):
+        drawn.append(copies(task))
+        shadows.append([value.clone() for value in callbacks["ema"].model.shadow_params])
+        return preview(batch, sampling)
+
+    monkeypatch.setattr(task, "preview", spying)
     fitting = config.build(
         cfg.trainer, callbacks=list(callbacks.values()), logger=list(config.build(cfg.logger).values())
     )

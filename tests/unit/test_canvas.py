@@ -15,7 +15,6 @@ from colorflow.canvas import (
     Size,
     canvas_size,
     fit_page,
-    latent_mask,
     query_box,
     query_mask,
     query_patches,
@@ -27,7 +26,6 @@ from colorflow.canvas import (
 
 SLOTS = [(quadrant, rank) for quadrant in range(4) for rank in range(3)]
 even_sizes = st.tuples(st.integers(4, 200), st.integers(4, 200)).map(lambda s: (2 * s[0], 2 * s[1]))
-sixteens = st.tuples(st.integers(1, 64), st.integers(1, 64)).map(lambda s: (16 * s[0], 16 * s[1]))
 any_sizes = st.tuples(st.integers(1, 400), st.integers(1, 400))
 
 
@@ -207,24 +205,6 @@ def test_query_mask_is_zero_on_the_query_and_one_elsewhere(size: Size) -> None:
     assert outer.any()
     assert mask.min() >= 0
     assert mask.max() <= 1
-
-
-@settings(deadline=None, max_examples=25)
-@given(sixteens)
-def test_latent_mask_is_binary_at_multiples_of_sixteen(size: Size) -> None:
-    width, height = size
-    found = latent_mask(query_mask(size)[None], (height // 4, width // 4))
-    expected = torch.ones(1, 1, height // 4, width // 4)
-    expected[:, :, height // 16 : height // 16 * 3, width // 16 : width // 16 * 3] = 0
-    assert torch.equal(found, expected)
-
-
-def test_latent_mask_keeps_batch_and_follows_a_window() -> None:
-    masks = torch.stack([torch.zeros(1, 32, 16), torch.ones(1, 32, 16)])
-    found = latent_mask(masks, (4, 2))
-    assert found.shape == (2, 1, 4, 2)
-    assert (found[0] == 0).all()
-    assert (found[1] == 1).all()
 
 
 # --- training window

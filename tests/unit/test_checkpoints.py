@@ -42,11 +42,12 @@ from tiny.models import (
 from colorflow.checkpoints import CheckpointError, export_released, import_released
 from colorflow.checkpoints.__main__ import main
 from colorflow.checkpoints.fusion import fusion, fusion_widths
-from colorflow.checkpoints.layouts import PixArtLayout, SDLayout
 from colorflow.checkpoints.released import read_released
 from colorflow.models.base import save_base
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import TARGET_MODULES
+from colorflow.models.pixart.layout import PixArtLayout
+from colorflow.models.sd.layout import SDLayout
 from colorflow.pipelines.export import load_export, save_export
 from colorflow.retrieval.settings import RetrievalSettings
 

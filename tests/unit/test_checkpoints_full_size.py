@@ -18,7 +18,7 @@ from tiny.checkpoints import BIN, GSRP, LORA_FILE, SAFE
 from tiny.models import pixart_on_meta, sd15_on_meta
 from torch import Tensor, nn
 
-from colorflow.checkpoints.layouts import LAYOUTS
+from colorflow.checkpoints.parts import layouts
 from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.icp_model import ICPModel
 from colorflow.pipelines.export import save_export
@@ -63,7 +63,7 @@ def write_image_encoder(folder: Path) -> None:
 def write_ours(family: str, folder: Path) -> None:
     """An export folder as training writes it: guider in bfloat16, LoRA and super-resolution in float32."""
     model = copy.deepcopy(MODELS[family](9))
-    model.source = next(layout.base for layout in LAYOUTS if layout.lora_file == LORA_FILE[family])
+    model.source = next(layout.base for layout in layouts().values() if layout.lora_file == LORA_FILE[family])
     model.guider.to(torch.bfloat16)
     fill(model.guider, 1)
     for number, module in enumerate(module for module in model.network.modules() if hasattr(module, "lora_A")):

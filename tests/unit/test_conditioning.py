@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny.models import PAGE_SIZE, VAE, noise, tiny_base
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from colorflow.models.conditioning import (
     encode_condition,
     encode_latents,
     latent_size,
+    shrink_mask,
     split_canvas,
 )
 
@@ -110,3 +113,20 @@ def test_nine_channels(vae: AutoencoderKL, canvas: Tensor, mask: Tensor) -> None
 def test_other_channels_are_refused(vae: AutoencoderKL, canvas: Tensor, mask: Tensor) -> None:
     with pytest.raises(ValueError, match="expected 5 or 9, got 7"):
         encode_condition(vae, canvas, mask, 7, draws())
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.tuples(st.integers(1, 64), st.integers(1, 64)).map(lambda s: (16 * s[0], 16 * s[1])))
+def test_shrunk_masks_are_binary_at_multiples_of_sixteen(vae: AutoencoderKL, size: tuple[int, int]) -> None:
+    width, height = size
+    expected = torch.ones(1, 1, height // 4, width // 4)
+    expected[:, :, height // 16 : height // 16 * 3, width // 16 : width // 16 * 3] = 0
+    assert torch.equal(shrink_mask(vae, query_mask(size)[None]), expected)
+
+
+def test_shrunk_masks_keep_their_batch(vae: AutoencoderKL) -> None:
+    masks = torch.stack([torch.zeros(1, 32, 16), torch.ones(1, 32, 16)])
+    found = shrink_mask(vae, masks)
+    assert found.shape == (2, 1, 4, 2)
+    assert (found[0] == 0).all()
+    assert (found[1] == 1).all()

@@ -91,7 +91,9 @@ def test_the_paper_s_step_has_the_arithmetic_that_its_experiment_states():
     task = ICPTask(sd15_on_meta.__wrapped__(), DiffusionObjective(), functools.partial(torch.optim.AdamW, lr=1e-3))
     task.to("meta")
     pictures = torch.empty(1, 3, 800, 512, device="meta")
-    batch = ColorizationBatch(pictures, pictures, torch.empty(1, 1, 800, 512, device="meta"), ("page",), (1,))
+    batch = ColorizationBatch(
+        pictures, pictures, torch.empty(1, 1, 800, 512, device="meta"), page_ids=("page",), seeds=(1,)
+    )
     with FlopCounterMode(display=False) as counter:
         task.training_step(batch, 0).backward()
     encodes = round((counter.get_total_flops() / 1e12 - 7.263) / 1.775)

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
 from tiny.comics import draw_page
-from tiny.models import PAGE_SIZE, inputs, tiny_base, tiny_model, tiny_pipeline
+from tiny.models import PAGE_SIZE, inputs, tiny_base, tiny_model, tiny_pipeline, tiny_pixart_model
 from torch import Tensor
 
 from colorflow.models.base import save_base
 from colorflow.models.icp_model import ICPModel
+from colorflow.models.sd import FAMILY as SD
 from colorflow.pipelines import export
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import load_export, save_export
@@ -179,7 +181,7 @@ def base_folder(tmp_path: Path) -> Path:
 
 
 def referring_model(base_folder: Path, prompt: str = "manga") -> ICPModel:
-    return tiny_model(base=export.load_base(str(base_folder), prompt=prompt)).eval()
+    return tiny_model(base=export.load_base(SD, str(base_folder), prompt=prompt)).eval()
 
 
 def test_large_base_is_named_not_copied(base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,12 +266,12 @@ def shorten_one(tensors: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [
-        pytest.param(GUIDER, drop_one, "missing", id="guider-missing"),
-        pytest.param(GUIDER, add_one, "unexpected", id="guider-extra"),
+        pytest.param(GUIDER, drop_one, "1 missing", id="guider-missing"),
+        pytest.param(GUIDER, add_one, "1 unexpected", id="guider-extra"),
         pytest.param(GUIDER, shorten_one, "shape", id="guider-shape"),
         pytest.param(LORA, drop_one, "1 missing", id="lora-missing"),
         pytest.param(LORA, add_one, "1 unexpected", id="lora-extra"),
-        pytest.param(LORA, shorten_one, "expected shape", id="lora-shape"),
+        pytest.param(LORA, shorten_one, "1 of another shape", id="lora-shape"),
     ],
 )
 def test_damaged_weights_are_named(
@@ -321,3 +323,34 @@ def test_foreign_index_is_named(folder: Path, content: str) -> None:
     with pytest.raises(ValueError, match=r"expected .*, got") as caught:
         load_export(folder)
     assert str(folder) in str(caught.value)
+
+
+# The family.
+
+
+def edit_json(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("family", ["sd", "pixart"])
+def test_an_export_from_before_families_had_names(tmp_path: Path, family: str) -> None:
+    model = (tiny_model() if family == "sd" else tiny_pixart_model()).eval()
+    index = tmp_path / "export" / INDEX
+    save_export(model, index.parent, PAGE_SIZE, HOG)
+    assert json.loads(index.read_text())["family"] == family
+    edit_json(index, lambda content: content.pop("family"))
+    loaded = load_export(index.parent).model
+    assert loaded.family is model.family
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+def test_an_export_of_an_unknown_family_is_refused(folder: Path) -> None:
+    edit_json(folder / INDEX, lambda index: index.update(family="sdd"))
+    with pytest.raises(ValueError, match=r"family: expected one of pixart, sd, or .*, got 'sdd'; did you mean sd"):
+        load_export(folder)
+    edit_json(folder / INDEX, lambda index: index.pop("family"))
+    edit_json(folder / "guider" / "config.json", lambda config: config.update(_class_name="ColorGuiderSDModel"))
+    with pytest.raises(ValueError, match=r"expected the _class_name of a guider, .*got 'ColorGuiderSDModel'; released"):
+        load_export(folder)

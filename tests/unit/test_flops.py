@@ -84,7 +84,7 @@ def count(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Count:
     model = sd15_on_meta.__wrapped__(9).eval()  # its own: merging changes it
     with torch.device("meta"):
         gsrp = GSRPModel(model.vae, FusionNetwork(model.vae.config.block_out_channels)).eval()
-    icp = ICPPipeline.from_model(model.requires_grad_(False))
+    icp = ICPPipeline(model.requires_grad_(False))
     icp.set_progress_bar_config(disable=True)
     prepare_networks(icp, gsrp, recipe)
     encoder = MetaEncoder()

@@ -56,7 +56,7 @@ def test_untrained_model_predicts_what_the_base_does() -> None:
     text = base.prompt_embeds.expand(2, -1, -1)
     found = model(latents, timesteps, condition)
     assert torch.equal(found, model.unet(latents, timesteps, text).sample)
-    expected = base.unet.eval()(latents, timesteps, text).sample
+    expected = base.network.eval()(latents, timesteps, text).sample
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(tiny_model().eval()(latents, timesteps, condition), expected, atol=1e-2)
 

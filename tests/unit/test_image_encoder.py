@@ -160,7 +160,7 @@ def test_folder_without_weights(clip_folder: Path, tmp_path: Path) -> None:
         ClipVisionEncoder(tmp_path)
 
 
-@pytest.mark.parametrize("change", ["missing", "unknown"])
+@pytest.mark.parametrize("change", ["missing", "unexpected"])
 def test_weights_that_do_not_fill_the_model(clip_folder: Path, tmp_path: Path, change: str) -> None:
     (tmp_path / "config.json").write_bytes((clip_folder / "config.json").read_bytes())
     weights = load_file(clip_folder / "model.safetensors")
@@ -205,7 +205,7 @@ def test_open_clip_tag_names_the_weights(
     """A published tag stands in the name as it is."""
     from open_clip import factory
 
-    from colorflow.retrieval.retriever import encoders as image_encoder
+    from colorflow.retrieval import encoders as image_encoder
 
     monkeypatch.setattr(image_encoder, "_open_clip_tags", lambda model: ["some_tag"])
     monkeypatch.setattr(factory, "get_pretrained_cfg", lambda model, tag: {"url": "unused"})

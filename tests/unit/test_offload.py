@@ -149,7 +149,7 @@ def test_a_failed_move_is_made_up_for(moves: NaNMove) -> None:
     assert pipe.turns is not None
 
     def fail(module: nn.Module, device: torch.device) -> None:
-        if module is pipe.icp.unet and device == DEVICE:
+        if module is pipe.icp.network and device == DEVICE:
             raise torch.OutOfMemoryError
         moves(module, device)
 
@@ -243,7 +243,7 @@ def test_a_page_of_full_size_fits_at_once(networks: memory.Networks) -> None:
 def test_a_page_of_full_size_fits_in_turns(networks: memory.Networks, guidance: float, row_tile: int | None) -> None:
     peaks = memory.measure(networks, memory.Setting(turns=True, guidance=guidance, row_tile=row_tile))
     assert peaks.peak < TURNS
-    assert peaks.peak_stage == "denoise"
+    assert peaks.peak == peaks.stages["denoise"]
     assert peaks.peak > 2 * 1.725e9, "both networks are there at once"
 
 

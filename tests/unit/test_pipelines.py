@@ -97,10 +97,10 @@ def test_output_is_an_image(icp: ICPPipeline) -> None:
 def test_schedule_survives_saving(tmp_path: object) -> None:
     """A DDPM configuration read back from disk names every default of its own; the released spacing must stay."""
     model = tiny_model()
-    before = ICPPipeline.from_model(model).scheduler
+    before = ICPPipeline(model).scheduler
     model.noise_scheduler.save_pretrained(tmp_path)
     model.noise_scheduler = DDPMScheduler.from_pretrained(tmp_path)
-    after = ICPPipeline.from_model(model).scheduler
+    after = ICPPipeline(model).scheduler
     for scheduler in (before, after):
         assert isinstance(scheduler, UniPCMultistepScheduler)
         scheduler.set_timesteps(4)
@@ -111,7 +111,7 @@ def test_schedule_survives_saving(tmp_path: object) -> None:
 def test_v_prediction_reaches_the_sampler() -> None:
     model = tiny_model()
     model.noise_scheduler = DDPMScheduler(**SCHEDULER | {"prediction_type": "v_prediction"})
-    scheduler = ICPPipeline.from_model(model).scheduler
+    scheduler = ICPPipeline(model).scheduler
     assert scheduler.config.prediction_type == "v_prediction"
     assert scheduler.config.beta_schedule == "scaled_linear"
 
@@ -141,7 +141,7 @@ def prediction(icp: ICPPipeline, sampling: Sampling, halves: Sequence[tuple[Tens
 @torch.no_grad()
 def test_guidance_formula(icp: ICPPipeline) -> None:
     negative = (noise(1, 5, 12, 8, seed=1), icp.negative_prompt_embeds)
-    positive = (noise(1, 5, 12, 8, seed=2), icp.prompt_embeds)
+    positive = (noise(1, 5, 12, 8, seed=2), icp.model.prompt_embeds)
     apart = [prediction(icp, FAST, [half]) for half in (negative, positive)]
     guided = prediction(icp, Sampling(STEPS, guidance_scale=7.5), [negative, positive])
     torch.testing.assert_close(guided, apart[0] + 7.5 * (apart[1] - apart[0]), atol=1e-4, rtol=1e-4)
@@ -152,10 +152,10 @@ def test_guidance_formula(icp: ICPPipeline) -> None:
 @pytest.mark.parametrize("scale", [0.0, 0.5])
 def test_conditioning_scale(icp: ICPPipeline, scale: float) -> None:
     condition = noise(1, 5, 12, 8, seed=1)
-    found = prediction(icp, Sampling(STEPS, conditioning_scale=scale), [(condition, icp.prompt_embeds)])
+    found = prediction(icp, Sampling(STEPS, conditioning_scale=scale), [(condition, icp.model.prompt_embeds)])
     latents = noise(1, 4, 12, 8)
     residuals = [scale * residual for residual in icp.guider(latents, torch.tensor(500), condition)]
-    expected = unet_with_residuals(icp.unet, latents, torch.tensor(500), icp.prompt_embeds, residuals)
+    expected = unet_with_residuals(icp.network, latents, torch.tensor(500), icp.model.prompt_embeds, residuals)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
 
 
@@ -183,11 +183,12 @@ def test_mask_reaches_the_guider(icp: ICPPipeline) -> None:
     assert not torch.allclose(icp(canvas, 1 - MASK, FAST, generator=generators(1)), expected, atol=1e-4)
 
 
-def test_diffusers_conventions(icp: ICPPipeline) -> None:
+def test_diffusers_conventions() -> None:
+    icp = tiny_pipeline()
     assert isinstance(icp, DiffusionPipeline)
-    assert set(icp.components) >= {"vae", "unet", "guider", "scheduler"}
-    with pytest.raises(ValueError, match="expected prompt_embeds and negative_prompt_embeds"):
-        ICPPipeline(icp.vae, icp.unet, icp.guider, icp.scheduler)
+    assert isinstance(icp.scheduler, UniPCMultistepScheduler)
+    assert icp.to(torch.float64).network.dtype == icp.dtype == torch.float64
+    assert icp.to("meta").guider.device.type == icp.device.type == "meta"
 
 
 def test_wrong_sizes_are_refused(icp: ICPPipeline) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline
 from tiny.models import (
     PAGE_SIZE,
     PIXART_TARGETS,
@@ -26,10 +25,11 @@ from colorflow.canvas import query_mask
 from colorflow.models.base import load_base, save_base
 from colorflow.models.families import build_base, build_icp_model
 from colorflow.models.icp_model import ICPModel, LoraSettings
-from colorflow.models.pixart.base import PixArtBase
+from colorflow.models.pixart import FAMILY as PIXART
 from colorflow.models.pixart.trunk import transformer_with_control
+from colorflow.models.sd import FAMILY as SD
 from colorflow.pipelines.export import load_export, save_export
-from colorflow.pipelines.icp import PixArtICPPipeline, Sampling
+from colorflow.pipelines.icp import Sampling
 from colorflow.retrieval.settings import RetrievalSettings
 
 WIDE = (8, 12)
@@ -128,9 +128,9 @@ def test_families() -> None:
     random = dict(pixart_config()["base"]["random"])
     random |= {"transformer": TRANSFORMER, "tokens": 6}
     random["vae"] = random["vae"] | {"block_out_channels": [4, 4, 8, 8], "norm_num_groups": 4}
-    base = build_base("random", "never/loaded", random, dtype="bfloat16", network="transformer")
-    assert isinstance(base, PixArtBase)
-    assert (base.vae.dtype, base.transformer.dtype) == (torch.bfloat16, torch.bfloat16)
+    base = build_base("random", "never/loaded", random, dtype="bfloat16", family="pixart")
+    assert base.family is PIXART
+    assert (base.vae.dtype, base.network.dtype) == (torch.bfloat16, torch.bfloat16)
     model = build_icp_model(base, LoraSettings(2, 2, PIXART_TARGETS), 9, ["transformer"])
     assert model.transformer.gradient_checkpointing
     assert not model.guider.gradient_checkpointing
@@ -143,13 +143,13 @@ def test_families() -> None:
 def test_base_is_saved_with_its_masks(tmp_path: Path, prompt: str) -> None:
     base = tiny_pixart_base()
     save_base(base, tmp_path)
-    loaded = load_base(str(tmp_path), prompt=prompt, kind=PixArtBase)
+    loaded = load_base(PIXART, str(tmp_path), prompt=prompt)
     expected = base.prompt_embeds if prompt else base.negative_prompt_embeds
     mask = base.prompt_mask if prompt else base.negative_prompt_mask
     assert torch.equal(loaded.prompt_embeds, expected)
     assert torch.equal(loaded.prompt_mask, mask)
     assert torch.equal(loaded.negative_prompt_mask, base.negative_prompt_mask)
-    assert shapes(loaded.transformer.state_dict()) == shapes(base.transformer.state_dict())
+    assert shapes(loaded.network.state_dict()) == shapes(base.network.state_dict())
 
 
 def write_text_side(folder: Path) -> None:
@@ -172,15 +172,15 @@ def test_prompt_is_encoded_once(tmp_path: Path) -> None:
     save_base(tiny_pixart_base(), tmp_path / "base")
     (tmp_path / "base" / "prompt_embeds.safetensors").unlink()
     write_text_side(tmp_path / "base")
-    base = load_base(str(tmp_path / "base"), kind=PixArtBase)
+    base = load_base(PIXART, str(tmp_path / "base"))
     assert base.prompt_embeds.shape == base.negative_prompt_embeds.shape == (1, 120, 8)
     assert (int(base.prompt_mask.sum()), int(base.negative_prompt_mask.sum())) == (2, 1), "a word and the end; the end"
-    spaced = load_base(str(tmp_path / "base"), prompt=" Manga ", kind=PixArtBase)
+    spaced = load_base(PIXART, str(tmp_path / "base"), prompt=" Manga ")
     assert torch.equal(spaced.prompt_embeds, base.prompt_embeds)
-    other = load_base(str(tmp_path / "base"), prompt="unknown", kind=PixArtBase)
+    other = load_base(PIXART, str(tmp_path / "base"), prompt="unknown")
     assert not torch.allclose(other.prompt_embeds, base.prompt_embeds)
     save_base(base, tmp_path / "saved")
-    again = load_base(str(tmp_path / "saved"), kind=PixArtBase)
+    again = load_base(PIXART, str(tmp_path / "saved"))
     assert torch.equal(again.prompt_embeds, base.prompt_embeds)
     assert torch.equal(again.prompt_mask, base.prompt_mask)
 
@@ -188,7 +188,7 @@ def test_prompt_is_encoded_once(tmp_path: Path) -> None:
 def test_base_of_another_family_is_refused(tmp_path: Path) -> None:
     save_base(tiny_pixart_base(), tmp_path)
     with pytest.raises(FileNotFoundError, match="unet/"):
-        load_base(str(tmp_path))
+        load_base(SD, str(tmp_path))
 
 
 @torch.no_grad()
@@ -204,15 +204,6 @@ def test_export_round_trip(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(*arguments), model(*arguments), atol=1e-6, rtol=1e-6)
     text = loaded.prompt_mask, loaded.negative_prompt_mask
     assert all(torch.equal(*pair) for pair in zip(text, (model.prompt_mask, model.negative_prompt_mask), strict=True))
-
-
-def test_pipeline_conventions() -> None:
-    pipeline = tiny_pipeline(tiny_pixart_model())
-    assert isinstance(pipeline, PixArtICPPipeline)
-    assert isinstance(pipeline, DiffusionPipeline)
-    assert set(pipeline.components) >= {"vae", "transformer", "guider", "scheduler"}
-    with pytest.raises(ValueError, match="expected prompt_mask and negative_prompt_mask"):
-        PixArtICPPipeline(pipeline.vae, pipeline.transformer, pipeline.guider, pipeline.scheduler)
 
 
 @pytest.mark.parametrize("scale", [1.0, 4.5])

@@ -54,7 +54,7 @@ def counting(pipe: ColorFlowPipeline, monkeypatch: pytest.MonkeyPatch) -> dict[s
         pipe.icp.vae, "decode", "decoded pixels", lambda latents: len(latents) * latents.shape[-1] * latents.shape[-2]
     )
     watch(pipe.icp.guider, "forward", "guided", len)
-    watch(pipe.icp.unet.conv_in, "forward", "predicted", len)
+    watch(pipe.icp.network.conv_in, "forward", "predicted", len)
     return seen
 
 
@@ -153,17 +153,17 @@ def test_exact_savings_change_nothing_but_rounding(change: dict, allowed: int, p
 
 def test_merged_networks_are_stock() -> None:
     pipe, kept = make(LEAN), make(replace(LEAN, merge_lora=False))
-    own = [name for name, _ in pipe.icp.unet.named_parameters()]
-    assert own == [name for name, _ in tiny_base().unet.named_parameters()]
-    assert any("lora_" in name for name, _ in kept.icp.unet.named_parameters())
-    before = tiny_base().unet.state_dict()
-    assert any(not torch.equal(value, before[name]) for name, value in pipe.icp.unet.named_parameters())
+    own = [name for name, _ in pipe.icp.network.named_parameters()]
+    assert own == [name for name, _ in tiny_base().network.named_parameters()]
+    assert any("lora_" in name for name, _ in kept.icp.network.named_parameters())
+    before = tiny_base().network.state_dict()
+    assert any(not torch.equal(value, before[name]) for name, value in pipe.icp.network.named_parameters())
 
 
 def test_channels_last_reaches_every_network() -> None:
     pipe = make(replace(LEAN, channels_last=True))
     assert pipe.gsrp is not None
-    for net in (pipe.icp.unet, pipe.icp.guider, pipe.icp.vae, pipe.gsrp.fusion):
+    for net in (pipe.icp.network, pipe.icp.guider, pipe.icp.vae, pipe.gsrp.fusion):
         kernels = [weight for weight in net.parameters() if weight.ndim == 4 and min(weight.shape[1:]) > 1]
         assert kernels
         assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels)
@@ -201,7 +201,7 @@ def test_compiled_blocks_break_no_graph(pixart: bool) -> None:
 
 def test_nothing_to_compile_is_an_error() -> None:
     icp = tiny_pipeline()
-    icp.unet = nn.Linear(1, 1)
+    icp.model.unet = nn.Linear(1, 1)
     with pytest.raises(ValueError, match="Linear has none"):
         prepare_networks(icp, None, Recipe(merge_lora=False, compile_blocks=True))
 
@@ -250,13 +250,13 @@ def test_loading_applies_the_recipe(tmp_path: Path) -> None:
     save_export(tiny_model().eval(), tmp_path / "export", PAGE_SIZE, RetrievalSettings(kind="hog"))
     lean = load_pipeline(tmp_path / "export", device="cpu")
     assert (lean.recipe, lean.sampling) == (LEAN, LEAN.sampling)
-    assert not any("lora_" in name for name, _ in lean.icp.unet.named_parameters())
+    assert not any("lora_" in name for name, _ in lean.icp.network.named_parameters())
     assert lean.retriever.cached_pages > 0  # type: ignore[attr-defined]
     rows = colorflow_rows(str(tmp_path / "export"), [Row()], RELEASED, device="cpu")
     released = rows["colorflow"].build()  # type: ignore[misc]
     assert isinstance(released, ColorFlowPipeline)
     assert (released.recipe, released.sampling) == (RELEASED, RELEASED.sampling)
-    assert any("lora_" in name for name, _ in released.icp.unet.named_parameters())
+    assert any("lora_" in name for name, _ in released.icp.network.named_parameters())
     assert released.retriever.cached_pages == 0  # type: ignore[attr-defined]
     other = colorflow_rows(str(tmp_path / "export"), [Row()], LEAN, device="cpu")
     assert other["colorflow"].fingerprint != rows["colorflow"].fingerprint, "pages of another recipe would be kept"

@@ -14,6 +14,7 @@ from colorflow.callbacks import reference_gap
 from colorflow.callbacks.reference_gap import ReferenceGap, conditions, other_chapters, query
 from colorflow.canvas import query_box
 from colorflow.data.transforms import collate
+from colorflow.pipelines.icp import ICPPipeline
 from colorflow.utils.images import to_tensor
 
 NAMES = {f"val/{metric}_{given}" for metric in ("psnr", "chroma_psnr") for given in ("right", "wrong", "none", "gap")}
@@ -73,7 +74,7 @@ def test_a_run_logs_what_its_references_are_worth(toon_cache, tmp_path, monkeypa
         seen.append((shown, truth))
         return metrics.psnr(shown, truth)
 
-    monkeypatch.setattr(reference_gap.ICPPipeline, "__call__", paint)
+    monkeypatch.setattr(ICPPipeline, "__call__", paint)
     monkeypatch.setattr(reference_gap, "MEASURES", {"psnr": measure, "chroma_psnr": metrics.chroma_psnr})
     row = fit(toon_cache, tmp_path, "data.datamodule.source.chapters=4", "data.datamodule.source.val_chapters=2")[-1]
     assert set(row) >= NAMES

@@ -19,6 +19,7 @@ from torch import Tensor
 from colorflow.models.base import save_base
 from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.lora import has_lora, merge_lora
+from colorflow.models.sd import FAMILY as SD
 from colorflow.pipelines import export
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import load_export, save_export
@@ -122,7 +123,7 @@ def test_merged_lora_is_written_unmerged(tmp_path: Path, monkeypatch: pytest.Mon
     save_base(tiny_base(seed=4), tmp_path / "sd")
     if size == "large":
         monkeypatch.setattr(export, "SMALL_BASE", 0)
-    model = tiny_model(base=export.load_base(str(tmp_path / "sd"))).eval()
+    model = tiny_model(base=export.load_base(SD, str(tmp_path / "sd"))).eval()
     save_export(model, tmp_path / "one", PAGE_SIZE, HOG)
     assert (tmp_path / "one" / "base").is_dir() == (size == "small")
     pipe = ColorFlowPipeline.from_pretrained(tmp_path / "one")

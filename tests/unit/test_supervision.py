@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from colorflow.models.base import random_base
 from colorflow.models.lora import add_lora
 from colorflow.tasks.supervision import AttentionSupervision, attention_loss, on_grid
-from test_toon_codec import UNET
+from test_toon_codec import small_base
 
 LAYER = "up_blocks.0.attentions.0.transformer_blocks.0.attn1"
 
@@ -47,7 +46,7 @@ def test_labels_and_query_on_a_coarser_grid():
 
 
 def test_a_network_is_watched_where_it_learns_also_under_lora():
-    unet = random_base({}, UNET, {}, tokens=2, codec={"latent_channels": 6, "width": 8}, mimetic=True).unet
+    unet = small_base().network
     add_lora(unet, 4, 4)
     supervision = AttentionSupervision([LAYER], [(0, 1.0), (10, 0.2)])
     supervision.watch(unet)
@@ -68,7 +67,7 @@ def test_a_network_is_watched_where_it_learns_also_under_lora():
 
 
 def test_large_layers_are_left_out():
-    unet = random_base({}, UNET, {}, tokens=2, codec={"latent_channels": 6, "width": 8}).unet
+    unet = small_base().network
     supervision = AttentionSupervision([LAYER], [(0, 1.0)], max_tokens=15)
     supervision.watch(unet)
     unet(torch.randn(2, 6, 8, 8), 3, torch.randn(2, 2, 4))
@@ -78,7 +77,7 @@ def test_large_layers_are_left_out():
 
 
 def test_a_layer_that_is_not_there_is_named():
-    unet = random_base({}, UNET, {}, tokens=2, codec={"latent_channels": 6, "width": 8}).unet
+    unet = small_base().network
     with pytest.raises(ValueError, match=f"expected layers among .*{LAYER}.*got 'nowhere'"):
         AttentionSupervision(["nowhere"], [(0, 1.0)]).watch(unet)
     with pytest.raises(ValueError, match="a weight from step 0 on"):

@@ -15,6 +15,7 @@ from colorflow.models.conditioning import (
     latent_size,
     tone_code,
 )
+from colorflow.models.families import find_family
 from colorflow.models.toon.codec import PatchCodec, luma_axes, principal_components
 from colorflow.utils.color import LUMA
 
@@ -38,6 +39,12 @@ def pages():
     source = torch.Generator().manual_seed(0)
     blocks = torch.rand(6, 3, 4, 3, generator=source).mul(2).sub(1).repeat_interleave(8, 2).repeat_interleave(8, 3)
     return (blocks + 0.2 * torch.randn(blocks.shape, generator=source)).clamp(-1, 1)
+
+
+def small_base():
+    codec = {"latent_channels": 6, "width": 8, "depth": 1, "norm_num_groups": 4}
+    settings = {"vae": codec, "unet": UNET, "scheduler": {}, "tokens": 2, "seed": 0}
+    return random_base(find_family("toon"), settings)
 
 
 def codec(channels=6):
@@ -101,17 +108,16 @@ def test_it_stands_where_an_autoencoder_does(pages):
 
 
 def test_a_base_keeps_its_codec(tmp_path, pages):
-    settings = {"latent_channels": 6, "width": 8, "depth": 1, "norm_num_groups": 4}
-    base = random_base({}, UNET, {}, tokens=2, codec=settings, mimetic=True)
+    base = small_base()
     base.vae.fit(pages)
     save_base(base, tmp_path)
-    loaded = load_base(str(tmp_path)).vae
+    loaded = load_base(find_family("toon"), str(tmp_path)).vae
     assert isinstance(loaded, PatchCodec)
     torch.testing.assert_close(loaded(pages), base.vae(pages), atol=0, rtol=0)
 
 
 def test_a_mimetic_network_answers_zero_and_looks_for_what_is_alike():
-    unet = random_base({}, UNET, {}, tokens=2, codec={"latent_channels": 6, "width": 8}, mimetic=True).unet
+    unet = small_base().network
     assert not unet(torch.randn(1, 6, 8, 8), 3, torch.randn(1, 2, 4)).sample.any()
     attention = unet.get_submodule("up_blocks.0.attentions.0.transformer_blocks.0.attn1")
     tokens = torch.nn.functional.normalize(torch.randn(5, 8), dim=-1)

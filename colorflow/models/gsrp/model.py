@@ -14,6 +14,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
+from colorflow.models.conditioning import latent_factor
 from colorflow.models.gsrp.fusion import FusionNetwork, NormMode, UpsampleMode
 
 
@@ -108,7 +109,7 @@ class GSRPModel(nn.Module):
     @property
     def factor(self) -> int:
         """Pixels a latent: pages are padded to multiples of it inside."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+        return latent_factor(self.vae)
 
     def forward(self, gray: Tensor, low_res_color: Tensor, noise: Tensor | None = None) -> Tensor:
         """The page in colour.

@@ -10,14 +10,13 @@ the page were whole (Chan, Golub and LeVeque 1983).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, pad, relu
 
-if TYPE_CHECKING:
-    from colorflow.models.gsrp.fusion import PageNorm
+from colorflow.models.gsrp.page_norm import PageNorm
 
 Rows = Callable[[int, int], Tensor]
 """Rows from one number up to another of a feature map, ``(B, C, rows, w)``."""
