@@ -75,7 +75,7 @@ class Repaint:
         page_size: Page size (W, H), the transform's.
         spec: Colours are drawn as for a chapter of these options; None keeps the chapter's own.
         quarters: Share of the batches, in [0, 1], whose canvases are cut into four: a quadrant of the query and its
-            three slots, each with a palette of its own. They cost as much as whole canvases, and are four times as many.
+            three slots, each with a palette of its own. They cost what whole canvases do, and are four times as many.
         batch_size: Samples a global batch: all of a batch are quarters, or none. Needed for ``quarters`` alone.
         label_stride: Pixels a label, as a latent has; None makes no labels.
     """
@@ -190,7 +190,7 @@ def painted(sample: ColorizationSample, page_size: Size, spec: ToonSpec | None, 
 
 
 def label_canvas(sample: ColorizationSample, page_size: Size, stride: int) -> Tensor:
-    """Palette index at the middle of every ``stride`` x ``stride`` pixels of the canvas: ``(2H / stride, 2W / stride)``."""
+    """Palette index at the middle of every ``stride`` x ``stride`` pixels: ``(2H / stride, 2W / stride)``."""
     canvas = Image.new("L", canvas_size(page_size), NO_LABEL)
 
     def paste(image: Image.Image, box: Box) -> None:

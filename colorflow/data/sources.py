@@ -97,10 +97,7 @@ class ChapterSource:
         chapters, found = read_chapters(self.root)
         train, val = split_chapters([chapter.name for chapter in chapters], self.val_chapters, self.seed)
         recorded, report = record_chapters(chapters, self._recorder, found, self.max_skip_fraction)
-        sets = [
-            self._dataset([item for item in recorded if item.name in names])
-            for names in (set(train), set(val))
-        ]
+        sets = [self._dataset([item for item in recorded if item.name in names]) for names in (set(train), set(val))]
         if not len(sets[0]) or (val and not len(sets[1])):
             raise DataError(
                 f"{self.root}: no usable page is left in the {'validation' if len(sets[0]) else 'training'} chapters; "

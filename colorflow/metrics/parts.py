@@ -1,8 +1,8 @@
 """Parts of characters in their own colors: of generated comics, whose truth says what is whose.
 
 A page in the right colors on average may have every character in another's. Here each visible part (the hair of the
-second character) is right if the mean chroma painted on it is nearer to its own color than to the color of the same part
-of anyone else in the cast. What is drawn there does not help to guess: only who it is.
+second character) is right if the mean chroma painted on it is nearer to its own color than to the color of the same
+part of anyone else in the cast. What is drawn there does not help to guess: only who it is.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class ICPModel(nn.Module):
 
     @property
     def tone_octaves(self) -> int:
-        """n of `colorflow.models.conditioning.tone_code` in the condition; 0 without."""
+        """Octaves of `colorflow.models.conditioning.tone_code` in the condition; 0 without."""
         return getattr(self.guider, "tone_octaves", 0)
 
     def train(self, mode: bool = True) -> ICPModel:

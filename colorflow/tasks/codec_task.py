@@ -21,6 +21,7 @@ from colorflow.utils.color import LUMA
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import to_device
 
+
 class CodecTask(TrainableTask):
     """Train the decoder of a `PatchCodec`; its encoder is fitted to the first batches, and then fixed.
 

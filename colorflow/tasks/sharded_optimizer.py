@@ -11,7 +11,9 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
 
-def zero1(parameters: Iterable[tuple[str, nn.Parameter]], optimizer_class: type[Optimizer], **settings: Any) -> Optimizer:
+def zero1(
+    parameters: Iterable[tuple[str, nn.Parameter]], optimizer_class: type[Optimizer], **settings: Any
+) -> Optimizer:
     """Give every device the moments of a part of the parameters (Rajbhandari et al., 2020, stage 1).
 
     A step computes what the optimizer itself would, then every device gets the parameters that others updated.
@@ -27,4 +29,5 @@ def zero1(parameters: Iterable[tuple[str, nn.Parameter]], optimizer_class: type[
     """
     if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
         return optimizer_class(parameters, **settings)
-    return ZeroRedundancyOptimizer((parameter for _, parameter in parameters), optimizer_class=optimizer_class, **settings)
+    trained = [parameter for _, parameter in parameters]
+    return ZeroRedundancyOptimizer(trained, optimizer_class=optimizer_class, **settings)

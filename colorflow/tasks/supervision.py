@@ -33,7 +33,9 @@ class AttentionSupervision:
 
     def __init__(self, layers: Sequence[str], weights: Sequence[tuple[int, float]], max_tokens: int = 1024) -> None:
         if not layers or 0 not in dict(weights):
-            raise ValueError(f"AttentionSupervision: expected layers, and a weight from step 0 on, got {layers}, {weights}")
+            raise ValueError(
+                f"AttentionSupervision: expected layers, and a weight from step 0 on, got {layers}, {weights}"
+            )
         self.layers, self.weights, self.max_tokens = tuple(layers), dict(weights), max_tokens
         self._attentions: dict[str, Any] = {}
         self._kept: dict[tuple[str, str], Tensor] = {}

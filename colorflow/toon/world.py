@@ -52,7 +52,7 @@ def make_world(seed: int, spec: ToonSpec) -> World:
 
 
 def paint_world(seed: int, count: int, spec: ToonSpec) -> tuple[tuple[tuple[Color, ...], ...], tuple[Color, ...]]:
-    """Colours of a chapter of ``count`` characters, by a seed of their own: ``colors[character][part]``, and the palette.
+    """Colours of a chapter of ``count`` characters, by a seed: ``colors[character][part]``, and the palette.
 
     Any chapter of as large a cast can be painted with them: its index maps do not depend on the colours.
     """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny.toon import small_base
 
 from colorflow.models.lora import add_lora
 from colorflow.tasks.supervision import AttentionSupervision, attention_loss, on_grid
-from test_toon_codec import small_base
 
 LAYER = "up_blocks.0.attentions.0.transformer_blocks.0.attn1"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny.toon import CODEC, small_base
 
-from colorflow.models.base import load_base, random_base, save_base
+from colorflow.models.base import load_base, save_base
 from colorflow.models.conditioning import (
     Region,
     decode_latents,
@@ -19,19 +20,6 @@ from colorflow.models.families import find_family
 from colorflow.models.toon.codec import PatchCodec, luma_axes, principal_components
 from colorflow.utils.color import LUMA
 
-UNET = {
-    "sample_size": 8,
-    "in_channels": 6,
-    "out_channels": 6,
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
-    "block_out_channels": [8, 8],
-    "layers_per_block": 1,
-    "norm_num_groups": 4,
-    "cross_attention_dim": 4,
-    "attention_head_dim": 2,
-}
-
 
 @pytest.fixture
 def pages():
@@ -41,15 +29,9 @@ def pages():
     return (blocks + 0.2 * torch.randn(blocks.shape, generator=source)).clamp(-1, 1)
 
 
-def small_base():
-    codec = {"latent_channels": 6, "width": 8, "depth": 1, "norm_num_groups": 4}
-    settings = {"vae": codec, "unet": UNET, "scheduler": {}, "tokens": 2, "seed": 0}
-    return random_base(find_family("toon"), settings)
-
-
 def codec(channels=6):
     torch.manual_seed(0)
-    return PatchCodec(channels, factor=4, width=8, depth=1, norm_num_groups=4)
+    return PatchCodec(**CODEC | {"latent_channels": channels})
 
 
 def gray(images):

@@ -81,7 +81,9 @@ class PatchCodec(ModelMixin, ConfigMixin):
             self.linear_decoder.weight.copy_(back)
             self.mean.copy_(torch.einsum("ixy,ji->jxy", mean, backward))
 
-    def encode(self, images: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
+    def encode(
+        self, images: Tensor, return_dict: bool = True
+    ) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
         """Latents ``(B, C, H / f, W / f)`` of ``(B, 3, H, W)`` images in [-1, 1], as a posterior without variance."""
         latents = self.encoder(images)
         posterior = DiagonalGaussianDistribution(torch.cat([latents, torch.zeros_like(latents)], 1), deterministic=True)
