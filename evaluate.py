@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from colorflow import config
+from colorflow.baselines import predictions
 from colorflow.distributed.launch import find_place, join_ranks
-from colorflow.evaluation.rows.methods import predictions_rows
-from colorflow.evaluation.rows.specs import METHOD, EvaluationError, MethodSpec, Problem
+from colorflow.evaluation.incomplete import EvaluationError
 from colorflow.evaluation.run import ALONE, evaluate
 from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.evaluation.stages import Work
+from colorflow.methods import MethodSpec, Problem, Rows
 from colorflow.utils.log import get_logger, quiet_libraries
 
 config.register_resolvers()
@@ -54,9 +54,9 @@ def run(cfg: DictConfig, output: Path, work: Work = ALONE) -> None:
         )
 
 
-def build_methods(cfg: DictConfig) -> dict[str, MethodSpec]:
+def build_methods(cfg: DictConfig) -> Rows:
     """The methods' rows and those of folders of pictures; the latter alone where the method lacks its weights."""
-    others = {} if cfg.predictions is None else predictions_rows(config.to_dict(cfg.predictions))
+    others = {} if cfg.predictions is None else predictions.rows(config.to_dict(cfg.predictions))
     if others and (takes_weights(cfg) and OmegaConf.is_missing(cfg, "weights")):
         return others
     rows = build_rows(cfg.method)
@@ -68,7 +68,7 @@ def build_methods(cfg: DictConfig) -> dict[str, MethodSpec]:
     return {**rows, **others}
 
 
-def build_rows(method: DictConfig) -> dict[str, MethodSpec]:
+def build_rows(method: DictConfig) -> Rows:
     """The rows of a method, or of several by key, where one that cannot be made becomes a row with a problem."""
     if "_target_" in method:
         return dict(config.build(method))
@@ -77,12 +77,13 @@ def build_rows(method: DictConfig) -> dict[str, MethodSpec]:
         try:
             made = config.build(node)
         except (OSError, ValueError) as error:
-            made = {node.get("name", key): MethodSpec(problem=Problem.of(error, f"{METHOD}.{key}"))}
+            problem = Problem.of(error, f"method.{key}")
+            made = {node.get("name", key): MethodSpec(problem=problem, label=node.get("label", ""))}
         if taken := rows.keys() & made.keys():
             raise config.ConfigError(
                 f"method.{key}: expected a name of its own, got {', '.join(taken)}; set method.{key}.name=NAME"
             )
-        rows |= {name: replace(spec, key=f"{METHOD}.{key}") for name, spec in made.items()}
+        rows |= made
     return rows
 
 

@@ -261,7 +261,14 @@ class Colorizer(Protocol):
 
 @runtime_checkable
 class BatchColorizer(Colorizer, Protocol):
-    """A method that colours several pages in one pass; up to rounding a page's result does not depend on the others."""
+    """A method that colours several pages in one pass; up to rounding a page's result does not depend on the others.
+
+    A class that inherits it colours one page as a batch of one.
+    """
+
+    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
+        """Colour one black-and-white page."""
+        return self.colorize_batch([page], [references], seeds=[seed])[0]
 
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]

@@ -19,7 +19,7 @@ from colorflow import config
 from colorflow.evaluation.bench.benchmark import BenchmarkError
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.schema import Style
-from colorflow.styles import GrayStyle
+from colorflow.styles.gray import GrayStyle
 
 _log = logging.getLogger("build_benchmark")
 

@@ -41,7 +41,7 @@ def run(cfg: DictConfig, ranks: Ranks | None = None) -> None:
     index = build_shards(make_build(cfg), output, ranks)
     size = sum(shard.bytes for shards in index.splits.values() for shard in shards) / 1e6
     if ranks is None or ranks.first:
-        _log.info("%s: %.1f MB; report.json and report.png tell what is in it", output, size)
+        _log.info("%s: %.1f MB; report.json and report.png (with matplotlib) tell what is in it", output, size)
 
 
 def make_build(cfg: DictConfig) -> ShardBuild:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,8 +35,6 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from colorflow import config
 from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.icp_model import ICPModel
@@ -48,6 +45,7 @@ from colorflow.retrieval.encoders import ClipVisionEncoder
 from colorflow.retrieval.retriever import SimilarityRetriever, reference_pool
 from colorflow.schema import PatchEncoder, ReferencePool
 from colorflow.toon import ToonSpec, draw_chapter
+from colorflow.utils.devices import resolve_device
 from colorflow.utils.log import quiet_libraries
 from colorflow.utils.progress import track
 
@@ -107,9 +105,7 @@ class Bench:
         self.options = options
         overrides = [f"model={options.model}", f"weights={options.weights}", "data.root=unused"]
         cfg = config.compose_config("train", overrides).model
-        self.device = options.device
-        if self.device == "auto":
-            self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = str(resolve_device(options.device))
         dtype = options.dtype or ("bfloat16" if self.device.startswith("cuda") else "float32")
         self.dtype, self.page_size = getattr(torch, dtype), (cfg.page_size[0], cfg.page_size[1])
         channels = 2 * cfg.base.random.vae.latent_channels + 1  # references and query encoded apart

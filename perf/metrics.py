@@ -30,7 +30,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from colorflow import metrics
-from colorflow.baselines import PredictionsFolder
+from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.score.protocol import Protocol

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from omegaconf import DictConfig
+from step_clock import StepClock
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader
@@ -19,9 +18,6 @@ from colorflow.data.transforms import WHOLE_CANVAS, CanvasTransform, collate
 from colorflow.diffusion.objective import regression_target
 from colorflow.models.conditioning import condition_images, join_condition, latent_size, shrink_mask
 from colorflow.schema import ColorizationBatch
-
-if TYPE_CHECKING:
-    from perf.training import Watch
 
 
 class Plain:
@@ -37,22 +33,22 @@ class Plain:
         canvases = CanvasTransform(page, canvas_size(page), window.style, WHOLE_CANVAS)
         self.samples, self.workers = PositionDataset(data.train_samples, canvases, data.seed), data.num_workers
 
-    def run(self, watch: Watch) -> None:
-        """Train for as many steps as the watch wants."""
+    def run(self, clock: StepClock) -> None:
+        """Train for as many steps as the clock wants."""
         self.model.to(self.device).train()
         trained = [parameter for _, parameter in self.model.trainable()]
         optimizer = torch.optim.AdamW(trained, lr=1e-5, foreach=False, fused=False)
         sampler, workers = StepSampler(len(self.samples), self.size, 0), self.workers
         loader = DataLoader(self.samples, batch_sampler=sampler, num_workers=workers, collate_fn=collate)  # type: ignore[arg-type]
-        batches = watch.batches(loader)
-        for step in range(watch.total):
+        batches = clock.batches(loader)
+        for step in range(clock.total):
             loss = self.loss(next(batches).to(self.device))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             optimizer.zero_grad()
             loss.item()  # for the progress bar
-            watch.after(step + 1)
+            clock.after(step + 1)
         self.model.to("cpu")
 
     def loss(self, batch: ColorizationBatch) -> Tensor:

@@ -17,10 +17,15 @@ import torch
 from PIL import Image
 
 from colorflow.schema import Style
-from colorflow.styles import GrayStyle, Interpolated, Mixed, ProceduralStyle, Scan, ScreenVAEStyle, SketchStyle
+from colorflow.styles.compose import Interpolated, Mixed
+from colorflow.styles.gray import GrayStyle
 from colorflow.styles.lines.network import LineNetwork
 from colorflow.styles.networks import DECODER_FILE, GENERATOR_FILE, LINE_FILE
+from colorflow.styles.procedural.scan import Scan
+from colorflow.styles.procedural.style import ProceduralStyle
 from colorflow.styles.screen.path import ScreenPath
+from colorflow.styles.screenvae import ScreenVAEStyle
+from colorflow.styles.sketch import SketchStyle
 from colorflow.toon import ToonSpec, draw_chapter
 from colorflow.utils.seeding import generator
 

@@ -21,10 +21,9 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,22 +32,18 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig
+from plain_loop import Plain
 from rich.console import Console
 from rich.table import Table
+from step_clock import StepClock, Timing
 from torch.utils.flop_counter import FlopCounterMode
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from colorflow import config
 from colorflow.callbacks.latent_writer import LatentWriter
 from colorflow.data.view_module import ViewDataModule
-from colorflow.schema import ColorizationBatch
+from colorflow.tasks.dry_run import GPUS
 from colorflow.utils.log import quiet_libraries
-from perf.plain_loop import Plain
 
-PEAKS = {"H200": 790.0, "H100": 790.0, "A100": 312.0}
-"""Dense bf16 TFLOP/s, by a part of the GPU's name."""
-WARM = 2  # steps before the clock starts: allocation, and in a first repeat compilation
 COMPILED = "model.compiled=[BasicTransformerBlock,ResnetBlock2D]"
 QUIET = {"enable_checkpointing": False, "enable_progress_bar": False, "logger": False}
 FAST = ("model.channels_last=true", COMPILED, "+trainer.benchmark=true")
@@ -80,58 +75,15 @@ FOR_GPUS = (
 ROWS = {row.name: row for row in (PLAIN, OURS, CACHED, *FOR_GPUS)}
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Of one sample: seconds by the clock, of this process, and before the loader; peak bytes of the allocator."""
-
-    seconds: float
-    cpu_seconds: float
-    wait: float
-    peak: int
-
-
-class Watch:
-    """Times the steps after `WARM` of a loop that takes its batches from `batches`."""
-
-    def __init__(self, steps: int, samples: int, device: torch.device) -> None:
-        self.total, self.samples, self.device = WARM + steps, samples, device
-        self.waited, self._marks = 0.0, list[tuple[float, float, float]]()
-
-    def batches(self, loader: Any) -> Iterator[ColorizationBatch]:
-        """The loader's batches; how long each was waited for is added up."""
-        ready = iter(loader)
-        while True:
-            start = time.perf_counter()
-            batch = next(ready)
-            self.waited += time.perf_counter() - start
-            yield batch
-
-    def after(self, step: int) -> None:
-        """Called after every step, counted from 1; the device is waited for at both ends of what is timed."""
-        if step in (WARM, self.total):
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
-            self._marks.append((time.perf_counter(), time.process_time(), self.waited))
-
-    def timing(self) -> Timing:
-        """What was found."""
-        first, last = self._marks
-        each = [
-            (after - before) / ((self.total - WARM) * self.samples) for before, after in zip(first, last, strict=True)
-        ]
-        peak = torch.cuda.max_memory_allocated() if self.device.type == "cuda" else 0
-        return Timing(*each, peak)
-
-
 class Timed(Callback):
-    """A watch that Lightning carries."""
+    """A clock that Lightning carries."""
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
+    def __init__(self, clock: StepClock) -> None:
+        self.clock = clock
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """A step is done."""
-        self.watch.after(trainer.global_step)
+        self.clock.after(trainer.global_step)
 
 
 class Counted(FlopCounterMode, Callback):
@@ -156,10 +108,10 @@ class Ours:
         self.cfg, self.task, self.data = cfg, config.build(cfg.task), config.build(cfg.data.datamodule)
         self.loader = self.data.train_dataloader
 
-    def run(self, watch: Watch) -> None:
-        """Train for as many steps as the watch wants."""
-        self.data.train_dataloader = lambda: watch.batches(self.loader())
-        self._fit(Timed(watch), watch.total)
+    def run(self, clock: StepClock) -> None:
+        """Train for as many steps as the clock wants."""
+        self.data.train_dataloader = lambda: clock.batches(self.loader())
+        self._fit(Timed(clock), clock.total)
 
     def flops(self) -> int:
         """Of a sample."""
@@ -220,9 +172,9 @@ def measure(options: argparse.Namespace, batch: int, work: Path) -> tuple[dict[s
             if device.type == "cuda":
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
-            watch = Watch(options.steps, batch, device)
-            loop.run(watch)
-            found[name].append(watch.timing())
+            clock = StepClock(options.steps, batch, device)
+            loop.run(clock)
+            found[name].append(clock.timing())
     return found, flops
 
 
@@ -232,9 +184,9 @@ def peak_flops(options: argparse.Namespace) -> float:
         return float(options.peak_tflops) * 1e12
     if options.device == "cuda":
         name = torch.cuda.get_device_name()
-        known = [peak for part, peak in PEAKS.items() if part in name]
+        known = [peak for part, (peak, _) in GPUS.items() if part in name]
         if not known:
-            raise SystemExit(f"--peak-tflops: expected the dense bf16 peak of {name}, which is none of {list(PEAKS)}")
+            raise SystemExit(f"--peak-tflops: expected the dense bf16 peak of {name}, which is none of {list(GPUS)}")
         return known[0] * 1e12
     dtype = torch.bfloat16 if "bf16" in options.precision else torch.float32
     square, best = torch.randn(1024, 1024, dtype=dtype), float("inf")

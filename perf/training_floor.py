@@ -11,15 +11,11 @@ is kept for the backward pass. Workspaces and the CUDA context (1 to 2 GB) come 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from colorflow.canvas import canvas_size
 from colorflow.config import compose_config, to_dict
@@ -28,9 +24,9 @@ from colorflow.models.conditioning import encode_posterior, latent_size
 from colorflow.models.families import build_icp_model
 from colorflow.models.icp_model import ICPModel, LoraSettings
 from colorflow.models.sd import FAMILY as SD
+from colorflow.tasks.dry_run import GPUS
 from colorflow.utils.memory import MemoryTracker
 
-PEAKS = {"H200": 790.0, "A100": 312.0}
 GIGABYTES = {"A100-40": 40.0, "A100-80": 80.0, "H200": 141.0}
 USABLE = 0.92  # of a GPU's memory: context, workspaces, what the allocator cannot join
 RECOMPUTED = {"[]": (), "[guider]": ("guider",), "[guider,unet]": ("guider", "unet")}
@@ -97,9 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "window encoded in the step": alone + teraflops(lambda: encode(model, window)),
         "canvases encoded in the step": alone + teraflops(lambda: encode(model, canvas)),
     }
-    print(f"{'a sample, forward and backward':32s}{'TFLOP':>8s}" + "".join(f"{f'{gpu} ms':>10s}" for gpu in PEAKS))
+    print(f"{'a sample, forward and backward':32s}{'TFLOP':>8s}" + "".join(f"{f'{gpu} ms':>10s}" for gpu in GPUS))
     for name, cost in costs.items():
-        print(f"{name:32s}{cost:8.2f}" + "".join(f"{1e3 * cost / peak:10.1f}" for peak in PEAKS.values()))
+        print(f"{name:32s}{cost:8.2f}" + "".join(f"{1e3 * cost / peak:10.1f}" for peak, _ in GPUS.values()))
     held = fixed(model)
     print(f"\nwhatever the batch: {held / 1e9:.1f} GB")
     head = f"{'model.gradient_checkpointing':32s}{'TFLOP':>8s}{'GB a sample':>14s}"

@@ -12,8 +12,10 @@ from PIL import Image
 from skimage.filters import gaussian
 
 from colorflow.baselines.lab import Floats, lightness, to_lab, to_page
-from colorflow.baselines.nearest import check_pool
+from colorflow.baselines.nearest import check_pool, retrieval_row
+from colorflow.methods import References, Rows, row_label
 from colorflow.retrieval.retriever import SimilarityRetriever
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.schema import ReferencePool
 
 _LEVELS = 101
@@ -21,6 +23,12 @@ _SPREAD = 2.0
 """Standard deviation, in L, over which the colours of neighbouring lightness are averaged (our choice)."""
 
 _TRACE = 1e-6
+
+
+def rows(retrieval: RetrievalSettings, references: References = "own", name: str = "color_transfer") -> Rows:
+    """The row of `ColorTransfer`, which needs no weights."""
+    label = row_label(name, "color_transfer", "Colour transfer")
+    return retrieval_row(name, label, lambda retriever: ColorTransfer(retriever, name), references, retrieval, {})
 
 
 class ColorTransfer:

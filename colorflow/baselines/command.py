@@ -21,7 +21,9 @@ from typing import IO
 
 from PIL import Image
 
-from colorflow.schema import ReferencePool
+from colorflow.methods import MethodSpec, References, Rows, row_label
+from colorflow.schema import PoolColorizer, ReferencePool
+from colorflow.utils.hashing import digest_file, digest_json
 from colorflow.utils.images import IMAGE_SUFFIXES, ImageError, load_image, natural_key, save_png
 
 PLACES = ("pages", "references", "output")
@@ -104,8 +106,8 @@ class Program:
             log.write(f"\n[status {status} after {time.monotonic() - start:.1f} s]\n")
         if status is None:
             raise CommandError(
-                f"command: expected an end within {self.seconds:g} s, got none, and it was stopped; raise "
-                f"method.seconds, or see {path}{_tail(path)}"
+                f"command: expected an end within {self.seconds:g} s, got none, and it was stopped; raise its "
+                f"option seconds, or see {path}{_tail(path)}"
             )
         if status != 0:
             raise CommandError(f"command: expected exit status 0, got {status}; see {path}{_tail(path)}")
@@ -133,7 +135,7 @@ class Program:
             _end(process)
 
 
-class CommandColorizer:
+class CommandColorizer(PoolColorizer):
     """A program as a method; it is asked for all pages of a chapter that have the same references.
 
     Args:
@@ -145,10 +147,6 @@ class CommandColorizer:
 
     def __init__(self, program: Program, name: str = "command") -> None:
         self.program, self.name = program, name
-
-    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
-        """Colour one page, by `colorize_batch`."""
-        return self.colorize_batch([page], [references], seeds=[seed])[0]
 
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
@@ -171,6 +169,30 @@ class CommandColorizer:
             _write(references[0].pages, Path(places["references"]))
             log = self.program.run(places)
             return _collect(Path(places["output"]), names, log)
+
+
+def rows(
+    command: str,
+    logs: str,
+    references: References = "own",
+    seconds: float = 3600.0,
+    environment: Mapping[str, str] | None = None,
+    folder: str | None = None,
+    files: Sequence[str] = (),
+    name: str = "command",
+) -> Rows:
+    """The row of a program; options, and ValueError, as for `Program`, whose logs lie in a folder of the row's name.
+
+    Pages made with other ``files`` (its weights and sources) are not continued; an absent one is a FileNotFoundError.
+    """
+    absent = [file for file in files if not Path(file).is_file()]
+    if absent:
+        raise FileNotFoundError(f"method.files: expected files of the program, found none at {', '.join(absent)}")
+    program = Program(command, Path(logs) / name, seconds, dict(environment or {}), folder)
+    digests = [digest_file(file) for file in files]
+    fingerprint = digest_json([command, dict(program.environment), folder, digests])
+    label = row_label(name, "command", "Command")
+    return {name: MethodSpec(lambda: CommandColorizer(program, name), references, fingerprint, label=label)}
 
 
 def _words(command: str) -> list[str]:

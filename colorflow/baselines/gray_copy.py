@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PIL import Image
 
+from colorflow.methods import MethodSpec, Rows
 from colorflow.schema import ReferencePool
 
 
@@ -19,3 +20,8 @@ class GrayCopy:
     def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
         """Return a copy of ``page``; references and seed are not used."""
         return page.copy()
+
+
+def rows() -> Rows:
+    """The row of `GrayCopy`, which every table has."""
+    return {GrayCopy.name: MethodSpec(GrayCopy)}

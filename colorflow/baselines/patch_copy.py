@@ -13,12 +13,30 @@ from skimage.util import view_as_windows
 from sklearn.neighbors import NearestNeighbors
 
 from colorflow.baselines.lab import Floats, lightness, to_lab, to_page
-from colorflow.baselines.nearest import check_pool
+from colorflow.baselines.nearest import check_pool, retrieval_row
+from colorflow.methods import References, Rows, row_label
 from colorflow.retrieval.retriever import IndexedPool, SimilarityRetriever
+from colorflow.retrieval.settings import RetrievalSettings
 from colorflow.schema import ReferencePool, RetrievedPatch
 
 _TILE, _STRIDE = 8, 4
 """Side and step of the tiles, pixels of the reduced page (our choice)."""
+
+
+def rows(
+    retrieval: RetrievalSettings,
+    references: References = "own",
+    neighbours: int = 16,
+    side: int = 256,
+    name: str = "patch_copy",
+) -> Rows:
+    """The row of `PatchCopy`, which needs no weights; options as there."""
+
+    def build(retriever: SimilarityRetriever) -> PatchCopy:
+        return PatchCopy(retriever, neighbours, side, name)
+
+    label, settings = row_label(name, "patch_copy", "Patch copy"), {"neighbours": neighbours, "side": side}
+    return retrieval_row(name, label, build, references, retrieval, settings)
 
 
 class PatchCopy:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from colorflow.methods import MethodSpec, Rows
 from colorflow.utils.images import IMAGE_SUFFIXES, natural_key
 
 
@@ -57,3 +59,24 @@ class PredictionsFolder:
                 )
             found[key] = path
         return found
+
+
+def rows(predictions: str | Mapping[str, str] | None, name: str = "predictions", label: str = "") -> Rows:
+    """Rows of folders ``<style>/<chapter>/NNN.png`` that any other systems made.
+
+    Args:
+        predictions: A folder, or folders by row name.
+        name: Row name of a single folder.
+        label: As for `MethodSpec`, of a single folder.
+
+    Raises:
+        FileNotFoundError: For None.
+    """
+    if predictions is None:
+        raise FileNotFoundError(
+            "predictions: expected a folder <style>/<chapter>/NNN.png of another system's pictures, named as the "
+            "benchmark's targets, got none; set predictions=DIR or 'predictions={NAME:DIR}'"
+        )
+    if isinstance(predictions, Mapping):
+        return {row: MethodSpec(predictions=Path(folder)) for row, folder in predictions.items()}
+    return {name: MethodSpec(predictions=Path(predictions), label=label)}

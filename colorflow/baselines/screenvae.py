@@ -7,6 +7,7 @@ style code are either those that its encoder gives for one reference page, or dr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,17 +15,19 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from colorflow.baselines.nearest import check_pool, nearest_page
+from colorflow.baselines.nearest import check_pool, nearest_page, retrieval_row
 from colorflow.baselines.together import together
-from colorflow.baselines.weights import Published
+from colorflow.methods import References, Rows, row_label
 from colorflow.retrieval.retriever import SimilarityRetriever
-from colorflow.schema import ReferencePool
+from colorflow.retrieval.settings import RetrievalSettings
+from colorflow.schema import BatchColorizer, ReferencePool
 from colorflow.styles.lines.network import LineNetwork, draw_lines, opencv_gray
 from colorflow.styles.networks import (
     CODE_FILE,
     COLOR_FILE,
     ENCODER_FILE,
     LINE_FILE,
+    RELEASED,
     as_page,
     check_height,
     fit_height,
@@ -35,15 +38,12 @@ from colorflow.styles.screen.color import ScreenColorizer, StyleCodeEncoder
 from colorflow.styles.screen.decoder import Draws
 from colorflow.styles.screen.encoder import ScreenEncoder
 from colorflow.styles.screen.path import pad_to_256, signed
+from colorflow.utils.devices import resolve_device
 from colorflow.utils.images import to_image
 from colorflow.utils.precision import full_precision
 from colorflow.utils.seeding import generator
 
-PUBLISHED = Published(
-    "the released ColorFlow folder with ScreenStyle/ and LE/ (TencentARC/ColorFlow)",
-    "on the Hugging Face hub",
-    "the authors' own terms for ScreenStyle, MIT for the line extractor, an academic one for the folder",
-)
+PUBLISHED = replace(RELEASED, key="method.weights", more="(docs/baselines.md)")
 
 Code = Literal["reference", "random"]
 
@@ -116,10 +116,32 @@ def load_screen_to_color(root: str | Path | None, networks: ScreenToColor) -> di
     Raises:
         CheckpointError: For no folder, missing files, and files that do not hold exactly these networks.
     """
-    return load_networks(PUBLISHED.find(root, parts=networks.files), networks.files)
+    return load_networks(root, networks.files, PUBLISHED)
 
 
-class ScreenVAEColorizer:
+def rows(
+    weights: str | None,
+    retrieval: RetrievalSettings,
+    references: References = "own",
+    code: Code = "reference",
+    draws: str = "official",
+    height: int | None = None,
+    device: str = "auto",
+    name: str = "screenvae",
+) -> Rows:
+    """The row of ScreenStyle's way; weights as for `load_screen_to_color`, options as for `ScreenVAEColorizer`."""
+
+    def build(retriever: SimilarityRetriever) -> ScreenVAEColorizer:
+        networks = ScreenToColor()
+        load_screen_to_color(weights, networks)
+        return ScreenVAEColorizer(networks.to(resolve_device(device)), retriever, code, draws, height, name)
+
+    digests = load_screen_to_color(weights, ScreenToColor())  # now: a wrong file is told before anything is coloured
+    settings = {"weights": digests, "code": code, "draws": draws, "height": height}
+    return retrieval_row(name, row_label(name, "screenvae", "ScreenVAE"), build, references, retrieval, settings)
+
+
+class ScreenVAEColorizer(BatchColorizer):
     """Manga to colour by a style code.
 
     Args:
@@ -151,20 +173,18 @@ class ScreenVAEColorizer:
         self.networks, self.retriever, self.name = networks, retriever, name
         self.code, self.draws, self.height = code, draws, height
 
-    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
-        """Return the page in colour, at its own size; ``info`` holds the size that it was coloured at.
-
-        Raises:
-            NoReferenceError: For an empty pool, where the code is to be of a reference.
-        """
-        return self.colorize_batch([page], [references], seeds=[seed])[0]
-
     @torch.no_grad()
     @full_precision()
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
     ) -> list[Image.Image]:
-        """The `BatchColorizer` protocol, likewise; pages of one size go through the networks together."""
+        """Colour pages at their own sizes; those of one size go through the networks together.
+
+        ``info`` holds the size that a page was coloured at, where it is another.
+
+        Raises:
+            NoReferenceError: For an empty pool, where the code is to be of a reference.
+        """
         codes = [self._code(*each) for each in zip(pages, references, seeds, strict=True)]
         fitted = [fit_height(page, self.height) for page in pages]
         colored = together(list(zip(fitted, codes, seeds, strict=True)), lambda item: item[0].size, self._render)

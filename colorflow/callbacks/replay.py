@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from colorflow.schema import Batch, ColorizationBatch, LatentBatch, PageBatch
 from colorflow.tasks.trainable import TrainableTask
+from colorflow.utils.devices import resolve_device
 
 _KINDS: dict[str, type[Batch]] = {kind.__name__: kind for kind in (ColorizationBatch, LatentBatch, PageBatch)}
 
@@ -52,12 +53,12 @@ def replay_step(task: TrainableTask, folder: Path, precision: str = "32-true") -
         raise ValueError(
             f"replay: expected weights.pt and rank_0.pt in {folder}, found {[path.name for path in files]}"
         )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = resolve_device()
     task.on_load_checkpoint({"state_dict": (weights := torch.load(folder / "weights.pt", "cpu", weights_only=True))})
     task.load_state_dict(weights, strict=False)
     task.to(device).train()
     results = []
-    with torch.autocast(device, torch.bfloat16, enabled="bf16" in precision):
+    with torch.autocast(device.type, torch.bfloat16, enabled="bf16" in precision):
         for path in files:
             step = torch.load(path, "cpu", weights_only=True)
             for content, then in zip(step["batches"], step["losses"], strict=True):

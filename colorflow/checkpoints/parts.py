@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from torch import Tensor
 from colorflow.checkpoints.fusion import fusion, fusion_widths
 from colorflow.models.families import known_families
 from colorflow.models.layout import Layout
+from colorflow.utils.files import atomic_folder
 from colorflow.utils.tensors import CheckpointError, Tensors, differences, read_tensors, renamed, shapes_of
 
 DIFFUSERS_NAMES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
@@ -191,11 +190,5 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CheckpointError(f"{target}: exists already; name a folder that is new or empty")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
-        fresh = Path(temporary) / target.name
-        fresh.mkdir()
+    with atomic_folder(target) as fresh:
         yield fresh
-        if target.exists():
-            target.rmdir()
-        shutil.move(fresh, target)

@@ -87,7 +87,7 @@ class ChapterRun:
         folder: Where its results go.
         options: See `ColorizeOptions`.
         report: Takes what was done.
-        watch: Called with a page, the steps of it that are done, and their number (`page_painting.Watch`).
+        watch: Called with a page, the steps of it that are done, and their number (`page_painting.OnStep`).
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from colorflow.schema import ReferencePool
 from colorflow.utils.seeding import stable_seed
 
 CanvasChoice = Literal["page", "model"]
-Watch = Callable[[int, int], None]
+OnStep = Callable[[int, int], None]
 """Called with the steps done and their number: the denoising steps of every piece, and one for what follows them."""
 
 _LENGTH = 0.8
@@ -94,7 +94,7 @@ def paint_page(
     seed: int,
     canvas: CanvasChoice = "page",
     attention: AttentionSettings | None = None,
-    watch: Watch | None = None,
+    watch: OnStep | None = None,
 ) -> Painted:
     """Colour a page at its own size.
 
@@ -127,7 +127,7 @@ def paint_page(
     return Painted(whole, boxes, tuple(shown), found, tuple(remarks))
 
 
-def _paint(piece: Piece, pool: ReferencePool, watch: Watch | None, number: int, count: int) -> ColorFlowOutput:
+def _paint(piece: Piece, pool: ReferencePool, watch: OnStep | None, number: int, count: int) -> ColorFlowOutput:
     if watch is None:
         return piece.pipeline(piece.image, pool, seed=piece.seed)
     each = piece.pipeline.sampling.num_inference_steps + 1

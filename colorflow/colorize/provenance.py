@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from colorflow import __version__
@@ -25,8 +24,3 @@ def provenance() -> PngInfo:
     info.add_text("Software", f"colorflow {__version__}")
     info.add_itxt("XML:com.adobe.xmp", _XMP)
     return info
-
-
-def is_marked(image: Image.Image) -> bool:
-    """Whether an opened picture carries the note."""
-    return SOURCE_TYPE in str(image.info.get("XML:com.adobe.xmp", ""))

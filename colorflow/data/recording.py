@@ -15,13 +15,13 @@ import json
 import math
 import random
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tqdm import tqdm
 
 from colorflow.canvas import PATCHES_PER_PAGE, Size, fit_page
 from colorflow.data.chapters import DataError, Skip, SkipReport
@@ -32,6 +32,7 @@ from colorflow.utils.files import write_json_atomic
 from colorflow.utils.hashing import digest_file, digest_json
 from colorflow.utils.images import ImageError, load_image
 from colorflow.utils.log import get_logger
+from colorflow.utils.progress import track
 from colorflow.utils.seeding import stable_seed
 
 FORMAT = 1
@@ -198,7 +199,7 @@ def record_chapters(
     recorded: list[RecordedChapter] = []
     report = found
     try:
-        for chapter in tqdm(chapters, desc="retrieving references", unit="chapter", disable=None):
+        for chapter in track(chapters, "retrieving references", sys.stderr.isatty(), "chapter"):
             record = recorder.record(chapter)
             report = replace(report, skips=report.skips + record.skips)
             report.check(max_skip_fraction)

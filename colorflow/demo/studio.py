@@ -18,7 +18,7 @@ from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.output import LookUp
 from colorflow.schema import Chapter, Page
 
-Watch = Callable[[int, int, Page, int, int], None]
+OnStep = Callable[[int, int, Page, int, int], None]
 """Called with a page's number from 1, how many there are, the page, its steps that are done, and their number."""
 
 _Done = tuple[Page, Painted | None]
@@ -72,7 +72,7 @@ class Studio:
         with self._alone:
             return run.look_up(page)
 
-    def color(self, session: Session, chosen: Sequence[str], seed: int, watch: Watch) -> Iterator[Version]:
+    def color(self, session: Session, chosen: Sequence[str], seed: int, watch: OnStep) -> Iterator[Version]:
         """Colour the chapter as a new version.
 
         Args:

@@ -65,13 +65,13 @@ def find_place(environ: Mapping[str, str] = os.environ) -> Place | None:
 
 
 @contextmanager
-def join_ranks(place: Place | None, interval: float = 2.0, patience: int = 60) -> Iterator[Ranks]:
+def join_ranks(place: Place | None, interval: float = 0.5, limit: float = 120.0) -> Iterator[Ranks]:
     """Work together with the other processes of a launch; an error in one of them ends all.
 
     Args:
         place: Which process this is; None: alone.
         interval: See `JoinedRanks`.
-        patience: See `JoinedRanks`.
+        limit: See `JoinedRanks`.
 
     Raises:
         RankError: Where the others do not come, and in the block by the methods of `Ranks`.
@@ -81,28 +81,28 @@ def join_ranks(place: Place | None, interval: float = 2.0, patience: int = 60) -
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(place.local % torch.cuda.device_count())
-    store = PrefixStore(f"work{next(_numbers)}", _store(place))  # jobs of a sweep follow each other in one process
-    ranks = JoinedRanks(store, place.rank, place.world, interval, patience)
-    try:
+    with _meet(place, interval, limit).together() as ranks:
         yield ranks
-        ranks.gather("end")
-    except BaseException as error:
-        ranks.fail(error)
-        raise
-    finally:
-        ranks.leave()
+
+
+def _meet(place: Place, interval: float, limit: float) -> JoinedRanks:
+    try:
+        store = PrefixStore(f"work{next(_numbers)}", _store(place))  # jobs of a sweep follow each other in one process
+        store.set(f"here/{place.rank}", "")
+        store.wait([f"here/{rank}" for rank in range(place.world)], _WAIT)
+        return JoinedRanks(store, place.rank, place.world, interval, limit)
+    except RuntimeError as error:
+        raise RankError(
+            f"process {place.rank} of {place.world}: expected all processes at {place.host}, port {place.port}, got "
+            f"{error}; set MASTER_ADDR and MASTER_PORT to a node and a free port that all can reach, and "
+            "GLOO_SOCKET_IFNAME to the network between them"
+        ) from error
 
 
 @cache
 def _store(place: Place) -> Store:
-    try:
-        url = f"tcp://{place.host}:{place.port}"
-        store: Store = next(rendezvous(url, rank=place.rank, world_size=place.world, timeout=_WAIT))[0]
-    except RuntimeError as error:
-        raise RankError(
-            f"process {place.rank} of {place.world}: expected all processes at {place.host}, port {place.port}, got "
-            f"{error}; set MASTER_ADDR and MASTER_PORT to a node and a free port that all can reach"
-        ) from error
+    url = f"tcp://{place.host}:{place.port}"
+    store: Store = next(rendezvous(url, rank=place.rank, world_size=place.world, timeout=_WAIT))[0]
     return store
 
 

@@ -8,7 +8,7 @@ from dataclasses import astuple
 from typing import Literal
 
 from colorflow.distributed.ranks import Ranks
-from colorflow.evaluation.rows.specs import METHOD, EvaluationError, Problem
+from colorflow.methods import Problem
 from colorflow.utils.log import get_logger
 
 Key = tuple[str, str]
@@ -17,6 +17,10 @@ Key = tuple[str, str]
 OnIncomplete = Literal["stop", "mark"]
 
 logger = get_logger(__name__)
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot be run as asked; the message says what to do."""
 
 
 class Incomplete:
@@ -50,8 +54,8 @@ class Incomplete:
             self.add(row, problem)
 
     @contextmanager
-    def noting(self, rows: Iterable[Key], *errors: type[Exception], key: str = METHOD) -> Iterator[None]:
-        """Mark rows where the block ends by one of these errors; ``key`` is their method's, see `in_words`."""
+    def noting(self, rows: Iterable[Key], *errors: type[Exception]) -> Iterator[None]:
+        """Mark rows where the block ends by one of these errors."""
         try:
             yield
         except errors as error:
@@ -59,7 +63,7 @@ class Incomplete:
                 raise
             logger.debug("what marks a row", exc_info=True)
             for row in rows:
-                self.add(row, Problem.of(error, key))
+                self.add(row, Problem.of(error))
 
     def add(self, row: Key, problem: Problem) -> None:
         """Mark a row, unless it is: the first problem stands."""

@@ -3,6 +3,7 @@
 ``{"protocol": {...}, "rows": [{"method", "style", "n", "metrics", "intervals", "chapters"}], "incomplete": [{"method",
 "style", "reason", "failed"}], "pages": [...]}``; a row's ``chapters`` are the values of metrics of whole chapters,
 ``{metric: {chapter: value}}``; incomplete rows stand in tables without numbers.
+Both have a ``label``, which results of older versions lack.
 JSON has no infinity: in the file it is the string ``"inf"``, in Python a float.
 """
 

@@ -12,20 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from colorflow.baselines import GrayCopy, PredictionsFolder
+from colorflow.baselines import gray_copy
+from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
-from colorflow.evaluation.incomplete import Incomplete, Key, OnIncomplete
+from colorflow.evaluation.incomplete import EvaluationError, Incomplete, Key, OnIncomplete
 from colorflow.evaluation.report.beside_paper import beside_grids
 from colorflow.evaluation.report.grids import print_grid
 from colorflow.evaluation.report.paper import TABLES
 from colorflow.evaluation.report.report import write_report
-from colorflow.evaluation.report.tables import print_table
+from colorflow.evaluation.report.tables import label, print_table
 from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Results, build_results, read_results, write_results
-from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec
 from colorflow.evaluation.score.protocol import MetricSize, Protocol, describe_run
 from colorflow.evaluation.score.score import RowScores
 from colorflow.evaluation.score.suite import MetricSettings, Suite, build_suite
 from colorflow.evaluation.stages import Stages, Work
+from colorflow.methods import MethodSpec
 from colorflow.metrics import SsimWindow
 from colorflow.utils.log import get_logger
 from colorflow.utils.output_lock import locked
@@ -143,8 +144,7 @@ def _with_gray_copy(methods: Mapping[str, MethodSpec]) -> dict[str, MethodSpec]:
     for name in methods:
         if not re.fullmatch(r"[\w][\w.+-]*", name):
             raise EvaluationError(f"row name: expected letters, digits and any of _ . + -, got {name!r}")
-    gray = methods.get(GRAY_COPY, MethodSpec(build=GrayCopy))
-    return {GRAY_COPY: gray, **{name: spec for name, spec in methods.items() if name != GRAY_COPY}}
+    return {**gray_copy.rows(), **methods}
 
 
 def _size(size: Any) -> MetricSize:
@@ -168,6 +168,8 @@ def _tabulate(
         chapters={key: row.chapters for key, row in scores.items()},
         incomplete=stages.marked,
     )
+    for row in (*results["rows"], *results["incomplete"]):
+        row["label"] = stages.specs[row["method"]].label or label(row["method"])
     for row in results["rows"]:
         row["fingerprint"] = stages.specs[row["method"]].fingerprint
     if stages.work.ranks.first:

@@ -10,16 +10,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from colorflow.baselines import PredictionsError, PredictionsFolder
+from colorflow.baselines.predictions import PredictionsError, PredictionsFolder
 from colorflow.distributed.ranks import Ranks
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.generate.generate import MethodError, generate
 from colorflow.evaluation.generate.generation_folder import check_settings, page_settings
-from colorflow.evaluation.incomplete import Incomplete, Key
-from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec
+from colorflow.evaluation.incomplete import EvaluationError, Incomplete, Key
 from colorflow.evaluation.score.protocol import Protocol
 from colorflow.evaluation.score.score import RowScores, check_pages, measure, score
 from colorflow.evaluation.score.suite import Suite
+from colorflow.methods import MethodSpec
 from colorflow.utils.log import get_logger
 
 logger = get_logger(__name__)
@@ -153,7 +153,7 @@ class Stages:
     def _generate(self, name: str) -> None:
         """Colour the rows of one method, which is held here alone."""
         spec, method = self.specs[name], None
-        with self.incomplete.noting(self._left(name), Exception, key=spec.key):  # weights and libraries of all kinds
+        with self.incomplete.noting(self._left(name), Exception):  # weights and libraries of all kinds
             method = spec.build() if spec.build else None
         self.incomplete.agree(f"built {name}")
         for row in self._left(name):
@@ -172,7 +172,6 @@ class Stages:
                     batch_size=self.work.batch_size,
                     progress=self.progress,
                     ranks=self.work.ranks,
-                    key=spec.key,
                 )
                 logger.info("%s (%s): %d pages coloured, %d kept", *row, report.written, report.reused)
 

@@ -25,6 +25,7 @@ from colorflow.pipelines.recipes import LEAN, Recipe, prepare_networks
 from colorflow.retrieval.retriever import IndexedPool, Retriever, reference_pool
 from colorflow.retrieval.settings import RetrievalSettings, build_retriever
 from colorflow.schema import ReferencePool, RetrievedPatch
+from colorflow.utils.devices import resolve_device
 from colorflow.utils.images import to_image, to_rgb, to_tensor
 from colorflow.utils.seeding import generator
 
@@ -334,8 +335,8 @@ def load_pipeline(
     """
     if offload not in ("none", "stages"):
         raise ValueError(f"offload: expected none or stages, got {offload!r}")
-    target = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    pipeline = ColorFlowPipeline.from_pretrained(weights, getattr(torch, dtype), target, retrieval, gsrp, recipe)
+    where = getattr(torch, dtype), resolve_device(device)
+    pipeline = ColorFlowPipeline.from_pretrained(weights, *where, retrieval, gsrp, recipe)
     pipeline.keep_luminance = keep_luminance
     if offload == "stages":
         pipeline.enable_model_cpu_offload()

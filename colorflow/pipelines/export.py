@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,7 @@ from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import has_lora, load_lora, save_lora
 from colorflow.retrieval.settings import RetrievalSettings
-from colorflow.utils.files import write_json_atomic
+from colorflow.utils.files import atomic_folder, write_json_atomic
 from colorflow.utils.tensors import check_whole
 
 SMALL_BASE = 50_000_000
@@ -76,18 +73,6 @@ class ExportSettings:
     colorizer: Path | None = None
 
 
-@contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill; it takes the place of an existing one only when it is complete."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        fresh = Path(temporary) / folder.name
-        fresh.mkdir()
-        yield fresh
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
-
-
 def save_export(
     model: ICPModel,
     folder: Path,
@@ -96,7 +81,7 @@ def save_export(
     gsrp: FusionNetwork | None = None,
 ) -> None:
     """Write an export folder; an existing one is replaced only when the new one is complete."""
-    with _replaced(folder) as fresh:
+    with atomic_folder(folder) as fresh:
         save_lora(model.network, fresh / "lora")
         base = _save_base(model, fresh)
         _save_rest(model, fresh, base, page_size, retrieval, gsrp)
@@ -124,7 +109,7 @@ def save_loaded(export: Export | None, folder: Path, page_size: tuple[int, int],
             "colorflow.pipelines.export.save_export, which takes the model they came from"
         )
     model, source, retrieval = export.model, export.folder, export.retrieval
-    with _replaced(folder) as fresh:
+    with atomic_folder(folder) as fresh:
         if has_lora(model.network):
             save_lora(model.network, fresh / "lora")
             base = _save_base(model, fresh)
@@ -185,7 +170,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def save_gsrp(fusion: FusionNetwork, folder: Path, colorizer: Path | None = None) -> None:
     """Write an export folder with ``gsrp/``: alone, or beside a copy of what another export folder holds."""
-    with _replaced(folder) as fresh:
+    with atomic_folder(folder) as fresh:
         if colorizer is not None:
             shutil.copytree(colorizer, fresh, dirs_exist_ok=True, ignore=shutil.ignore_patterns(_GSRP))
         fusion.save_pretrained(fresh / _GSRP)

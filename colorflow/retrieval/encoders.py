@@ -18,16 +18,12 @@ from skimage.feature import hog
 from torch import Tensor, nn
 
 from colorflow.utils.seeding import fixed_draws
-from colorflow.utils.tensors import check_loaded, digest_weights
+from colorflow.utils.tensors import MissingWeightsError, check_loaded, digest_weights
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _REMEDY = "use retrieval=hog, which needs no download, or a local folder or Hugging Face cache that holds the weights"
 # What else a folder of a complete CLIP model may hold besides the vision tower.
 _OTHER_CLIP_KEYS = ("text_model.", "text_projection.", "logit_scale")
-
-
-class MissingWeightsError(FileNotFoundError):
-    """Encoder weights that are neither on this machine nor to be had from it."""
 
 
 class OpenClipEncoder:

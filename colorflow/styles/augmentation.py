@@ -8,7 +8,7 @@ from pathlib import Path
 from colorflow.schema import Style
 from colorflow.styles.compose import Interpolated
 from colorflow.styles.gray import GrayStyle
-from colorflow.styles.procedural import ProceduralStyle
+from colorflow.styles.procedural.style import ProceduralStyle
 from colorflow.styles.screenvae import ScreenVAEStyle
 from colorflow.utils.log import get_logger
 

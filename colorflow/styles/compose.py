@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from PIL import Image
 
 from colorflow.schema import Style, bind_style
-from colorflow.styles.describe import describe
+from colorflow.styles.describe import Described
 
 
 def blend(first: Image.Image, second: Image.Image, weight: float) -> Image.Image:
@@ -26,7 +25,7 @@ def blend(first: Image.Image, second: Image.Image, weight: float) -> Image.Image
 
 
 @dataclass(frozen=True)
-class Interpolated:
+class Interpolated(Described):
     """A linear interpolation of two styles, its weight drawn for each page.
 
     The paper's screenstyle augmentation (section 3.2) is this with ``GrayStyle`` and the ScreenVAE rendition; its
@@ -67,13 +66,9 @@ class Interpolated:
         """Return this with the renditions of one sample."""
         return replace(self, first=bind_style(self.first, renditions), second=bind_style(self.second, renditions))
 
-    def describe(self) -> dict[str, Any]:
-        """Return the range and both styles."""
-        return describe(self)
-
 
 @dataclass(frozen=True)
-class Mixed:
+class Mixed(Described):
     """One of several styles, drawn for each page.
 
     Attributes:
@@ -109,7 +104,3 @@ class Mixed:
     def bind(self, renditions: Mapping[str, Image.Image]) -> Mixed:
         """Return this with the renditions of one sample."""
         return replace(self, styles=tuple(bind_style(style, renditions) for style in self.styles))
-
-    def describe(self) -> dict[str, Any]:
-        """Return all styles and their shares."""
-        return describe(self)

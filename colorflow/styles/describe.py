@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 
-def describe(style: Any, **more: Any) -> dict[str, Any]:
-    """Return a style's name, class and options as JSON values; styles inside it are described in turn.
+class Described:
+    """A style that is a dataclass: private fields, and the device it runs on, are no options.
 
-    Args:
-        style: A style that is a dataclass; private fields, and the device it runs on, are no options.
-        more: What takes the place of an option, or is known beside the options: digests for paths of weights.
+    Of weights the digests in ``_digests`` are told, not where they lie.
     """
-    known = [field.name for field in fields(style) if not field.name.startswith("_") and field.name != "device"]
-    options = {name: _json(getattr(style, name)) for name in known if name not in more}
-    return {"name": style.name, "class": type(style).__name__} | options | more
+
+    def describe(self) -> dict[str, Any]:
+        """Return name, class and options as JSON values; styles inside are described in turn."""
+        style: Any = self
+        digests = {"weights": style._digests} if hasattr(style, "_digests") else {}
+        return {"name": style.name, "class": type(style).__name__, **_options(style), **digests}
+
+
+def _options(value: Any) -> dict[str, Any]:
+    known = [field.name for field in fields(value) if not field.name.startswith("_") and field.name != "device"]
+    return {name: _json(getattr(value, name)) for name in known}
 
 
 def _json(value: Any) -> Any:
     if hasattr(value, "describe"):
         return value.describe()
+    if is_dataclass(value):
+        return _options(value)
     if isinstance(value, tuple | list):
         return [_json(item) for item in value]
     return value

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from PIL import Image
 
-from colorflow.styles.describe import describe
+from colorflow.styles.describe import Described
 
 
 @dataclass(frozen=True)
-class GrayStyle:
+class GrayStyle(Described):
     """ITU-R 601 luminance, as Pillow's ``L`` mode computes it, in three equal channels."""
 
     name: ClassVar[str] = "gray"
@@ -28,7 +28,3 @@ class GrayStyle:
             An RGB image of the page's size with R = G = B.
         """
         return page.convert("L").convert("RGB")
-
-    def describe(self) -> dict[str, Any]:
-        """Return the name and class: there are no options."""
-        return describe(self)

@@ -11,7 +11,8 @@ from torch import nn
 
 from colorflow.schema import NATIVE_SIZE
 from colorflow.utils.hashing import digest_file
-from colorflow.utils.tensors import CheckpointError, load_exactly
+from colorflow.utils.published import Published
+from colorflow.utils.tensors import fill, read_tensors
 
 GENERATOR_FILE = "ScreenStyle/color2manga/color2manga_cycle_ganstft/latest_net_G_RGB2INTSCR.pth"
 DECODER_FILE = "ScreenStyle/ScreenVAE/latest_net_dec.pth"
@@ -21,16 +22,24 @@ CODE_FILE = "ScreenStyle/color2manga/color2manga_cycle_ganstft/latest_net_E.pth"
 LINE_FILE = "LE/erika.pth"
 """Where the files lie below the released ColorFlow folder."""
 
+RELEASED = Published(
+    "a folder with ScreenStyle/ and LE/ as the released ColorFlow folder has them (TencentARC/ColorFlow)",
+    "on the Hugging Face hub",
+    "the authors' own terms for ScreenStyle, MIT for the line extractor, an academic one for the folder",
+    key="style.weights",
+    more="(docs/styles.md), or take style=procedural, which needs no weights",
+)
 
-_WITHOUT = "take style=procedural, which needs no weights"
 
-
-def load_networks(root: str | Path | None, files: Mapping[str, nn.Module]) -> dict[str, str]:
+def load_networks(
+    root: str | Path | None, files: Mapping[str, nn.Module], published: Published = RELEASED
+) -> dict[str, str]:
     """Fill frozen networks from the files of the released folder, strictly.
 
     Args:
         root: The released folder, or one with these files in the same places.
         files: Networks by file below it.
+        published: What to say where it is not there.
 
     Returns:
         SHA-256 of each file.
@@ -38,21 +47,11 @@ def load_networks(root: str | Path | None, files: Mapping[str, nn.Module]) -> di
     Raises:
         CheckpointError: For no folder, missing files, and files that do not hold exactly these networks.
     """
-    if root is None:
-        raise CheckpointError(
-            f"style.weights: expected a folder with {', '.join(files)}, got none; fetch the released ColorFlow folder "
-            f"(docs/styles.md) and set style.weights=FOLDER, or {_WITHOUT}"
-        )
-    absent = [name for name in files if not (Path(root) / name).is_file()]
-    if absent:
-        raise CheckpointError(
-            f"style.weights: expected {', '.join(absent)} in {root}, found none; fetch the released ColorFlow folder "
-            f"(docs/styles.md), or {_WITHOUT}"
-        )
+    folder = published.find(root, files)
     for name, network in files.items():
-        load_exactly(network, Path(root) / name)
+        fill(network, folder / name, read_tensors(folder / name))
         network.eval().requires_grad_(False)
-    return {name: digest_file(Path(root) / name) for name in files}
+    return {name: digest_file(folder / name) for name in files}
 
 
 def at_height(page: Image.Image, height: int | None, render: Callable[[Image.Image], Image.Image]) -> Image.Image:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from PIL import Image
 
-from colorflow.styles.describe import describe
+from colorflow.styles.describe import Described
 
 
 @dataclass(frozen=True)
-class RecordedStyle:
+class RecordedStyle(Described):
     """The rendition of a name that comes with the sample.
 
     Attributes:
@@ -42,7 +41,3 @@ class RecordedStyle:
     def bind(self, renditions: Mapping[str, Image.Image]) -> RecordedStyle:
         """Return this with the renditions of one sample."""
         return replace(self, _renditions=renditions)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the name; how the renditions were made stands in the shards' index."""
-        return describe(self)

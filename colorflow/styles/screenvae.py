@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 
-from colorflow.styles.describe import describe
+from colorflow.styles.describe import Described
 from colorflow.styles.networks import (
     DECODER_FILE,
     GENERATOR_FILE,
@@ -25,7 +24,7 @@ from colorflow.styles.screen.path import ScreenPath, to_levels
 
 
 @dataclass(frozen=True)
-class ScreenVAEStyle:
+class ScreenVAEStyle(Described):
     """ScreenVAE's rendition of a colour page, multiplied by its luminance twice, as the released code has it.
 
     Attributes:
@@ -69,7 +68,3 @@ class ScreenVAEStyle:
         batch = torch.cat([to_batch(page) for page in pages])
         draws = Draws(generators if self.draws == "official" else None)
         return [to_page(levels[0]) for levels in to_levels(self._path(batch, draws).page)]
-
-    def describe(self) -> dict[str, Any]:
-        """Return the options and the digests of the weight files; not where they lie, nor where they run."""
-        return describe(self, weights=self._digests)

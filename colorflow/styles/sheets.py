@@ -10,8 +10,8 @@ from PIL import Image
 from colorflow.schema import Style
 from colorflow.styles.compose import blend
 from colorflow.styles.gray import GrayStyle
-from colorflow.styles.procedural import ProceduralStyle
 from colorflow.styles.procedural.scan import Scan
+from colorflow.styles.procedural.style import ProceduralStyle
 from colorflow.styles.screenvae import ScreenVAEStyle
 from colorflow.styles.sketch import SketchStyle
 from colorflow.utils.seeding import generator

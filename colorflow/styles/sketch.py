@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from colorflow.styles.describe import describe
+from colorflow.styles.describe import Described
 from colorflow.styles.lines.network import LineNetwork, draw_lines, opencv_gray
 from colorflow.styles.networks import LINE_FILE, at_height, check_height, load_networks, to_batch, to_page
 
@@ -21,7 +20,7 @@ GRAY = 125
 
 
 @dataclass(frozen=True)
-class SketchStyle:
+class SketchStyle(Described):
     """The line drawing of a page, dark on white.
 
     Attributes:
@@ -57,10 +56,6 @@ class SketchStyle:
     def __call__(self, page: Image.Image, generator: torch.Generator) -> Image.Image:
         """Return the drawing; nothing is drawn from the generator."""
         return at_height(page, self.height, self._draw)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the options and the digest of the weight file; not where it lies, nor where it runs."""
-        return describe(self, weights=self._digests)
 
     def _draw(self, page: Image.Image) -> Image.Image:
         lines = to_page(draw_lines(self._network, opencv_gray(to_batch(page)))[0, 0])

@@ -18,8 +18,8 @@ from colorflow.utils.memory import AllocatorPeaks, MemoryTracker
 
 _GB = 1e9
 _DAY = 86400.0
-GPUS = {"A100": (312.0, 80.0), "H200": (790.0, 141.0)}
-"""TFLOP/s of dense bf16, and GB of memory."""
+GPUS = {"A100": (312.0, 80.0), "H100": (790.0, 80.0), "H200": (790.0, 141.0)}
+"""TFLOP/s of dense bf16, and GB of memory. Lightning's `get_available_flops` counts the sparse ones of some."""
 
 
 @dataclass(frozen=True)

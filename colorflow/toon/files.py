@@ -6,12 +6,11 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from tqdm import tqdm
-
 from colorflow.toon.page import draw_page
 from colorflow.toon.spec import ToonSpec
 from colorflow.utils.hashing import digest_image, digest_json
 from colorflow.utils.images import save_png
+from colorflow.utils.progress import bar
 from colorflow.utils.seeding import stable_seed
 
 
@@ -58,14 +57,14 @@ def write_chapters(
     line_root = root.with_name(root.name + "_lines")
     _check((root, line_root) if lines else (root,), chapters, pages)
     folders = [root / f"toon_{seed}_{chapter:03d}" for chapter in range(chapters)]
-    with tqdm(total=chapters * pages, desc="toon pages", unit="page", disable=not progress) as bar:
+    with bar(chapters * pages, "toon pages", "page", progress) as shown:
         for chapter, folder in enumerate(folders):
             for index in range(pages):
                 page = draw_page(chapter_seed(seed, chapter), index, spec)
                 save_png(page.indices if indexed else page.color, folder / f"{index:03d}.png")
                 if lines:
                     save_png(page.lines, line_root / folder.name / f"{index:03d}.png")
-                bar.update()
+                shown.update()
     return folders
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of ``path`` and all in it when the block ends without an error.
+
+    Parents are created. After an error ``path`` is as it was before.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
+        fresh = Path(temporary) / target.name
+        fresh.mkdir()
+        yield fresh
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.rename(target)
 
 
 def remove_unfinished(folder: str | os.PathLike[str], suffix: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -10,11 +9,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from colorflow.utils.log import get_logger
+from filelock import FileLock, Timeout
 
 LOCK = ".output.lock"
-
-logger = get_logger(__name__)
 
 
 class OutputLockError(RuntimeError):
@@ -37,33 +34,18 @@ def locked(output: Path, holds: bool = True) -> Iterator[None]:
         return
     output.mkdir(parents=True, exist_ok=True)
     path = output / LOCK
-    file = _lock(path)
+    lock = FileLock(path, timeout=0)
     try:
+        lock.acquire()
+    except Timeout as error:
+        holder = path.read_text(errors="replace") or "just begun"
+        raise OutputLockError(
+            f"{output}: another launch writes there ({holder}); wait for its end, or choose another output"
+        ) from error
+    try:
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        path.write_text(f"since {now}, process {os.getpid()} of {socket.gethostname()}")
         yield
     finally:
         path.unlink(missing_ok=True)
-        os.close(file)
-
-
-def _lock(path: Path) -> int:
-    """Open and lock; again where the holder before has just removed the file that was opened."""
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(file, 1000).decode(errors="replace")
-            os.close(file)
-            raise OutputLockError(
-                f"{path.parent}: another launch writes there ({holder or 'just begun'}); wait for its end, or "
-                "choose another output"
-            ) from error
-        except OSError as error:
-            logger.warning("%s: this file system has no locks (%s); start nothing else there", path, error)
-        if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
-            break
-        os.close(file)
-    now = datetime.now().astimezone().isoformat(" ", "seconds")
-    os.truncate(file, 0)
-    os.write(file, f"since {now}, process {os.getpid()} of {socket.gethostname()}".encode())
-    return file
+        lock.release()

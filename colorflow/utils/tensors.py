@@ -27,6 +27,10 @@ class CheckpointError(ValueError):
     """A folder or file that is not what it should be; the message lists every difference that was found."""
 
 
+class MissingWeightsError(CheckpointError, FileNotFoundError):
+    """Weights that are not there; the message says what to fetch or to do without."""
+
+
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     """Copy a tensor made on the CPU to where it is used; a GPU copies from pinned memory beside its other work.
 
@@ -207,34 +211,30 @@ def refuse(problems: Iterable[str], remedy: str) -> None:
         raise CheckpointError("\n".join([*lines, remedy]))
 
 
-def load_exactly(module: nn.Module, file: Path) -> None:
-    """Fill a network from a file that must hold its state, whole and nothing else.
+def fill(module: nn.Module, file: Path, tensors: Mapping[str, Tensor], what: str = "this network") -> None:
+    """Fill a network, which may be on the meta device, with tensors that must be its state, whole and nothing else.
+
+    Only the training steps that batch norms have counted may be absent: nothing uses them, and PyTorch before 0.4.1
+    did not write them.
+
+    Args:
+        module: The network.
+        file: Where the tensors are from, for messages.
+        tensors: By the names of the network's state.
+        what: What the file should be, for messages.
 
     Raises:
-        CheckpointError: As `read_tensors`, and naming every key that is missing, unexpected, misshapen or not finite.
+        CheckpointError: Naming every key that is missing, unexpected, misshapen or not finite.
     """
-    _fill(module, file, read_tensors(file))
-
-
-def load_parts_exactly(modules: Mapping[str, nn.Module], file: Path) -> dict[str, Tensors]:
-    """Fill networks from the parts of a file, each of which must hold the network's state, whole and nothing else.
-
-    Returns:
-        What was read.
-
-    Raises:
-        CheckpointError: As `read_parts`, and naming every key that is missing, unexpected, misshapen or not finite.
-    """
-    parts = read_parts(file, list(modules))
-    for name, tensors in parts.items():
-        _fill(modules[name], _part(file, name), tensors)
-    return parts
-
-
-def _fill(module: nn.Module, file: Path, tensors: Tensors) -> None:
-    found = differences(file, shapes_of(module.state_dict()), tensors)
-    refuse(found, f"{file}: not loaded; it belongs to another network, or is damaged")
-    module.load_state_dict(tensors, strict=True, assign=any(value.is_meta for value in module.parameters()))
+    own = module.state_dict()
+    uncounted = {key for key in own.keys() - tensors.keys() if key.endswith("num_batches_tracked")}
+    found = differences(file, shapes_of({key: own[key] for key in own.keys() - uncounted}), tensors)
+    refuse(found, f"{file}: not loaded; expected {what}, got another network or a damaged file; fetch it again")
+    state = {
+        key: tensors[key].to(value.dtype) if key in tensors else torch.zeros_like(value, device="cpu")
+        for key, value in own.items()
+    }
+    module.load_state_dict(state, strict=True, assign=any(value.is_meta for value in own.values()))
 
 
 def renamed(file: Path, names: Mapping[str, str], tensors: Tensors) -> Tensors:

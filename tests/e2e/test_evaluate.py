@@ -114,7 +114,7 @@ def test_a_missing_picture_is_named(debug_run, again, tmp_path):
 
 
 def test_unknown_references_are_named(asked, tmp_path):
-    row = "{_target_:colorflow.evaluation.rows.methods.Row,name:colorflow,references:mine}"
+    row = "{_target_:colorflow.evaluation.rows.exports.Row,name:colorflow,references:mine}"
     overrides = [item for item in asked if not item.startswith("method.rows")]
     message = call_main(evaluate, *overrides, f"method.rows=[{row}]", f"output={tmp_path}")
     assert message is not None

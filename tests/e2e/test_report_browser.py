@@ -14,8 +14,8 @@ from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.report import paper
 from colorflow.evaluation.report.comparisons import paired_differences
 from colorflow.evaluation.report.tables import COLUMNS
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
+from colorflow.methods import MethodSpec
 from colorflow.toon import ToonSpec
 from colorflow.toon import write_chapters as write_toon
 

@@ -117,8 +117,8 @@ def test_tasks_of_srun_meet_work_and_end(benchmark, tmp_path, whole):
 @pytest.mark.parametrize(
     ("before", "killed", "seed", "after", "message"),
     [
-        (2, 1, 6, 4, "process 1 of 2 gave no sign of life for 5 s and has probably been killed"),
-        (2, 0, 2, 3, "process 0 of 2 cannot be reached and has probably ended or been stopped"),
+        (2, 1, 6, 4, "process 1 of 2 has been killed (out of memory?) or stopped"),
+        (2, 0, 2, 3, "process 0 of 2 has been killed or stopped"),
     ],
 )
 def test_a_killed_process_ends_the_others_and_any_number_goes_on(
@@ -139,7 +139,7 @@ def test_a_killed_process_ends_the_others_and_any_number_goes_on(
 
 
 @pytest.mark.parametrize("works", ["works", "waits"])
-def test_a_stopped_process_that_holds_the_store_ends_the_others(works):
+def test_a_stopped_first_process_ends_the_others(works):
     """As a node without power: its connections stay, nobody answers."""
     stopped, other = start_ranks(2, meet_and_stop, works)
     try:
@@ -147,8 +147,7 @@ def test_a_stopped_process_that_holds_the_store_ends_the_others(works):
     finally:
         stopped.kill()
     assert code == 1
-    assert "RankError: process" in said
-    assert "the store gave no answer for 5 s" in said
+    assert "RankError: process 0 of 2 has been killed or stopped" in said
 
 
 def test_a_full_disk_in_one_process_ends_all_and_keeps_what_is_there(benchmark, tmp_path, whole):

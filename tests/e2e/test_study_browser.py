@@ -11,10 +11,10 @@ import pytest
 from browser import chromium, opened
 from tiny.benchmark import Tint, tiny_benchmark
 
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.user_study import StudyOptions, build_study, read_votes, tally_votes
 from colorflow.evaluation.user_study.votes import read_key
+from colorflow.methods import MethodSpec
 
 METHODS = {"colorflow": 5, "mcv2": 60, "ebmc": 30}
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from colorflow.baselines.ebmc import EbmcNetworks
+from colorflow.baselines import screenvae
+from colorflow.baselines.ebmc import EbmcNetworks, colorizer
 from colorflow.baselines.screenvae import ScreenToColor
-from colorflow.evaluation.rows import reference_rows
 from colorflow.retrieval.encoders import HogEncoder
 from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.styles.lines import network as lines
@@ -35,8 +35,8 @@ small_screens = partial(ScreenToColor, 4, 8, 4)
 def small_networks() -> Iterator[None]:
     """Let rows be made of small networks, and strictly so: official files are refused inside."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference_rows, "EbmcNetworks", small_ebmc)
-        patch.setattr(reference_rows, "ScreenToColor", small_screens)
+        patch.setattr(colorizer, "EbmcNetworks", small_ebmc)
+        patch.setattr(screenvae, "ScreenToColor", small_screens)
         patch.setattr(lines, "_WIDTHS", (2, 3, 4, 5, 6))
         yield
 

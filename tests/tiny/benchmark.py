@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from colorflow.baselines import PredictionsFolder
+from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.generate.generate import generate
 from colorflow.evaluation.results import Bootstrap, build_results
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
+from colorflow.methods import MethodSpec
 from colorflow.retrieval.retriever import reference_pool
 from colorflow.schema import ReferencePool
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from colorflow.canvas import Size, canvas_size, matching_size
 from colorflow.colorize.chapters import ColorizeOptions
+from colorflow.colorize.provenance import SOURCE_TYPE
 from colorflow.pipelines.output import ColorFlowOutput
 from colorflow.schema import ReferencePool, RetrievedPatch
 from tiny.benchmark import write_chapters
@@ -57,3 +58,8 @@ def gray_chapters(root: Path, pages: dict[str, int]) -> Path:
     for path in root.glob("*/*"):
         Image.open(path).convert("L").save(path)
     return root
+
+
+def is_marked(image: Image.Image) -> bool:
+    """Whether an opened picture says that a model coloured it."""
+    return SOURCE_TYPE in str(image.info.get("XML:com.adobe.xmp", ""))

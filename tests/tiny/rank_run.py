@@ -15,10 +15,10 @@ import evaluate as script
 from colorflow.distributed.launch import find_place, join_ranks
 from colorflow.distributed.ranks import Ranks
 from colorflow.evaluation.results import Results
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.evaluation.stages import Work
+from colorflow.methods import MethodSpec
 from colorflow.metrics import HIGHER_IS_BETTER
 from colorflow.schema import ReferencePool
 from tiny.benchmark import Tint
@@ -59,7 +59,7 @@ def evaluate_in_ranks(benchmark: str, output: str, *options: str) -> None:
             ``full=RANK``: to this process the disk is full (its files may not grow beyond a few bytes).
     """
     given = {name: int(value) for name, _, value in (option.partition("=") for option in options)}
-    with join_ranks(find_place(), interval=0.1, patience=50) as ranks:
+    with join_ranks(find_place(), interval=0.1, limit=10.0) as ranks:
         if ranks.rank == given.get("full"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (50, resource.RLIM_INFINITY))
         evaluate_tint(benchmark, output, ranks, given.get("kill"))
@@ -72,7 +72,7 @@ def run_evaluate(*overrides: str) -> None:
 
 def meet_and_stop(works: str) -> None:
     """The first process meets the others and stops; they work on, or wait for it."""
-    with join_ranks(find_place(), interval=0.1, patience=50) as ranks:
+    with join_ranks(find_place(), interval=0.1, limit=10.0) as ranks:
         ranks.gather("here")
         if ranks.first:
             os.kill(os.getpid(), signal.SIGSTOP)

@@ -34,22 +34,17 @@ def in_ranks(world: int, work: Callable[[Ranks], Any], **options: Any) -> list[A
     store = HashStore()
 
     def one(rank: int) -> Any:
-        ranks = JoinedRanks(store, rank, world, **{"interval": 0.02, "patience": 500} | options)
         try:
-            result = work(ranks)
-            ranks.gather("end")
+            with JoinedRanks(store, rank, world, **{"interval": 0.01} | options).together() as ranks:
+                return work(ranks)
         except Exception as error:
-            ranks.fail(error)
-            result = error
-        finally:
-            ranks.leave()
-        return result
+            return error
 
     with ThreadPoolExecutor(world) as pool:
         return list(pool.map(one, range(world)))
 
 
-class Task:
+class Started:
     """A process of its own.
 
     Args:
@@ -108,14 +103,14 @@ def _read(pipe: Connection) -> str:
         return stream.read()
 
 
-def start_ranks(world: int, work: Callable[..., Any], *arguments: str) -> list[Task]:
+def start_ranks(world: int, work: Callable[..., Any], *arguments: str) -> list[Started]:
     """Start processes as srun does: when one ends, nobody ends the others."""
     step = {"SLURM_JOB_ID": os.getpid(), "SLURM_STEP_ID": next(_steps), "SLURM_STEP_NODELIST": "localhost"}
     tasks = []
     for rank in range(world):
         place = {"SLURM_STEP_NUM_TASKS": world, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
         environment = {name: str(value) for name, value in {**step, **place}.items()}
-        tasks.append(Task(environment, work, *arguments))
+        tasks.append(Started(environment, work, *arguments))
     return tasks
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from colorflow.baselines import PredictionsFolder
+    from colorflow.baselines.predictions import PredictionsFolder
     from colorflow.evaluation.bench.benchmark import Benchmark
 
 

@@ -9,12 +9,12 @@ from skimage.color import deltaE_ciede2000
 from tiny.baselines import retriever
 from tiny.benchmark import color_page, colored_pool
 
-from colorflow.baselines import ColorTransfer, PatchCopy
-from colorflow.baselines.color_transfer import color_table, quadrant_places
+from colorflow.baselines import color_transfer, patch_copy
+from colorflow.baselines.color_transfer import ColorTransfer, color_table, quadrant_places
 from colorflow.baselines.lab import lightness, to_lab
 from colorflow.baselines.nearest import NoReferenceError
+from colorflow.baselines.patch_copy import PatchCopy
 from colorflow.canvas import query_patches
-from colorflow.evaluation.rows.reference_rows import color_transfer_rows, patch_copy_rows
 from colorflow.retrieval.retriever import reference_pool
 from colorflow.retrieval.settings import RetrievalSettings
 
@@ -104,11 +104,11 @@ def test_options_that_cannot_be(neighbours, side):
 def test_rows_are_told_apart():
     hog, clip = RetrievalSettings("hog"), RetrievalSettings("clip")
     rows = [
-        color_transfer_rows(hog),
-        color_transfer_rows(clip),
-        patch_copy_rows(hog),
-        patch_copy_rows(hog, neighbours=1),
+        color_transfer.rows(hog),
+        color_transfer.rows(clip),
+        patch_copy.rows(hog),
+        patch_copy.rows(hog, neighbours=1),
     ]
     assert len({spec.fingerprint for row in rows for spec in row.values()}) == 4
-    (spec,) = color_transfer_rows(hog, references="other_chapter", name="wrong").values()
+    (spec,) = color_transfer.rows(hog, references="other_chapter", name="wrong").values()
     assert (spec.references, spec.build().name) == ("other_chapter", "wrong")

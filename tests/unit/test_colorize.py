@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from tiny.benchmark import color_page
-from tiny.painter import QUIET, Painter
+from tiny.painter import QUIET, Painter, is_marked
 
 import colorize
 from colorflow.colorize import chapter_report
 from colorflow.colorize.chapters import MANIFEST, SHEET, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.colorize.provenance import SOURCE_TYPE, is_marked
+from colorflow.colorize.provenance import SOURCE_TYPE
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
 from colorflow.pipelines.output import ColorFlowOutput

@@ -9,11 +9,10 @@ from PIL import Image
 from tiny.benchmark import color_page, write_chapters
 from tiny.comics import BlockEncoder
 from tiny.models import PAGE_SIZE, tiny_pipeline
-from tiny.painter import gray_chapters
+from tiny.painter import gray_chapters, is_marked
 
 import colorize
 from colorflow.colorize.chapters import ChapterJob, ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.colorize.provenance import is_marked
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
 from colorflow.pipelines.attention import AttentionSettings

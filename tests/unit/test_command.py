@@ -14,10 +14,10 @@ import pytest
 from tiny.benchmark import Tint, color_page, colored_pool, evaluate_tiny, tiny_benchmark
 
 from colorflow.baselines.command import CommandColorizer, CommandError, Program
+from colorflow.baselines.command import rows as command_rows
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.generate.generate import GenerationError, generate
-from colorflow.evaluation.rows.command_rows import command_rows
-from colorflow.evaluation.rows.specs import MethodSpec
+from colorflow.methods import MethodSpec
 from colorflow.schema import BatchColorizer, PoolColorizer
 
 TOOL = """
@@ -126,7 +126,7 @@ pathlib.Path({str(tmp_path / "part")!r}).write_text(str(child.pid))
 os.rename({str(tmp_path / "part")!r}, {str(noted)!r})
 time.sleep(600)"""
     monkeypatch.setattr(subprocess.Popen, "wait", run_out)
-    with pytest.raises(CommandError, match=r"expected an end within 30 s, got none.*method\.seconds.*ends: waiting"):
+    with pytest.raises(CommandError, match=r"expected an end within 30 s, got none.*option seconds.*ends: waiting"):
         ask(python(tmp_path, code, seconds=30))
     assert limits[0] == 30
     child = int(noted.read_text())

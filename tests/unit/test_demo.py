@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 from tiny.benchmark import color_page
 from tiny.models import PAGE_SIZE, tiny_model
+from tiny.painter import is_marked
 
 from colorflow.colorize.chapters import ColorizeOptions, colorize_chapters, find_jobs
-from colorflow.colorize.provenance import is_marked
 from colorflow.demo import command, fragments
 from colorflow.demo.examples import write_example
 from colorflow.demo.limits import Limits

@@ -72,7 +72,7 @@ def test_rows_add_up():
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"gpu": "H2000"}, "expected one of A100, H200"), ({"mfu": 1.5}, "mfu in"), ({"devices": 0}, "got 0 and")],
+    [({"gpu": "H2000"}, "expected one of A100, H100, H200"), ({"mfu": 1.5}, "mfu in"), ({"devices": 0}, "got 0 and")],
 )
 def test_impossible_projections_are_refused(values, message):
     with pytest.raises(ValueError, match=message):

@@ -16,10 +16,10 @@ from tiny.ranks import in_ranks
 from colorflow import metrics
 from colorflow.distributed.ranks import RankError, Ranks
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.evaluation.stages import Work
+from colorflow.methods import MethodSpec
 from colorflow.metrics import PageNetwork
 from colorflow.utils.files import read_jsonl
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny.benchmark import SIZE, Tint, TintTogether
 from tiny.recipes import STEPS, make
 
-from colorflow.baselines import GrayCopy
+from colorflow.baselines.gray_copy import GrayCopy
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError, read_benchmark
 from colorflow.evaluation.generate.generate import GenerationError, generate
 from colorflow.pipelines.icp import Sampling

@@ -20,7 +20,7 @@ from colorflow import config
 from colorflow.callbacks.ema import EMA
 from colorflow.callbacks.export import Export
 from colorflow.data.page_transform import PageTransform
-from colorflow.evaluation.rows.methods import Row, colorflow_rows
+from colorflow.evaluation.rows.exports import Row, colorflow_rows
 from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.icp_model import ICPModel

@@ -11,8 +11,9 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
-from colorflow.retrieval.encoders import ClipVisionEncoder, HogEncoder, MissingWeightsError, OpenClipEncoder
+from colorflow.retrieval.encoders import ClipVisionEncoder, HogEncoder, OpenClipEncoder
 from colorflow.retrieval.retriever import cosine_similarity
+from colorflow.utils.tensors import MissingWeightsError
 
 SIDE = 32
 

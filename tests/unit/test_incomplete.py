@@ -14,14 +14,15 @@ from PIL import Image
 from tiny.benchmark import Tint, TwoTone, evaluate_tiny, tinted_folder, tiny_benchmark, write_chapters
 from tiny.ranks import in_ranks
 
-from colorflow.baselines import PredictionsError
+from colorflow.baselines.predictions import PredictionsError
 from colorflow.distributed.ranks import Ranks
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.generate.generate import MethodError
+from colorflow.evaluation.incomplete import EvaluationError
 from colorflow.evaluation.results import read_results, write_results
-from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec, Problem
 from colorflow.evaluation.stages import Work
+from colorflow.methods import MethodSpec, Problem
 
 GOOD = {"tint": MethodSpec(build=lambda: Tint(5)), "more": MethodSpec(build=lambda: Tint(60))}
 UNGIVEN = MethodSpec(problem=Problem("expected weights, found none; fetch them", failed=False))
@@ -215,5 +216,5 @@ def test_what_one_process_meets_is_marked_in_all(world: int, tmp_path: Path) -> 
 
 def test_a_row_is_of_one_kind() -> None:
     for options in ({}, {"build": Tint, "predictions": Path("x")}, {"build": Tint, "problem": Problem("x")}):
-        with pytest.raises(EvaluationError, match="expected one of build, predictions and problem"):
+        with pytest.raises(ValueError, match="expected one of build, predictions and problem"):
             MethodSpec(**options)  # type: ignore[arg-type]

@@ -12,8 +12,8 @@ from tiny.benchmark import Tint, evaluate_tiny, tiny_benchmark
 from tiny.ranks import ROOT, in_ranks
 
 from colorflow.distributed.ranks import RankError
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.stages import Work
+from colorflow.methods import MethodSpec
 from colorflow.utils.output_lock import LOCK, OutputLockError, locked
 
 HOLD = """

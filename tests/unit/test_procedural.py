@@ -11,11 +11,11 @@ from PIL import Image
 from scipy import ndimage
 from tiny.styles import seeded
 
-from colorflow.styles import ProceduralStyle
 from colorflow.styles.procedural.regions import find_regions
 from colorflow.styles.procedural.scan import Scan
 from colorflow.styles.procedural.screens import KINDS, LEVELS, SPOTS, Screen, lattice
 from colorflow.styles.procedural.strokes import closing, opening
+from colorflow.styles.procedural.style import ProceduralStyle
 from colorflow.styles.procedural.tones import REFERENCE_HEIGHT, ToneRanges, draw_sheets
 
 CLEAN = ProceduralStyle(scan=None)

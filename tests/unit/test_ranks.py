@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import Any, cast
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny.ranks import in_ranks
-from torch.distributed import HashStore
+from torch.distributed import HashStore, ProcessGroupGloo
 
 from colorflow.distributed.launch import Place, find_place, join_ranks
 from colorflow.distributed.ranks import JoinedRanks, RankError, Ranks
@@ -49,6 +49,12 @@ def test_values_go_round() -> None:
         return made, told, same
 
     assert in_ranks(3, work) == [("by 0", [[0, None], [1, None], [2, None]], [0, 1, 2])] * 3
+
+
+def test_what_is_no_json_is_an_error_where_it_is_said() -> None:
+    first, second = in_ranks(2, lambda ranks: ranks.gather("told", {1, 2} if ranks.first else 3))
+    assert isinstance(first, TypeError)
+    assert "process 0 of 2 failed: TypeError" in str(second)
 
 
 def test_a_wait_ends_when_the_last_one_comes() -> None:
@@ -104,55 +110,32 @@ def test_an_error_in_one_ends_those_that_wait_and_those_that_work(failing: int) 
             assert str(error) == f"process {failing} of 3 failed: ValueError: no such page"
 
 
-@pytest.mark.parametrize("silent", [0, 1])
-def test_a_process_without_a_sign_of_life_ends_the_others(silent: int) -> None:
-    """It came and is there no more: killed, or its machine gone."""
-    store = HashStore()
-    store.set(f"beat/{silent}", "7")
-    ranks = JoinedRanks(store, 1 - silent, 2, interval=0.01, patience=100)
-    with pytest.raises(RankError, match=f"process {silent} of 2 gave no sign of life for 1 s"):
-        ranks.gather("never complete")
-    ranks.leave()
+@pytest.mark.parametrize(("silent", "message"), [(0, "process 0 of 2 has been killed or"), (1, "process 1 of 2 has")])
+def test_a_process_that_does_not_come_ends_the_others(silent: int, message: str) -> None:
+    """It came and is there no more: stopped, or its machine gone."""
+    store, open_end = HashStore(), []
+
+    def work(rank: int) -> None:
+        if rank == silent:
+            open_end.append(ProcessGroupGloo(store, rank, 2, timedelta(seconds=60)))
+            return
+        with JoinedRanks(store, rank, 2, interval=0.01, limit=1.0).together() as ranks:
+            ranks.gather("never complete")
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.submit(work, silent), pool.submit(work, 1 - silent)
+        first.result()
+        with pytest.raises(RankError, match=message):
+            second.result()
 
 
-def test_a_process_that_has_left_is_not_silent() -> None:
-    store = HashStore()
-    store.set("left/1", "")
-    ranks = JoinedRanks(store, 0, 2, interval=0.01, patience=50)
-    time.sleep(1.5)
-    ranks.check()
-    ranks.leave()
+def test_a_wait_has_no_limit_as_long_as_all_give_signs_of_life() -> None:
+    def work(ranks: Ranks) -> object:
+        if ranks.rank == 1:
+            time.sleep(3)
+        return ranks.gather("here", ranks.rank)
 
-
-class _Stopped:
-    """A store whose holder stops: calls do not return, as those of TCPStore."""
-
-    def __init__(self) -> None:
-        self.store, self.answers = HashStore(), threading.Event()
-        self.answers.set()
-
-    def __getattr__(self, name: str) -> Any:
-        self.answers.wait()
-        return getattr(self.store, name)
-
-
-@pytest.mark.parametrize("waits", [True, False])
-def test_a_store_that_does_not_answer_ends_those_that_wait_and_those_that_work(waits: bool) -> None:
-    store = _Stopped()
-    ranks = JoinedRanks(cast(Any, store), 0, 2, interval=0.01, patience=100)
-    store.answers.clear()
-
-    def work() -> None:
-        while not waits:
-            ranks.check()
-            time.sleep(0.01)
-        ranks.gather("never complete")
-
-    with pytest.raises(RankError, match="the store gave no answer for 1 s"):
-        work()
-    ranks.fail(ValueError("does not hang"))
-    ranks.leave()
-    store.answers.set()  # the thread may end
+    assert in_ranks(2, work, limit=1.0) == [[0, 1]] * 2
 
 
 def test_the_place_that_torchrun_tells() -> None:

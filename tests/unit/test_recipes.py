@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from colorflow import config
 from colorflow.canvas import fit_page, query_box, query_mask
 from colorflow.config import compose_config
-from colorflow.evaluation.rows.methods import Row, colorflow_rows
+from colorflow.evaluation.rows.exports import Row, colorflow_rows
 from colorflow.models.conditioning import Region, decode_latents, decode_region
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
 from colorflow.pipelines.export import save_export

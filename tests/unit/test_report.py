@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 from tiny.benchmark import SIZE, Tint, evaluate_tiny, page_scores, scored_pages, tint_rows, tiny_results
 
-from colorflow.baselines import PredictionsError
+from colorflow.baselines.predictions import PredictionsError
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.generate.generate import GenerationError
+from colorflow.evaluation.incomplete import EvaluationError
 from colorflow.evaluation.report.tables import markdown_table
 from colorflow.evaluation.results import Bootstrap, ResultsError, find_row, read_results, write_results
-from colorflow.evaluation.rows.specs import EvaluationError, MethodSpec
 from colorflow.evaluation.score.suite import MetricSettings
+from colorflow.methods import MethodSpec
 from colorflow.metrics import PIXEL_METRICS
 from colorflow.utils import strips
 

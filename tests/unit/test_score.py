@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tiny.benchmark import SIZE
 
-from colorflow.baselines import PredictionsError, PredictionsFolder
+from colorflow.baselines.predictions import PredictionsError, PredictionsFolder
 from colorflow.canvas import fit_page
 from colorflow.evaluation.bench.benchmark import Benchmark
 from colorflow.evaluation.score.measuring import Job, Prepared

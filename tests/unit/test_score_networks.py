@@ -14,18 +14,18 @@ from tiny.benchmark import Tint, tiny_benchmark, write_chapters
 from torch import Tensor
 
 from colorflow import metrics
-from colorflow.baselines import PredictionsFolder
+from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.generate.generate import generate
 from colorflow.evaluation.report.tables import csv_table, markdown_table
 from colorflow.evaluation.results import find_row, read_results
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.score.features import FeatureStore
 from colorflow.evaluation.score.protocol import Protocol
 from colorflow.evaluation.score.score import RowScores, score
 from colorflow.evaluation.score.suite import MetricSettings, Suite, build_suite
+from colorflow.methods import MethodSpec
 from colorflow.metrics import PageNetwork
 from colorflow.toon import ToonSpec
 from colorflow.toon import write_chapters as write_toon

@@ -25,7 +25,11 @@ from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.bench.toon_benchmark import toon_benchmark
 from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.schema import ColorizationSample
-from colorflow.styles import GrayStyle, Interpolated, Mixed, ProceduralStyle, RecordedStyle, screenstyle
+from colorflow.styles.augmentation import screenstyle
+from colorflow.styles.compose import Interpolated, Mixed
+from colorflow.styles.gray import GrayStyle
+from colorflow.styles.procedural.style import ProceduralStyle
+from colorflow.styles.recorded import RecordedStyle
 from colorflow.toon import ToonSpec
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import CheckpointError

@@ -11,7 +11,8 @@ from PIL import Image
 from tiny.comics import draw_page
 from tiny.styles import seeded
 
-from colorflow.styles import GrayStyle, Interpolated, Mixed
+from colorflow.styles.compose import Interpolated, Mixed
+from colorflow.styles.gray import GrayStyle
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from colorflow.evaluation.report.tables import (
     markdown_table,
     print_table,
 )
+from colorflow.methods import row_label
 
 
 def test_markdown_and_latex_mark_the_best_of_ours() -> None:
@@ -42,13 +43,21 @@ def test_markdown_and_latex_mark_the_best_of_ours() -> None:
     [
         ("patch_copy", "Patch copy"),
         ("colorflow_wrong_references", "ColorFlow, wrong references"),
-        ("patch_copy_no_references", "Patch copy, no references"),
-        ("mine_wrong_references", "mine, wrong references"),
-        ("wrong_references", "wrong_references"),
+        ("ebmc_panels", "EBMC, panels"),
+        ("ebmcx_no_references", "Ebmcx no references"),
+        ("wrong_references", "Wrong references"),
     ],
 )
-def test_labels_say_which_references(method: str, words: str) -> None:
+def test_labels_of_results_that_say_none(method: str, words: str) -> None:
     assert label(method) == words
+    assert label(method, {"rows": [{"method": method}], "incomplete": []}) == words
+
+
+def test_rows_say_what_they_are_called() -> None:
+    assert label("mine", {"rows": [{"method": "mine", "label": "My Own"}]}) == "My Own"
+    assert label("mine", {"rows": [], "incomplete": [{"method": "mine", "label": "My Own"}]}) == "My Own"
+    assert row_label("ebmc_wrong_references", "ebmc", "EBMC") == "EBMC, wrong references"
+    assert row_label("ebmcx", "ebmc", "EBMC") == "Ebmcx"
 
 
 def test_csv_holds_full_precision() -> None:
@@ -91,5 +100,5 @@ def test_margins_are_told_below_the_table() -> None:
         "ColorFlow (gray): PSNR +1.50 dB over the gray copy, PSNR +0.25 dB over references of another chapter, "
         "SSIM +0.55 over ICP alone",
         "ColorFlow, wrong references (gray): PSNR +1.25 dB over the gray copy",
-        "ColorFlow, ICP alone (gray): PSNR -6.00 dB over the gray copy",
+        "ColorFlow, icp (gray): PSNR -6.00 dB over the gray copy",
     ]

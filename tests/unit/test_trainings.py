@@ -14,7 +14,8 @@ import yaml
 from tiny.comics import draw_page
 from tiny.models import PAGE_SIZE, VAE, tiny_model
 
-from colorflow.evaluation.rows.methods import Row, predictions_rows
+from colorflow.baselines import predictions
+from colorflow.evaluation.rows.exports import Row
 from colorflow.evaluation.rows.trainings import (
     DifferentTrainingError,
     Training,
@@ -161,8 +162,8 @@ def test_missing_trainings_are_named_by_their_commands(runs: Path, tmp_path: Pat
 
 
 def test_folders_of_predictions_are_rows() -> None:
-    assert list(predictions_rows("somewhere")) == ["predictions"]
-    several = predictions_rows({"mcv2": "a", "acdo": "b"})
+    assert list(predictions.rows("somewhere")) == ["predictions"]
+    several = predictions.rows({"mcv2": "a", "acdo": "b"})
     assert {name: str(spec.predictions) for name, spec in several.items()} == {"mcv2": "a", "acdo": "b"}
     with pytest.raises(FileNotFoundError, match=r"predictions: expected a folder .*set predictions=DIR or"):
-        predictions_rows(None)
+        predictions.rows(None)

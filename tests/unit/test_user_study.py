@@ -15,13 +15,13 @@ from PIL import Image
 from scipy import stats
 from tiny.benchmark import SIZE, Tint, tiny_benchmark
 
-from colorflow.evaluation.rows.specs import MethodSpec
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.user_study import StudyError, StudyOptions, build_study, read_votes, tally_votes
 from colorflow.evaluation.user_study.__main__ import main
 from colorflow.evaluation.user_study.tables import csv_study, latex_study, markdown_study
 from colorflow.evaluation.user_study.tally import kendall_w, spearman
 from colorflow.evaluation.user_study.votes import Ranking, read_key
+from colorflow.methods import MethodSpec
 
 TINTS = {"colorflow": 5, "someone_else": 60, "third": 30}
 

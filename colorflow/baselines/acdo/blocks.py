@@ -6,27 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-class _Spectral(nn.Module):
-    """A weight over its stored spectral norm: no iteration, and the stored vectors are taken as they are."""
-
-    weight_u: Tensor
-    weight_v: Tensor
-
-    def __init__(self, *shape: int, bias: bool = False) -> None:
-        super().__init__()
-        self.weight_orig = nn.Parameter(torch.empty(shape))
-        self.register_buffer("weight_u", torch.empty(shape[0]))
-        self.register_buffer("weight_v", torch.empty(self.weight_orig[0].numel()))
-        self.bias = nn.Parameter(torch.empty(shape[0])) if bias else None
-
-    @property
-    def weight(self) -> Tensor:
-        """The normalised weight."""
-        return self.weight_orig / (self.weight_u @ (self.weight_orig.flatten(1) @ self.weight_v))
+from colorflow.styles.screen.blocks import Spectral
 
 
-class SpectralConv2d(_Spectral):
+class SpectralConv2d(Spectral):
     """A convolution that keeps the size."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = False) -> None:
@@ -37,11 +20,11 @@ class SpectralConv2d(_Spectral):
         return F.conv2d(x, self.weight, self.bias, padding=self.weight_orig.shape[-1] // 2)
 
 
-class SpectralConv1d(_Spectral):
+class SpectralConv1d(Spectral):
     """A matrix over the channels of ``(B, C, n)``."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(outputs, inputs, 1)
+        super().__init__(outputs, inputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(B, outputs, n)``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,14 @@ from torch import Tensor
 from colorflow.baselines.acdo.finishes import blend, keep_luminance
 from colorflow.baselines.acdo.learner_file import read_learner
 from colorflow.baselines.acdo.unet import STRIDE, AcdoUNet
-from colorflow.baselines.weights import Published, find_device, load_network
-from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.baselines.weights import load_network, port_row
+from colorflow.methods import Rows, row_label
+from colorflow.schema import NATIVE_SIZE, BatchColorizer, ReferencePool
+from colorflow.styles.networks import to_batch
+from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.precision import full_precision
+from colorflow.utils.published import Published
 
 UNET = Published(
     "ACDO's network (the GrayScale one of its four, saved as ColorizeArtistic_gen.pth)",
@@ -51,7 +56,7 @@ class AcdoSettings:
 
 
 @dataclass(eq=False)
-class Acdo:
+class Acdo(BatchColorizer):
     """Colours a page by itself: neither references nor the seed are used.
 
     Attributes:
@@ -87,26 +92,13 @@ class Acdo:
 
     def to(self, device: str) -> Acdo:
         """Move the network; ``auto`` takes the GPU where there is one."""
-        self.network.to(find_device(device))
+        self.network.to(resolve_device(device))
         return self
-
-    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
-        """Colour a page.
-
-        Args:
-            page: Black and white, any size.
-            references: Not used.
-            seed: Not used.
-
-        Returns:
-            RGB of the page's size; ``info`` holds the size that it was coloured at.
-        """
-        return self.colorize_batch([page], [references], seeds=[seed])[0]
 
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
     ) -> list[Image.Image]:
-        """The `BatchColorizer` protocol, likewise: squares of all pages in one pass."""
+        """Colour pages of any size, squares of all in one pass; ``info`` holds the size that a page was coloured at."""
         sources = [page.convert("RGB") for page in pages]
         side = STRIDE * self.settings.render_factor
         where = next(self.network.parameters())
@@ -123,10 +115,22 @@ class Acdo:
         return result
 
 
+def rows(
+    weights: str | None,
+    render_factor: int = AcdoSettings.render_factor,
+    finish: str = AcdoSettings.finish,
+    device: str = "auto",
+    name: str = "acdo",
+) -> Rows:
+    """The row of ACDO; weights, device and errors as for `Acdo.from_weights`, options as for `AcdoSettings`."""
+    settings = AcdoSettings(render_factor, finish)
+    load = partial(Acdo.from_weights, weights, settings=settings, name=name)
+    return port_row(load, device, row_label(name, "acdo", "ACDO"))
+
+
 def prepare(page: Image.Image, side: int) -> Tensor:
     """``(1, 3, side, side)`` float32, normalised, of an RGB page: squashed first, then without colour."""
-    square = page.resize((side, side), Image.Resampling.BILINEAR).convert("LA").convert("RGB")
-    pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 255
+    pixels = to_batch(page.resize((side, side), Image.Resampling.BILINEAR).convert("LA")).float() / 255
     mean, deviation = _statistics(pixels)
     return (pixels - mean) / deviation
 

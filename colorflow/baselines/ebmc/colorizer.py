@@ -15,12 +15,17 @@ from colorflow.baselines.ebmc.encoder import ColorEncoder
 from colorflow.baselines.ebmc.panels import Panel, find_panels
 from colorflow.baselines.ebmc.unet import ColorUNet
 from colorflow.baselines.lab import to_lab, to_page
-from colorflow.baselines.nearest import check_pool, nearest_page
-from colorflow.baselines.weights import Published
+from colorflow.baselines.nearest import check_pool, nearest_page, retrieval_row
+from colorflow.methods import References, Rows, row_label
 from colorflow.retrieval.retriever import SimilarityRetriever
-from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.retrieval.settings import RetrievalSettings
+from colorflow.schema import NATIVE_SIZE, BatchColorizer, ReferencePool
+from colorflow.styles.networks import to_batch
+from colorflow.utils.devices import resolve_device
+from colorflow.utils.hashing import digest_file
 from colorflow.utils.precision import full_precision
-from colorflow.utils.tensors import load_parts_exactly, refuse
+from colorflow.utils.published import Published
+from colorflow.utils.tensors import CheckpointError, fill, read_parts
 
 SIZE = 256
 """Side of the square that page and reference are squashed to (released default)."""
@@ -72,18 +77,42 @@ def load_ebmc(file: str | Path | None, networks: EbmcNetworks) -> EbmcNetworks:
         CheckpointError: For no file, one that is damaged or does not hold exactly these networks.
     """
     file = PUBLISHED.find(file)
-    tensors = load_parts_exactly(dict(networks.named_children()), file)
-    apart = networks.colorEncoder.check_copies(tensors["colorEncoder"])
-    refuse(
-        [f"{file}: expected two equal copies of the VGG, got {len(apart)} that differ: {', '.join(apart[:4])}"]
-        * bool(apart),
-        f"{file}: not loaded; it is another model's, or damaged",
-    )
+    parts = read_parts(file, [name for name, _ in networks.named_children()])
+    fill(networks, file, {f"{part}.{key}": value for part, state in parts.items() for key, value in state.items()})
+    if apart := networks.colorEncoder.check_copies(parts["colorEncoder"]):
+        raise CheckpointError(
+            f"{file}: expected two equal copies of the VGG, got {len(apart)} that differ: {', '.join(apart[:4])}; it "
+            "is another model's, or damaged"
+        )
     networks.colorEncoder.drop_classifier()
     return networks.eval().requires_grad_(False)
 
 
-class EbmcColorizer:
+def rows(
+    weights: str | None,
+    retrieval: RetrievalSettings,
+    references: References = "own",
+    size: int = SIZE,
+    panels: bool = False,
+    device: str = "auto",
+    name: str = "ebmc",
+) -> Rows:
+    """The row of EBMC; weights and their errors as for `load_ebmc`, options as for `EbmcColorizer`."""
+
+    def load() -> EbmcNetworks:
+        with torch.device("meta"):
+            networks = EbmcNetworks()
+        return load_ebmc(weights, networks)
+
+    def build(retriever: SimilarityRetriever) -> EbmcColorizer:
+        return EbmcColorizer(load(), retriever, resolve_device(device), size, panels, name)
+
+    load()  # now: a wrong file is told before anything is coloured
+    settings = {"weights": digest_file(str(weights)), "size": size, "panels": panels}
+    return retrieval_row(name, row_label(name, "ebmc", "EBMC"), build, references, retrieval, settings)
+
+
+class EbmcColorizer(BatchColorizer):
     """EBMC with the page of the pool that our retrieval finds most similar.
 
     Args:
@@ -112,20 +141,16 @@ class EbmcColorizer:
         self.networks = networks.to(device)
         self.retriever, self.size, self.panels, self.name = retriever, size, panels, name
 
-    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
-        """Return the page in the colours of its reference, at its own size and lightness; the seed is not used.
+    def colorize_batch(
+        self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
+    ) -> list[Image.Image]:
+        """Colour pages, each from its reference, at their own size and lightness; seeds are not used.
 
-        ``info`` holds the size that it was coloured at.
+        ``info`` holds the size that a page was coloured at. Panels go as many at a time as there are pages.
 
         Raises:
             NoReferenceError: For an empty pool.
         """
-        return self.colorize_batch([page], [references], seeds=[seed])[0]
-
-    def colorize_batch(
-        self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
-    ) -> list[Image.Image]:
-        """The `BatchColorizer` protocol, likewise; with panels, as many of them at a time as there are pages."""
         for pool in references:
             check_pool(self.name, pool)
         panels = [find_panels(page) if self.panels else [] for page in pages]
@@ -145,7 +170,8 @@ class EbmcColorizer:
         device = next(self.networks.parameters()).device
         lights = [(to_lab(page)[..., 0] - _MIDDLE).astype(np.float32) for page in pages]
         luminances = [torch.from_numpy(light)[None, None].to(device) for light in lights]
-        chromas = self.networks(luminances, [_pixels(reference).to(device) for reference in references], self.size)
+        shown = [to_batch(reference).to(device) / 255 for reference in references]
+        chromas = self.networks(luminances, shown, self.size)
         return [self._finish(*each) for each in zip(lights, chromas, strict=True)]
 
     def _finish(self, light: np.ndarray, chroma: Tensor) -> Image.Image:
@@ -163,11 +189,6 @@ class EbmcColorizer:
             result.paste(next(colored), panel.box, panel.mask)
         result.info[NATIVE_SIZE] = (self.size, self.size)
         return result
-
-
-def _pixels(picture: Image.Image) -> Tensor:
-    """``(1, 3, H, W)`` float RGB in [0, 1]."""
-    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float() / 255
 
 
 def _squash(x: Tensor, size: tuple[int, ...]) -> Tensor:

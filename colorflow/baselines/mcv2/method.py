@@ -16,16 +16,21 @@ from colorflow.baselines.mcv2.denoiser import Denoiser, denoise
 from colorflow.baselines.mcv2.generator import Generator
 from colorflow.baselines.mcv2.resize import MULTIPLE, network_size, pad_free_side, resize_area
 from colorflow.baselines.together import together
-from colorflow.baselines.weights import Published, find_device, load_network
-from colorflow.schema import NATIVE_SIZE, ReferencePool
+from colorflow.baselines.weights import load_network, port_row
+from colorflow.methods import Rows, row_label
+from colorflow.schema import NATIVE_SIZE, BatchColorizer, ReferencePool
+from colorflow.utils.devices import resolve_device
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.images import to_image
 from colorflow.utils.precision import full_precision
+from colorflow.utils.published import Published
 from colorflow.utils.tensors import read_tensors
 
 _WHERE = "by a link in the readme of qweasdd/manga-colorization-v2 (GitHub)"
 GENERATOR = Published("MC-v2's generator (generator.zip, as it is)", _WHERE, "none, all rights reserved")
-DENOISER = Published("MC-v2's denoiser (net_rgb.pth)", _WHERE, "none for the file; its code is GPL-3")
+DENOISER = Published(
+    "MC-v2's denoiser (net_rgb.pth)", _WHERE, "none for the file; its code is GPL-3", key="method.denoiser"
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class McV2Settings:
 
 
 @dataclass(eq=False)
-class McV2:
+class McV2(BatchColorizer):
     """Colours a page by itself: neither references nor the seed are used.
 
     Attributes:
@@ -91,7 +96,7 @@ class McV2:
         generator = load_network(Generator, file, read_tensors(file), GENERATOR.what)
         cleaner, digests = None, {"generator": digest_file(file)}
         if denoiser is not None:
-            file = DENOISER.find(denoiser, key="method.denoiser")
+            file = DENOISER.find(denoiser)
             cleaner = load_network(Denoiser, file, read_tensors(file), DENOISER.what)
             digests["denoiser"] = digest_file(file)
         return cls(generator, cleaner, settings or McV2Settings(), digests, name).to(device)
@@ -100,17 +105,13 @@ class McV2:
         """Move the networks; ``auto`` takes the GPU where there is one."""
         for network in (self.generator, self.denoiser):
             if network is not None:
-                network.to(find_device(device))
+                network.to(resolve_device(device))
         return self
-
-    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
-        """Colour a page, as `paint` without hints."""
-        return self.paint(page)
 
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
     ) -> list[Image.Image]:
-        """The `BatchColorizer` protocol, likewise; pages of one size at the networks go through them together."""
+        """Colour pages, as `paint` without hints; those of one size at the networks go through them together."""
         return self._paint(pages, [None] * len(pages))
 
     def paint(self, page: Image.Image, hint: Image.Image | None = None) -> Image.Image:
@@ -169,6 +170,19 @@ class McV2:
     def _generate(self, inputs: Sequence[Tensor]) -> Tensor:
         device = next(self.generator.parameters()).device
         return self.generator(torch.cat(list(inputs)).to(device))
+
+
+def rows(
+    weights: str | None,
+    denoiser: str | None,
+    size: int = McV2Settings.size,
+    sigma: float = McV2Settings.sigma,
+    device: str = "auto",
+    name: str = "mcv2",
+) -> Rows:
+    """The row of MC-v2; files, device and errors as for `McV2.from_weights`, options as for `McV2Settings`."""
+    load = partial(McV2.from_weights, weights, denoiser, settings=McV2Settings(size, sigma), name=name)
+    return port_row(load, device, row_label(name, "mcv2", "MC-v2"))
 
 
 def _finish(colors: Tensor, page: Image.Image) -> Image.Image:

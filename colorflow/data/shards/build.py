@@ -8,13 +8,10 @@ waits for a slow one. What is kept in memory is one chapter.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from colorflow.data.chapters import DAMAGED, DataError, HeldOut, Skip, read_pages
 from colorflow.data.dataset import ChapterDataset, PageCache
@@ -29,6 +26,7 @@ from colorflow.schema import Chapter
 from colorflow.utils.files import remove_unfinished
 from colorflow.utils.log import get_logger
 from colorflow.utils.output_lock import locked
+from colorflow.utils.progress import bar
 
 _CACHE_MB = 512
 """Decoded pages of one chapter: 430 at 512 x 800."""
@@ -115,11 +113,10 @@ def _write_shards(
     due, done, damaged = ranks.share("due", lambda: _look(folder, planned))
     take, pages, faults = ranks.counter("shards"), ranks.counter("pages"), ranks.counter("damaged")
     total = sum(chapter.files for chapter in listing.values())
-    shown = {"disable": not (progress and ranks.first), "mininterval": 0.2 if sys.stderr.isatty() else 30.0}
-    with tqdm(total=total, initial=done, unit="page", desc="shards", **shown) as bar:
+    with bar(total, "shards", "page", progress and ranks.first, done) as shown:
         while (number := take(1) - 1) < len(due):
             for record in _write_shard(build, folder, planned[due[number]], ranks):
-                bar.update(done + pages(record["files"]) - bar.n)
+                shown.update(done + pages(record["files"]) - shown.n)
                 bad = [skip for skip in record["skips"] if skip["kind"] in DAMAGED]
                 if (count := damaged + faults(len(bad))) > build.max_skip_fraction * total:
                     raise DataError(
@@ -127,7 +124,7 @@ def _write_shards(
                         f"{build.max_skip_fraction:g} allows, the last {bad[-1:]}; repair or remove them (records/ of "
                         f"{folder} lists those met so far), or raise max_skip_fraction"
                     )
-        bar.update(done + pages(0) - bar.n)
+        shown.update(done + pages(0) - shown.n)
 
 
 def _look(folder: Path, planned: Sequence[PlannedShard]) -> tuple[list[int], int, int]:

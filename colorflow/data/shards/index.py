@@ -144,12 +144,24 @@ def read_index(root: Path | RemotePath) -> ShardIndex:
 
 def _parse_index(data: bytes, root: Path | RemotePath) -> ShardIndex:
     try:
-        return _index_from_json(json.loads(data), root)
+        content = json.loads(data)
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']!r}")
+        splits = {
+            name: tuple(_shard(root / item.pop("name"), **item) for item in split["shards"])
+            for name, split in content["splits"].items()
+        }
+        width, height = content["page_size"]
+        return ShardIndex(root, (width, height), content["retriever"], splits, content.get("styles", {}))
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{root / INDEX}: expected an index of format {FORMAT}, got {type(error).__name__}: {error}; remove the "
             "file and the shards will be scanned (on a disk)"
         ) from error
+
+
+def _shard(path: Path | RemotePath, chapters: list[str], offsets: list[int], **rest: Any) -> Shard:
+    return Shard(path, chapters=tuple(chapters), offsets=tuple(offsets), **rest)
 
 
 def verify_shards(index: ShardIndex) -> None:
@@ -303,23 +315,3 @@ def _check_file(shard: Shard) -> None:
 
 def _without_path(shard: Shard) -> dict[str, Any]:
     return {name: value for name, value in asdict(shard).items() if name != "path"}
-
-
-def _index_from_json(content: dict[str, Any], root: Path | RemotePath) -> ShardIndex:
-    if content["format"] != FORMAT:
-        raise ValueError(f"format {content['format']!r}")
-    splits = {}
-    for name, split in content["splits"].items():
-        splits[name] = tuple(
-            Shard(
-                root / item["name"],
-                item["samples"],
-                item["bytes"],
-                item["sha256"],
-                tuple(item["chapters"]),
-                tuple(item["offsets"]),
-            )
-            for item in split["shards"]
-        )
-    width, height = content["page_size"]
-    return ShardIndex(root, (width, height), content["retriever"], splits, content.get("styles", {}))

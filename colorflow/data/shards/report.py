@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from colorflow.data.chapters import Skip, SkipReport
 from colorflow.schema import RANKS, RetrievedPatch
 from colorflow.utils.files import write_json_atomic
-from colorflow.utils.images import save_png
+from colorflow.utils.log import get_logger
 
 REPORT, PICTURE, SKIPPED = "report.json", "report.png", "skipped.json"
 BINS = 50
 """Of the histogram of similarities, between 0 and 1."""
 
-_COLORS = ("#1f5fa8", "#e08a2b", "#7a9a3a")
-_INK, _FAINT = "#222222", "#9a9a9a"
-_PLOT, _ROOM, _FINE = (600, 220), 60, 2
+_log = get_logger(__name__)
 
 
 def count_similarities(patches: Sequence[RetrievedPatch]) -> list[list[int]]:
@@ -80,7 +77,7 @@ class BuildReport:
         return SkipReport(self.files, tuple(self.skips))
 
     def write(self, folder: Path) -> None:
-        """Write ``report.json``, ``report.png`` and ``skipped.json``."""
+        """Write ``report.json``, ``skipped.json`` and, with matplotlib, ``report.png``."""
         self.skipped.write(folder / SKIPPED)
         content = {
             "files": self.files,
@@ -93,21 +90,23 @@ class BuildReport:
             },
         }
         write_json_atomic(content, folder / REPORT)
-        save_png(draw_report(self), folder / PICTURE)
+        _draw(self, folder / PICTURE)
 
 
-def draw_report(report: BuildReport) -> Image.Image:
-    """Draw counts, reasons for leaving out, and the histogram of patch similarity."""
-    width, height = _PLOT
-    lines = _lines(report)
-    size = (width + 2 * _ROOM, height + 2 * _ROOM + 20 * len(lines))
-    picture = Image.new("RGB", (size[0] * _FINE, size[1] * _FINE), "white")
-    draw = ImageDraw.Draw(picture)
-    for number, line in enumerate(lines):
-        _write(draw, (_ROOM, 20 + 20 * number), line, _INK)
-    bottom = size[1] - _ROOM
-    _draw_histogram(draw, report.similarities, bottom)
-    return picture.reduce(_FINE)
+def _draw(report: BuildReport, path: Path) -> None:
+    """Draw counts, reasons for leaving out, and the histogram of patch similarity, where matplotlib is installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        _log.info("%s is left out: it needs matplotlib", path.name)
+        return
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    axes = figure.add_subplot(xlabel="cosine similarity of recorded patches", ylabel="share of patches")
+    axes.set_title("\n".join(_lines(report)), loc="left", fontsize="medium")
+    for name, counts in zip(("best", "second", "third"), report.similarities, strict=True):
+        axes.stairs(counts / max(1, counts.sum()), np.linspace(0, 1, BINS + 1), label=f"{name} match")
+    axes.legend()
+    figure.savefig(path)
 
 
 def _lines(report: BuildReport) -> list[str]:
@@ -117,33 +116,3 @@ def _lines(report: BuildReport) -> list[str]:
     ]
     skipped = ", ".join(f"{kind} {count:,}" for kind, count in report.skipped.counts().items())
     return [*lines, f"left out of {report.files:,} files: {skipped or 'nothing'}"]
-
-
-def _draw_histogram(draw: ImageDraw.ImageDraw, counts: np.ndarray, bottom: int) -> None:
-    """One line of steps for each rank, as shares of its patches."""
-    width, height = _PLOT
-    totals = counts.sum(1, keepdims=True)
-    if not totals.any():
-        _write(draw, (_ROOM, bottom - height // 2), "nothing was compared: no similarities", _FAINT)
-        return
-    shares = counts / np.maximum(totals, 1)
-    top = shares.max()
-    for rank, share in enumerate(shares):
-        points = [
-            (_ROOM + width * (place + side) / BINS, bottom - height * value / top)
-            for place, value in enumerate(share)
-            for side in (0, 1)
-        ]
-        draw.line([(x * _FINE, y * _FINE) for x, y in points], _COLORS[rank], 2 * _FINE)
-        name = ("best", "second", "third")[rank]
-        _write(draw, (_ROOM + 8, bottom - height + 20 * rank), f"{name} match", _COLORS[rank])
-    draw.line([_ROOM * _FINE, bottom * _FINE, (_ROOM + width) * _FINE, bottom * _FINE], _FAINT, _FINE)
-    for tick in range(0, 11, 2):
-        _write(draw, (_ROOM + width * tick // 10, bottom + 14), f"{tick / 10:.1f}", _INK, "mm")
-    _write(draw, (_ROOM + width // 2, bottom + 36), "cosine similarity of recorded patches", _INK, "mm")
-    _write(draw, (_ROOM - 6, bottom - height), f"{top:.0%}", _INK, "rm")
-
-
-def _write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, fill: str, anchor: str = "lm") -> None:
-    where = (place[0] * _FINE, place[1] * _FINE)
-    draw.text(where, text, fill=fill, font=ImageFont.load_default(14 * _FINE), anchor=anchor)

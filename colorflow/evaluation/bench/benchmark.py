@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from PIL import Image
 
+from colorflow.methods import References
 from colorflow.retrieval.retriever import reference_pool
 from colorflow.schema import ReferencePool
 from colorflow.utils.hashing import digest_file
@@ -24,9 +25,6 @@ PROTOCOL_VERSION = 1
 """Version of the folder's form and of the rules that numbers on it are made by."""
 
 INDEX_FILE = "benchmark.json"
-
-References = Literal["own", "other_chapter", "none"]
-"""Which pool a method gets: the page's own, one of the next chapter (wrong on purpose), or none."""
 
 _LISTED = 20
 

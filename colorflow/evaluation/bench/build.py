@@ -7,8 +7,6 @@ alone: pages are ranked by a hash of them, the first are coloured, the next are 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from colorflow.data.chapters import Skip, SkipReport, read_chapters
 from colorflow.evaluation.bench.benchmark import INDEX_FILE, PROTOCOL_VERSION, Benchmark, BenchmarkError, read_benchmark
 from colorflow.schema import Chapter, Page, Style
 from colorflow.styles.gray import GrayStyle
-from colorflow.utils.files import write_json_atomic
+from colorflow.utils.files import atomic_folder, write_json_atomic
 from colorflow.utils.hashing import digest_file, digest_json
 from colorflow.utils.images import ImageError, load_image, save_png
 from colorflow.utils.log import get_logger
@@ -190,24 +188,16 @@ def _write(
     progress: bool,
 ) -> None:
     """Write everything beside ``output``, then move it there."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    chapters = [
+        {"name": item.chapter, "pool": "reference" if item.references else "leave_one_out"}
+        | {"pages": _names(item.pages), "references": _names(item.references)}
+        for item in selected
+    ]
+    with atomic_folder(output) as fresh:
         files: dict[str, Any] = {}
         for item in track(selected, "writing benchmark", progress):
-            files |= _write_chapter(item, styles, partial, seed)
-        chapters = [
-            {"name": item.chapter, "pool": "reference" if item.references else "leave_one_out"}
-            | {"pages": _names(item.pages), "references": _names(item.references)}
-            for item in selected
-        ]
-        write_json_atomic(head | {"chapters": chapters, "files": files}, partial / INDEX_FILE)
-        if output.exists():
-            shutil.rmtree(output)
-        os.replace(partial, output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            files |= _write_chapter(item, styles, fresh, seed)
+        write_json_atomic(head | {"chapters": chapters, "files": files}, fresh / INDEX_FILE)
 
 
 def _write_chapter(item: Selection, styles: Sequence[Style], root: Path, seed: int) -> dict[str, Any]:

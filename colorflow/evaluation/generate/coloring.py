@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage, References
-from colorflow.evaluation.rows.specs import METHOD, in_words
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
+from colorflow.methods import References
 from colorflow.schema import NATIVE_SIZE, BatchColorizer, Colorizer, PageRecord, ReferencePool
 from colorflow.utils.images import to_rgb
 from colorflow.utils.log import get_logger
@@ -38,7 +38,6 @@ class ColoringJob:
     style: str
     references: References
     base_seed: int
-    key: str = METHOD
 
     @property
     def name(self) -> str:
@@ -58,8 +57,7 @@ class ColoringJob:
             return self.at_once(pages)
         except Exception as error:  # out of memory, too: what the attempt held is free once this returns
             names = ", ".join(page.id for page in pages)
-            text = in_words(error, self.key)
-            logger.warning("%s: pages %s failed together and are tried one by one: %s", self.row, names, text)
+            logger.warning("%s: pages %s failed together and are tried one by one: %s", self.row, names, error)
             return None
 
     def record(self, colored: Colored) -> PageRecord:

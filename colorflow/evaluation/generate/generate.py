@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colorflow.distributed.ranks import Ranks
-from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage, References
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
 from colorflow.evaluation.generate.coloring import Colored, ColoringJob
 from colorflow.evaluation.generate.generation_folder import GenerationError, finish, page_settings, resume
 from colorflow.evaluation.generate.page_writer import PageWriter
-from colorflow.evaluation.rows.specs import METHOD, in_words
+from colorflow.methods import References
 from colorflow.schema import BatchColorizer, Colorizer, PoolColorizer
 from colorflow.utils.failures import allowed_failures
 from colorflow.utils.log import get_logger
@@ -70,7 +70,6 @@ def generate(
     batch_size: int = 1,
     progress: bool = True,
     ranks: Ranks | None = None,
-    key: str = METHOD,
 ) -> GenerationReport:
     """Colour every page of a benchmark that is not there yet.
 
@@ -89,7 +88,6 @@ def generate(
         batch_size: Pages of a chapter that a `BatchColorizer` gets at once; a `PoolColorizer` gets all with one pool.
         progress: Show a progress bar.
         ranks: The processes that share the pages; default: this one.
-        key: Config key of the method, for messages.
 
     Raises:
         BenchmarkError: For a style or references that the benchmark does not have.
@@ -97,7 +95,7 @@ def generate(
         MethodError: When too many pages fail; those that worked are in the manifest.
     """
     ranks = ranks or Ranks()
-    job = ColoringJob(method, benchmark, name or method.name, style, references, base_seed, key)
+    job = ColoringJob(method, benchmark, name or method.name, style, references, base_seed)
     folder = Path(output) / job.row / style
     due = _due(job, folder, fingerprint, ranks)
     batches = _batches(due, job, batch_size)
@@ -141,7 +139,7 @@ class _Failures:
 
     def add(self, page: BenchmarkPage, error: Exception) -> None:
         """Note a page."""
-        self.listed.append((page.id, f"{type(error).__name__}: {in_words(error, self._job.key)}"))
+        self.listed.append((page.id, f"{type(error).__name__}: {error}"))
         self._last = error
         self._count(1)
         self.tell(self.listed[-1:])

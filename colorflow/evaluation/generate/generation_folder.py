@@ -11,7 +11,8 @@ from typing import Any
 from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.distributed.ranks import Ranks
 from colorflow.distributed.shared_lines import SharedLines
-from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage, References
+from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
+from colorflow.methods import References
 from colorflow.utils.files import write_json_atomic
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.log import get_logger

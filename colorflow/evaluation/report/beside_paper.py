@@ -130,22 +130,30 @@ def beside_grids(results: Results, differences: Sequence[Difference] | None = No
         grids.append(
             change_grid(
                 moved,
-                f"Change against {label(FULL_MODEL)}, on the same pages",
+                results,
+                f"Change against {label(FULL_MODEL, results)}, on the same pages",
                 "In brackets the interval by bootstrap over chapters, which FID lacks.",
             )
         )
     return grids
 
 
-def change_grid(moved: Sequence[Change], title: str, note: str) -> Grid:
-    """Changes against the full model, ours beside the paper's, and whether they go the same way."""
+def change_grid(moved: Sequence[Change], results: Results, title: str, note: str) -> Grid:
+    """Changes against the full model, ours beside the paper's, and whether they go the same way.
+
+    Args:
+        moved: The changes.
+        results: Where their rows are called by their labels.
+        title: Of the grid.
+        note: Below it.
+    """
     inputs = len({change.style for change in moved}) > 1
     head = ("input",) if inputs else ()
     return Grid(
         title=title,
         note=f"{note} Direction: the same as in the paper, the other, or noise, where the interval holds 0.",
         headings=("row", *head, "metric", "direction", "ours", "paper"),
-        rows=tuple((label(change.row.method), *_if(head, change.style), *_change(change)) for change in moved),
+        rows=tuple((label(change.row.method, results), *_if(head, change.style), *_change(change)) for change in moved),
         texts=3 + len(head),
     )
 

@@ -64,9 +64,9 @@ def seed_grids(seeds: Sequence[Results]) -> list[Grid]:
         rows=tuple(rows),
         texts=len(table.headings),
     )
-    title = f"Change against {label(FULL_MODEL)} of the same seed"
+    title = f"Change against {label(FULL_MODEL, seeds[0])} of the same seed"
     note = f"Mean of {len(seeds)} seeds of training; in brackets Student's interval of that mean, {CONFIDENCE:.0%}."
-    return [levels, change_grid(moved, title, note)]
+    return [levels, change_grid(moved, seeds[0], title, note)]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

@@ -34,7 +34,9 @@ def page_data(results: Results, differences: Sequence[Difference]) -> dict[str, 
         "page_metrics": metrics,
         "ranking_metrics": list(RANKING_METRICS),
         "chapter_scores": _chapter_scores(results, names["chapter"]),
-        "methods": [{"name": name, "label": label(name), "baseline": name == GRAY_COPY} for name in names["method"]],
+        "methods": [
+            {"name": name, "label": label(name, results), "baseline": name == GRAY_COPY} for name in names["method"]
+        ],
         "styles": names["style"],
         "chapters": names["chapter"],
         "confidence": results["protocol"]["intervals"]["confidence"],

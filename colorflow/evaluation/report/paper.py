@@ -130,6 +130,9 @@ TABLES = {
 }
 """Sizes and ranks are the paper's; at another size of the model the share in brackets holds."""
 
+SYSTEMS = {row.method: row.settings[0] for row in TABLES["table1"].rows}
+"""What the paper calls the systems."""
+
 
 def paper_table(protocol: Mapping[str, Any]) -> PaperTable | None:
     """The printed table that results stand beside: the one they were made for, or table 1 for its kind of benchmark.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from colorflow.evaluation.report.grids import latex_grid, markdown_grid
 from colorflow.evaluation.report.html import Figure, Strip, html_page
 from colorflow.evaluation.report.shown_pages import even_pages, shown_pages
 from colorflow.evaluation.report.strips import page_cells
-from colorflow.evaluation.report.tables import csv_pages, csv_table, latex_table, markdown_table
+from colorflow.evaluation.report.tables import csv_pages, csv_table, label, latex_table, markdown_table
 from colorflow.utils.files import atomic_path, write_json_atomic, write_text_atomic
 from colorflow.utils.images import save_png
 from colorflow.utils.strips import StripCell, contain, draw_strip, spread
@@ -81,7 +82,7 @@ def _cells(
     of_style = {method: folder for (method, other), folder in folders.items() if other == style}
     rows = [row for row in results["pages"] if (row["style"], row["chapter"], row["page"]) == (style, *_key(page))]
     scores = {row["method"]: row["psnr"] for row in rows if "psnr" in row}
-    return page_cells(benchmark, page, of_style, scores, style)
+    return page_cells(benchmark, page, of_style, scores, style, partial(label, results=results))
 
 
 def _strips(

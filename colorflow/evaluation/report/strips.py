@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from PIL import Image
 
@@ -21,6 +21,7 @@ def page_cells(
     folders: Mapping[str, PredictionsFolder],
     scores: Mapping[str, float],
     style: str = "gray",
+    named: Callable[[str], str] = label,
 ) -> list[StripCell]:
     """Gather the pictures of one page; the gray copy is the input and gets no column of its own.
 
@@ -30,6 +31,7 @@ def page_cells(
         folders: Predictions by row name, in column order.
         scores: PSNR of the page by row name, for the notes; a row without it gets none.
         style: Which input.
+        named: Label of a row name.
     """
     truth = benchmark.target(page)
     pool = benchmark.references(page, "own")
@@ -41,7 +43,7 @@ def page_cells(
             continue
         path = folder.pages.get((page.chapter, page.name))
         image = as_page(load_image(path), truth.size) if path else None
-        cells.append(StripCell(method, label(method), image, _note(scores, method)))
+        cells.append(StripCell(method, named(method), image, _note(scores, method)))
     references = StripCell("references", "References", mosaic(pool.pages, truth.size), f"{len(pool.pages)} pages")
     return [*cells, references, StripCell("truth", "Original", truth, page.id)]
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from colorflow.evaluation.report.paper import paper_rows, paper_table
+from colorflow.evaluation.report.paper import SYSTEMS, paper_rows, paper_table
 from colorflow.evaluation.results import GRAY_COPY
+from colorflow.methods import row_label
 
 Results = Mapping[str, Any]
 
@@ -58,34 +59,6 @@ COLUMNS = {
 }
 """Every metric key in table order, the paper's five first where they are there."""
 
-LABELS = {
-    "gray_copy": "Gray copy",
-    "colorflow_icp": "ColorFlow, ICP alone",
-    "colorflow": "ColorFlow",
-    "colorflow_model_luminance": "ColorFlow, model's luminance",
-    "no_rap_in_training": "No RAP in training",
-    "no_rap": "No RAP",
-    "no_rap_at_inference": "No RAP at inference",
-    "canvas_half": "Half the canvas",
-    "canvas_larger": "5/4 of the canvas",
-    "rank_half": "Half the rank",
-    "rank_double": "Double rank",
-    "rank_triple": "Triple rank",
-    "mu_0": "mu 0",
-    "mu_3": "mu 3",
-    "mcv2": "MC-v2",
-    "acdo": "ACDO",
-    "ebmc": "EBMC",
-    "screenvae": "ScreenVAE",
-    "color_transfer": "Colour transfer",
-    "patch_copy": "Patch copy",
-    "command": "Command",
-    "style2paints": "Style2Paints V4.5",
-}
-
-_POOLS = {"_wrong_references": "wrong references", "_no_references": "no references"}
-"""Endings of row names: the same method from other references."""
-
 _MARGINS = (
     ("psnr", GRAY_COPY, "the gray copy"),
     ("psnr", "{}_wrong_references", "references of another chapter"),
@@ -116,12 +89,12 @@ class Line:
     paper: bool
 
 
-def label(method: str) -> str:
-    """What a row name is called in tables and pictures."""
-    for ending, words in _POOLS.items():
-        if method.endswith(ending):
-            return f"{label(method.removesuffix(ending))}, {words}"
-    return LABELS.get(method, method)
+def label(method: str, results: Results | None = None) -> str:
+    """What a row name is called: as its row in results says; else by the paper's name of the system, or in words."""
+    rows = () if results is None else (*results["rows"], *results.get("incomplete", ()))
+    said = {row["method"]: row.get("label") for row in rows}
+    system = next((name for name in SYSTEMS if f"{method}_".startswith(f"{name}_")), "")
+    return said.get(method) or row_label(method, system, SYSTEMS.get(system, ""))
 
 
 def columns(results: Results) -> list[str]:
@@ -133,8 +106,8 @@ def columns(results: Results) -> list[str]:
 def lines(results: Results) -> list[Line]:
     """The rows to print: ours in order, those without numbers, then the paper's where the benchmark has its shape."""
     return [
-        *(_line(results, row, label(row["method"])) for row in (*results["rows"], *results["incomplete"])),
-        *(_line(results, row, f"{label(row['method'])} (paper)", paper=True) for row in _papers_rows(results)),
+        *(_line(results, row, label(row["method"], results)) for row in (*results["rows"], *results["incomplete"])),
+        *(_line(results, row, f"{label(row['method'], results)} (paper)", paper=True) for row in _papers_rows(results)),
     ]
 
 
@@ -148,7 +121,7 @@ def gaps(results: Results) -> list[str]:
     styles: dict[tuple[str, str], list[str]] = {}
     for row in results["incomplete"]:
         styles.setdefault((row["method"], row["reason"]), []).append(row["style"])
-    return [f"{label(name)} ({', '.join(of)}): {reason}" for (name, reason), of in styles.items()]
+    return [f"{label(name, results)} ({', '.join(of)}): {reason}" for (name, reason), of in styles.items()]
 
 
 def markdown_table(results: Results) -> str:
@@ -252,7 +225,7 @@ def margins(results: Results) -> list[str]:
                 unit = " dB" if metric == "psnr" else ""
                 gains.append(f"{COLUMNS[metric].label} {metrics[metric] - other[metric]:+.2f}{unit} over {what}")
         if gains:
-            texts.append(f"{label(method)} ({style}): {', '.join(gains)}")
+            texts.append(f"{label(method, results)} ({style}): {', '.join(gains)}")
     return texts
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from colorflow.evaluation.rows.methods import Row, colorflow_rows
+from colorflow.evaluation.rows.exports import Row, colorflow_rows
 from colorflow.evaluation.rows.same_training import different_keys, seed_of
-from colorflow.evaluation.rows.specs import MethodSpec, Problem
+from colorflow.methods import MethodSpec, Problem, Rows
 from colorflow.pipelines.export import read_retrieval
 from colorflow.pipelines.recipes import Recipe
 from colorflow.utils.log import get_logger
@@ -100,7 +100,7 @@ def trained_rows(
     recipe: Recipe,
     device: str = "auto",
     dtype: str = "float32",
-) -> Mapping[str, MethodSpec]:
+) -> Rows:
     """Rows of several trainings in one table.
 
     Every row has the guided super-resolution of the baseline, and its way of retrieval where it has RAP: a training is
@@ -119,12 +119,12 @@ def trained_rows(
     """
     folders = {name: trainings.find(name) for name in (*rows, BASELINE)}
     absent = [name for name, folder in folders.items() if folder is None]
-    missing = MethodSpec(problem=Problem(_commands(trainings, absent), failed=False))
+    problem = Problem(_commands(trainings, absent), failed=False)
     specs: dict[str, MethodSpec] = {}
     for name, of_training in rows.items():
         folder, baseline = folders[name], folders[BASELINE]
         if folder is None or baseline is None:
-            specs |= {row.name: missing for row in of_training}
+            specs |= {row.name: MethodSpec(problem=problem, label=row.label) for row in of_training}
             continue
         logger.info("%s: %s", name, folder)
         trainings.check_alike(name, folder, baseline)

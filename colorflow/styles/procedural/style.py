@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from colorflow.styles.describe import describe
+from colorflow.styles.describe import Described
 from colorflow.styles.procedural.regions import Regions, find_regions
 from colorflow.styles.procedural.scan import Scan
 from colorflow.styles.procedural.strokes import closing, opening
@@ -28,7 +27,7 @@ _NIGHT, _LEAST_POWER = 0.4, 0.5
 
 
 @dataclass(frozen=True)
-class ProceduralStyle:
+class ProceduralStyle(Described):
     """Screentone by printing's own rules, for those without ScreenVAE weights, and for robustness.
 
     A substitute for the paper's augmentation, and always recorded under this name.
@@ -52,10 +51,6 @@ class ProceduralStyle:
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         printed = Image.fromarray(self._print(page.convert("RGB"), rng))
         return (printed if self.scan is None else self.scan(printed, rng)).convert("RGB")
-
-    def describe(self) -> dict[str, Any]:
-        """Return every range."""
-        return describe(self, ranges=asdict(self.ranges), scan=None if self.scan is None else asdict(self.scan))
 
     def _print(self, page: Image.Image, rng: np.random.Generator) -> np.ndarray:
         """Lay tones, then draw lines, small lights and blacks over them. ``(H, W)`` uint8."""

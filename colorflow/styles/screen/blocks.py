@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class _Spectral(nn.Module):
+class Spectral(nn.Module):
     """A weight divided by its stored spectral norm.
 
     The files hold ``weight_orig`` and the vectors ``u`` and ``v``; in eval mode nothing is iterated: the norm is
@@ -22,9 +22,9 @@ class _Spectral(nn.Module):
     weight_u: Tensor
     weight_v: Tensor
 
-    def __init__(self, *shape: int) -> None:
+    def __init__(self, *shape: int, bias: bool = True) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(shape[0]))
+        self.bias = nn.Parameter(torch.zeros(shape[0])) if bias else None
         self.weight_orig = nn.Parameter(nn.init.kaiming_normal_(torch.empty(shape)))
         with torch.no_grad():  # any vectors would do: the weights of a file were trained with its own
             flat = self.weight_orig.flatten(1)
@@ -38,7 +38,7 @@ class _Spectral(nn.Module):
         return self.weight_orig / (self.weight_u @ (self.weight_orig.flatten(1) @ self.weight_v))
 
 
-class SpectralConv2d(_Spectral):
+class SpectralConv2d(Spectral):
     """A 3 x 3 convolution, replicated by one pixel."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -50,7 +50,7 @@ class SpectralConv2d(_Spectral):
         return F.conv2d(pad(x, 1), self.weight, self.bias, self.stride)
 
 
-class SpectralLinear(_Spectral):
+class SpectralLinear(Spectral):
     """A linear layer."""
 
     def __init__(self, inputs: int, outputs: int) -> None:

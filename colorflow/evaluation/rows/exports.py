@@ -1,15 +1,14 @@
-"""Configured methods as rows of a table."""
+"""Rows of an export folder: one set of weights, run in several ways."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from colorflow.evaluation.bench.benchmark import References
-from colorflow.evaluation.rows.specs import MethodSpec
+from colorflow.methods import MethodSpec, References, Rows, row_label
 from colorflow.pipelines.colorflow import ColorFlowPipeline, load_pipeline
 from colorflow.pipelines.export import check_export, find_export
 from colorflow.pipelines.recipes import Recipe
@@ -30,6 +29,7 @@ class Row:
         gsrp: Whether guided super-resolution is run; False gives ICP alone. None: where the weights have it.
         rap: False puts random patches of the pool in the places of retrieved ones (paper Table 2, our reading).
         canvas: Width and height of the canvas, relative to the weights' own (paper Table 3).
+        label: What tables call the row; empty: ColorFlow with what the name says of it.
     """
 
     name: str = "colorflow"
@@ -38,6 +38,16 @@ class Row:
     gsrp: bool | None = None
     rap: bool = True
     canvas: float = 1.0
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        """Every row has a label."""
+        object.__setattr__(self, "label", self.label or row_label(self.name, "colorflow", "ColorFlow"))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All that can change a page."""
+        return {key: value for key, value in asdict(self).items() if key != "label"}
 
 
 def colorflow_rows(
@@ -48,7 +58,7 @@ def colorflow_rows(
     device: str = "auto",
     dtype: str = "float32",
     gsrp: str | None = None,
-) -> Mapping[str, MethodSpec]:
+) -> Rows:
     """Rows of one export folder; they share its networks, loaded when the first page is due.
 
     Args:
@@ -90,8 +100,9 @@ def colorflow_rows(
         row.name: MethodSpec(
             lambda row=row: build(row),  # type: ignore[misc]
             row.references,
-            digest_json([*shared_settings, asdict(row)]),
+            digest_json([*shared_settings, row.options]),
             release=release,
+            label=row.label,
         )
         for row in rows
     }
@@ -115,22 +126,3 @@ def _check_folders(folder: Path, gsrp: Path, rows: Sequence[Row]) -> None:
 def _digests(folder: Path) -> dict[str, Any]:
     """Digest of every file, by its place in the folder."""
     return {str(path.relative_to(folder)): digest_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def predictions_rows(predictions: str | Mapping[str, str] | None, name: str = "predictions") -> dict[str, MethodSpec]:
-    """Rows of folders ``<style>/<chapter>/NNN.png`` that any other systems made.
-
-    Args:
-        predictions: A folder, or folders by row name.
-        name: Row name of a single folder.
-
-    Raises:
-        FileNotFoundError: For None.
-    """
-    if predictions is None:
-        raise FileNotFoundError(
-            "predictions: expected a folder <style>/<chapter>/NNN.png of another system's pictures, named as the "
-            "benchmark's targets, got none; set predictions=DIR or 'predictions={NAME:DIR}'"
-        )
-    folders = predictions if isinstance(predictions, Mapping) else {name: predictions}
-    return {row: MethodSpec(predictions=Path(folder)) for row, folder in folders.items()}
