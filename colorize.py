@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import hydra
 from omegaconf import DictConfig
 
-from colorflow import config
-from colorflow.colorize.chapters import ColorizeReport, colorize_chapters, find_jobs
+from colorflow import command, config
 from colorflow.utils.hashing import digest_json
-from colorflow.utils.log import get_logger, quiet_libraries
+from colorflow.utils.log import get_logger
 
-config.register_resolvers()
-quiet_libraries()
+if TYPE_CHECKING:  # it imports torch: not before the command line is found right
+    from colorflow.colorize.chapters import ColorizeReport
+
 log = get_logger("colorflow.colorize")
 
 _SAME_RESULT = ("device", "offload", "row_tile")  # keys of the pipeline that change where and how, not what
@@ -22,6 +22,8 @@ _SAME_RESULT = ("device", "offload", "row_tile")  # keys of the pipeline that ch
 
 def colorize(cfg: DictConfig) -> ColorizeReport:
     """Find the pages, colour those that are not there, say what was done."""
+    from colorflow.colorize.chapters import colorize_chapters, find_jobs
+
     jobs = find_jobs(cfg.pages, cfg.references)
     made_with = {key: value for key, value in config.to_dict(cfg.pipeline).items() if key not in _SAME_RESULT}
     options = config.build(cfg.options, fingerprint=digest_json(made_with))
@@ -44,13 +46,13 @@ def colorize(cfg: DictConfig) -> ColorizeReport:
     return report
 
 
-@hydra.main(version_base="1.3", config_path="configs", config_name="colorize")
+@command.main("colorize")
 def main(cfg: DictConfig) -> None:
-    """Entry point; what the user can mend ends in one line."""
-    with config.one_line_errors():
-        config.check_keys(cfg)
-        config.check_complete(cfg)
-        colorize(cfg)
+    """Entry point: checks first, which need no torch."""
+    config.check_keys(cfg)
+    config.check_complete(cfg)
+    config.check_folders(cfg)
+    colorize(cfg)
 
 
 if __name__ == "__main__":

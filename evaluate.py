@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from colorflow import config
-from colorflow.baselines import predictions
-from colorflow.distributed.launch import find_place, join_ranks
-from colorflow.evaluation.incomplete import EvaluationError
-from colorflow.evaluation.run import ALONE, evaluate
-from colorflow.evaluation.score.suite import MetricSettings
-from colorflow.evaluation.stages import Work
-from colorflow.methods import MethodSpec, Problem, Rows
-from colorflow.utils.log import get_logger, quiet_libraries
+from colorflow import command, config
+from colorflow.utils.log import get_logger
 
-config.register_resolvers()
-quiet_libraries()
+if TYPE_CHECKING:  # they import torch: not before the command line is found right
+    from colorflow.evaluation.stages import Work
+    from colorflow.methods import Rows
+
 log = get_logger("colorflow.evaluate")
 
 
-def run(cfg: DictConfig, output: Path, work: Work = ALONE) -> None:
+def run(cfg: DictConfig, output: Path, work: Work | None = None) -> None:
     """Evaluate the configured methods on the configured benchmark; also called after training.
 
     Raises:
         EvaluationError: At the end, where rows failed and the others are whole.
     """
+    from colorflow.evaluation.incomplete import EvaluationError
+    from colorflow.evaluation.run import ALONE, evaluate
+    from colorflow.metrics import MetricSettings
+
+    work = work or ALONE
     settings, report = config.to_dict(cfg.metrics), config.build(cfg.report)
     methods = build_methods(cfg)  # before a benchmark is drawn: weights may be wrong
     benchmark = work.ranks.share("benchmark", lambda: str(config.build(cfg.benchmark)))  # made by one, if it must be
@@ -56,6 +56,8 @@ def run(cfg: DictConfig, output: Path, work: Work = ALONE) -> None:
 
 def build_methods(cfg: DictConfig) -> Rows:
     """The methods' rows and those of folders of pictures; the latter alone where the method lacks its weights."""
+    from colorflow.baselines import predictions
+
     others = {} if cfg.predictions is None else predictions.rows(config.to_dict(cfg.predictions))
     if others and (takes_weights(cfg) and OmegaConf.is_missing(cfg, "weights")):
         return others
@@ -70,6 +72,8 @@ def build_methods(cfg: DictConfig) -> Rows:
 
 def build_rows(method: DictConfig) -> Rows:
     """The rows of a method, or of several by key, where one that cannot be made becomes a row with a problem."""
+    from colorflow.methods import MethodSpec, Problem
+
     if "_target_" in method:
         return dict(config.build(method))
     rows: dict[str, MethodSpec] = {}
@@ -92,22 +96,24 @@ def takes_weights(cfg: DictConfig) -> bool:
     return config.refers_to(cfg.method, "export_folder")
 
 
-@hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
+@command.main("evaluate")
 def main(cfg: DictConfig) -> None:
-    """Entry point; what the user can mend ends in one line."""
-    with config.one_line_errors():
-        config.check_keys(cfg)
-        needed = takes_weights(cfg) and cfg.predictions is None
-        config.check_complete(cfg, ignore=() if needed else ["weights"])
-        if not takes_weights(cfg) and not OmegaConf.is_missing(cfg, "weights"):
-            raise config.ConfigError("weights: this method takes none; tables take trainings.runs.NAME.export=DIR")
-        config.check_folders(cfg)
-        study = config.build(cfg.study)
-        with join_ranks(find_place()) as ranks:
-            if not study:
-                run(cfg, Path(cfg.output), Work(ranks, cfg.batch_size))
-            elif ranks.first:  # seconds to minutes: the others wait
-                study.run(Path(cfg.output))
+    """Entry point: checks first, which need no torch."""
+    config.check_keys(cfg)
+    needed = takes_weights(cfg) and cfg.predictions is None
+    config.check_complete(cfg, ignore=() if needed else ["weights"])
+    if not takes_weights(cfg) and not OmegaConf.is_missing(cfg, "weights"):
+        raise config.ConfigError("weights: this method takes none; tables take trainings.runs.NAME.export=DIR")
+    config.check_folders(cfg)
+    from colorflow.distributed.launch import find_place, join_ranks
+    from colorflow.evaluation.stages import Work
+
+    study = config.build(cfg.study)
+    with join_ranks(find_place()) as ranks:
+        if not study:
+            run(cfg, Path(cfg.output), Work(ranks, cfg.batch_size))
+        elif ranks.first:  # seconds to minutes: the others wait
+            study.run(Path(cfg.output))
 
 
 if __name__ == "__main__":

@@ -6,18 +6,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
-from lightning import seed_everything
 from omegaconf import DictConfig
 
 import evaluate
-from colorflow import config
-from colorflow.callbacks.replay import print_replayed, replay_step
-from colorflow.tasks.dry_run import StepCosts, cost_rows, memory_estimate, print_summary
-from colorflow.utils.log import finish_wandb, get_logger, is_rank_zero, quiet_libraries
+from colorflow import command, config
+from colorflow.utils.log import finish_wandb, get_logger, is_rank_zero
 
-config.register_resolvers()
-quiet_libraries()
 log = get_logger("colorflow.train")
 
 
@@ -38,13 +32,18 @@ def train(cfg: DictConfig, following: Sequence[DictConfig] = ()) -> Path:
 
 def fit(cfg: DictConfig) -> None:
     """Build everything from the configuration, fit, export."""
-    checkpoint = find_checkpoint(cfg.resume, Path(cfg.paths.run_dir))
-    if is_rank_zero():
-        config.save_config(cfg, Path(cfg.paths.run_dir) / "config.yaml")
+    from lightning import seed_everything  # not before the command line is found right: it takes seconds
+
+    run_dir = Path(cfg.paths.run_dir)
+    checkpoint = find_checkpoint(cfg.resume, run_dir)
     seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
     callbacks = list(config.build(cfg.callbacks).values())
     trainer = config.build(cfg.trainer, callbacks=callbacks, logger=list(config.build(cfg.logger).values()))
+    if is_rank_zero():
+        if checkpoint is not None:
+            go_on(checkpoint)
+        config.save_config(cfg, run_dir / "config.yaml")
     try:
         if checkpoint is None and cfg.validate_first:
             trainer.validate(task, datamodule=datamodule, verbose=False)
@@ -55,6 +54,8 @@ def fit(cfg: DictConfig) -> None:
 
 def dry_run(cfg: DictConfig) -> None:
     """Build everything, take one step without callbacks or logs, print what a run would need."""
+    from colorflow.tasks.dry_run import StepCosts, cost_rows, memory_estimate, print_summary
+
     projection = config.build(cfg.projection)
     datamodule, task = config.build(cfg.data.datamodule), config.build(cfg.task)
     costs = StepCosts()
@@ -70,49 +71,53 @@ def dry_run(cfg: DictConfig) -> None:
 
 def replay(folder: Path) -> None:
     """Do a step again that was stopped for its loss, with the run's own configuration."""
-    saved = folder.parents[1] / "config.yaml"
+    saved = folder.parent.parent / "config.yaml"
     if not saved.is_file():
         raise config.ConfigError(f"replay: expected RUN_FOLDER/not_finite/step_..., got {folder}, without {saved}")
+    from colorflow.callbacks.replay import print_replayed, replay_step
+
     run = config.load_config(saved)
     print_replayed(replay_step(config.build(run["task"]), folder, str(run["trainer"]["precision"])))
 
 
 def find_checkpoint(resume: str | None, run_dir: Path) -> Path | None:
     """The last checkpoint of the run folder that is gone on with; None for a new run."""
-    folder = run_dir if resume is None else Path(resume)
-    checkpoint = folder / "checkpoints" / "last.ckpt"
-    if not checkpoint.is_file():
-        if resume is None:
-            return None
-        raise config.ConfigError(
-            f"resume: expected a run folder with checkpoints/last.ckpt, got {resume}; see runs/<experiment>/<time>"
-        )
-    if is_rank_zero():
-        log.info("going on from %s", checkpoint)
-        metrics = folder / "metrics.csv"
-        if metrics.is_file():  # the logger starts a new file
-            metrics.rename(metrics.with_name(f"metrics_until_{time.strftime('%Y-%m-%d_%H-%M-%S')}.csv"))
-    return checkpoint
+    checkpoint = (run_dir if resume is None else Path(resume)) / "checkpoints" / "last.ckpt"
+    if checkpoint.is_file():
+        return checkpoint
+    if resume is None:
+        return None
+    raise config.ConfigError(
+        f"resume: expected a run folder with checkpoints/last.ckpt, got {resume}; see runs/<experiment>/<time>"
+    )
 
 
-@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+def go_on(checkpoint: Path) -> None:
+    """Say so, and set the metrics until now aside: the logger starts a new file."""
+    log.info("going on from %s", checkpoint)
+    metrics = checkpoint.parents[1] / "metrics.csv"
+    if metrics.is_file():
+        metrics.rename(metrics.with_name(f"metrics_until_{time.strftime('%Y-%m-%d_%H-%M-%S')}.csv"))
+
+
+@command.main("train")
 def main(cfg: DictConfig) -> None:
-    """Entry point; what the user can mend ends in one line."""
-    with config.one_line_errors():
-        config.check_keys(cfg)
-        if cfg.replay:
-            replay(Path(cfg.replay))
-            return
-        cfg.paths.run_dir = config.output_dir()
-        following = config.following(cfg)
-        for run in (cfg, *following):
-            config.check_complete(run)
-            config.check_folders(run)
-        if not cfg.dry_run:
-            train(cfg, following)
-            return
-        for run in (cfg, *following):
-            dry_run(run)
+    """Entry point: checks first, which need no torch."""
+    config.check_keys(cfg)
+    if cfg.replay:
+        replay(Path(cfg.replay))
+        return
+    cfg.paths.run_dir = config.output_dir()
+    following = config.following(cfg)
+    for run in (cfg, *following):
+        config.check_complete(run)
+        config.check_folders(run)
+        find_checkpoint(run.resume, Path(run.paths.run_dir))
+    if not cfg.dry_run:
+        train(cfg, following)
+        return
+    for run in (cfg, *following):
+        dry_run(run)
 
 
 if __name__ == "__main__":

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import os
 import re
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException, MissingConfigException
-from hydra.types import RunMode
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from colorflow.moved import todays
 from colorflow.utils.files import write_text_atomic
 from colorflow.utils.hashing import digest_bytes
 from colorflow.utils.remote import is_remote
+from colorflow.utils.signatures import parameter_names
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-_GIVEN_FOLDERS = ("data.root", "benchmark.root")
+_GIVEN_FOLDERS = ("data.root", "benchmark.root", "pages", "references")
 _LAYERED = "experiment"  # the group that only changes values of the others
 _OF_ONE_RUN = ("experiment", "then", "resume", "paths.run_dir", "benchmark", "method", "metrics")
 """Overrides that a run does not share with the one after it: what it is, and the evaluation of both."""
@@ -57,24 +56,6 @@ def build(node: Any, **arguments: Any) -> Any:
         raise (cause if isinstance(cause, OSError | ValueError) else error) from None
 
 
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """End the program in one line for what the user can mend; HYDRA_FULL_ERROR=1 shows where it came from.
-
-    A job of a sweep says its line and leaves the end to Hydra, which first runs the other jobs.
-    """
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        line = f"{type(error).__name__}: {error}"
-        if HydraConfig.get().mode != RunMode.MULTIRUN:
-            sys.exit(line)
-        print(line, file=sys.stderr)
-        raise
-
-
 def check_complete(cfg: DictConfig, ignore: Sequence[str] = ()) -> None:
     """Fail on values that only the user can give.
 
@@ -87,7 +68,7 @@ def check_complete(cfg: DictConfig, ignore: Sequence[str] = ()) -> None:
 
 
 def check_folders(cfg: DictConfig) -> None:
-    """Fail on a folder of pages that is not there, before a model is built or downloaded.
+    """Fail on a folder of pages that is not there, before anything is imported, built or downloaded.
 
     Raises:
         ConfigError: Naming the key.
@@ -171,15 +152,30 @@ def check_keys(cfg: DictConfig, runtime: Any = None) -> None:
         for name, choice in groups.items()
         if choice is not None and name != _LAYERED
     ]
-    known = compose(runtime.job.config_name, [item for item in plain if not item.startswith("hydra=")])
+    sources = tuple(source.path for source in runtime.runtime.config_sources)
+    known = _plain(sources, runtime.job.config_name, tuple(item for item in plain if not item.startswith("hydra=")))
+    names = {path for path, _ in _paths(known)}
     for path, owner in _paths(cfg):
-        if path.split(".")[0] == "hydra" or _holds(known, path) or _is_value(known, path):
+        if path in names or path.split(".")[0] == "hydra" or _holds(known, path) or _is_value(known, path):
             continue
         if _accepted(owner, path.rsplit(".", 1)[-1]):
             continue
-        near = difflib.get_close_matches(path, [item for item, _ in _paths(known)], n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"unknown key {path!r} in the composed configuration{hint} (see configs/ for the keys)")
+        near = nearest(path, (item for item, _ in _paths(known)))
+        raise ConfigError(f"unknown key {path!r} in the composed configuration{near} (see configs/ for the keys)")
+
+
+def known_names(name: str) -> list[str]:
+    """Every key and group of ``configs/<name>.yaml``, as the command line takes them."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = compose(name, return_hydra_config=True)
+    groups = [str(group) for group in cfg.hydra.runtime.choices]
+    return [*groups, *(path for path, _ in _paths(cfg) if not path.startswith("hydra."))]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What an error says of the known name that is most like the one given; nothing where none is."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def output_dir() -> str:
@@ -193,8 +189,8 @@ def save_config(cfg: DictConfig, path: Path) -> None:
 
 
 def load_config(path: Path) -> dict[str, Any]:
-    """Read a saved configuration as plain containers."""
-    return to_dict(OmegaConf.load(path))
+    """Read a saved configuration as plain containers, also one that an earlier version has saved."""
+    return todays(to_dict(OmegaConf.load(path)))
 
 
 def refers_to(node: Any, key: str) -> bool:
@@ -210,6 +206,12 @@ def items(node: DictConfig) -> Iterator[tuple[str, Any]]:
 def to_dict(cfg: Any) -> Any:
     """Plain, resolved containers of a node; a value as it is."""
     return OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
+
+
+@cache
+def _plain(sources: tuple[str, ...], name: str, options: tuple[str, ...]) -> DictConfig:
+    """A main file with options of its groups and nothing else; not to be changed. ``sources`` are part of its name."""
+    return compose(name, list(options))
 
 
 def _missing(tree: Any, prefix: str = "") -> Iterator[str]:
@@ -247,7 +249,10 @@ def _paths(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, DictConfig]
 def _accepted(owner: DictConfig, name: str) -> bool:
     """Whether the owner's ``_target_`` has a parameter of that name (an option that the base file leaves out)."""
     target = owner.get("_target_")
-    return target is not None and name in inspect.signature(get_object(target)).parameters
+    if target is None:
+        return False
+    names = parameter_names(target)  # a typing mistake is to be told at once: importing it could take seconds
+    return name in (inspect.signature(get_object(target)).parameters if names is None else names)
 
 
 def _asset(name: str) -> str:

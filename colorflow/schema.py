@@ -244,7 +244,7 @@ class RecordedStyle(Protocol):
         ...
 
 
-def bind_style(style: Style, renditions: Mapping[str, Image.Image]) -> Style:
+def bind(style: Style, renditions: Mapping[str, Image.Image]) -> Style:
     """Return a style for one sample; most styles are the same for all."""
     return style.bind(renditions) if isinstance(style, RecordedStyle) else style
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import hydra
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
-from colorflow import config
+from colorflow import command, config
 from colorflow.evaluation.bench.benchmark import BenchmarkError
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.schema import Style
@@ -65,11 +64,10 @@ def build(cfg: DictConfig) -> None:
     _log.info("styles %s; sha256 of benchmark.json %s", ", ".join(benchmark.styles), benchmark.digest)
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="build_benchmark")
+@command.main("build_benchmark")
 def main(cfg: DictConfig) -> None:
-    """Run, and end what the user can mend in one line."""
-    with config.one_line_errors():
-        build(cfg)
+    """Entry point."""
+    build(cfg)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import hydra
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
-from colorflow.config import build, one_line_errors
+from colorflow import command
+from colorflow.config import build
 from colorflow.data.chapters import DataError
 from colorflow.data.recording import Recorder
 from colorflow.data.shards.build import ShardBuild, build_shards
@@ -66,10 +66,10 @@ def make_build(cfg: DictConfig) -> ShardBuild:
     return ShardBuild(source, recorder, form, held_out, cfg.max_skip_fraction)
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="build_shards")
+@command.main("build_shards")
 def main(cfg: DictConfig) -> None:
-    """Run, and end what the user can mend in one line."""
-    with one_line_errors(), join_ranks(find_place()) as ranks:
+    """Entry point."""
+    with join_ranks(find_place()) as ranks:
         run(cfg, ranks)
 
 

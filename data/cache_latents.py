@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
-from colorflow import config
+from colorflow import command, config
 from colorflow.callbacks.latent_writer import LatentWriter
 from colorflow.data.view_module import ViewDataModule
-from colorflow.utils.log import get_logger, quiet_libraries
+from colorflow.utils.log import get_logger
 
-config.register_resolvers()
-quiet_libraries()
 log = get_logger("cache_latents")
 
 
@@ -34,15 +31,14 @@ def run(cfg: DictConfig) -> Path:
     return folder
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="train")
+@command.main("train")
 def main(cfg: DictConfig) -> None:
-    """Entry point; what the user can mend ends in one line."""
-    with config.one_line_errors():
-        config.check_keys(cfg)
-        cfg.paths.run_dir = config.output_dir()
-        config.check_complete(cfg)
-        config.check_folders(cfg)
-        run(cfg)
+    """Entry point."""
+    config.check_keys(cfg)
+    cfg.paths.run_dir = config.output_dir()
+    config.check_complete(cfg)
+    config.check_folders(cfg)
+    run(cfg)
 
 
 if __name__ == "__main__":

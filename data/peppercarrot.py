@@ -15,11 +15,10 @@ from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
-import hydra
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
-from colorflow import config
+from colorflow import command
 from colorflow.data.chapters import DataError
 
 NAMES = re.compile(
@@ -122,11 +121,10 @@ def run(cfg: DictConfig) -> None:
     _log.info("%s: %d pages of %d episodes", output, sum(map(len, episodes.values())), len(episodes))
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="peppercarrot")
+@command.main("peppercarrot")
 def main(cfg: DictConfig) -> None:
-    """Run, and end what the user can mend in one line."""
-    with config.one_line_errors():
-        run(cfg)
+    """Entry point."""
+    run(cfg)
 
 
 if __name__ == "__main__":

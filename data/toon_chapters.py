@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import hydra
 from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
-from colorflow import config
+from colorflow import command
 from colorflow.toon import ToonSpec, write_chapters
 
 _log = logging.getLogger("toon_chapters")
@@ -56,11 +55,10 @@ def draw(cfg: DictConfig) -> list[Path]:
     return write_chapters(output, cfg.chapters, cfg.pages, cfg.seed, spec, lines=bool(cfg.lines))
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="toon_chapters")
+@command.main("toon_chapters")
 def main(cfg: DictConfig) -> None:
-    """Run, and end what the user can mend in one line."""
-    with config.one_line_errors():
-        folders = draw(cfg)
+    """Entry point."""
+    folders = draw(cfg)
     _log.info("%d chapters of %d pages in %s", len(folders), cfg.pages, folders[0].parent)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from colorflow.canvas import fit_page, query_box, reference_patches, stitch
-from colorflow.metrics.functional import psnr
+from colorflow.metrics import psnr
 from colorflow.models.base import load_base
 from colorflow.models.conditioning import Region, decode_latents, decode_region, encode_latents, latent_factor
 from colorflow.models.sd import FAMILY as SD

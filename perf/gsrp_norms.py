@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from colorflow.metrics.functional import psnr, ssim
+from colorflow.metrics import psnr, ssim
 from colorflow.models.base import load_base
 from colorflow.models.gsrp.fusion import NormMode
 from colorflow.models.gsrp.model import GSRPModel, upsample

@@ -21,8 +21,10 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import open_clip
 import torch
 from PIL import Image
+from random_weights import calibration_pictures, fill_randomly
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor, nn
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
@@ -35,10 +37,14 @@ from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.score.protocol import Protocol
 from colorflow.evaluation.score.score import score
-from colorflow.evaluation.score.suite import FREE_METRICS, Part, Suite
-from colorflow.metrics.extractors import _fidelity_inception
+from colorflow.evaluation.score.suite import Suite
+from colorflow.metrics.clip import clip_pixels
+from colorflow.metrics.distances import frechet_distance
+from colorflow.metrics.inception import FoldedInception, fidelity_inception, legacy_pixels
 from colorflow.toon import ToonSpec, draw_chapter
 from colorflow.utils.images import save_png
+from colorflow.utils.seeding import fixed_draws
+from colorflow.utils.tensors import digest_weights
 
 MODEL = "ViT-B-32"
 DRAWN = 10  # different drawings; pages are these with noise of their own
@@ -80,6 +86,26 @@ def write_folder(root: Path, pages: int, size: tuple[int, int]) -> Folder:
     return Folder(benchmark, root / "predictions")
 
 
+def random_inception() -> nn.Module:
+    """torch-fidelity's network with weights whose features differ from page to page."""
+    network = fidelity_inception(None)
+    layers = nn.Sequential(*(layer for name, layer in network.named_children() if name != "fc"), nn.Flatten())
+    fill_randomly(network, layers, calibration_pictures())
+    return network
+
+
+def random_clip() -> metrics.PageNetwork:
+    """An image tower as open_clip initializes it, the same each time."""
+    with fixed_draws():
+        tower = open_clip.create_model(MODEL).visual
+    return page_network("clip", clip_pixels(tower, "squash"), tower)
+
+
+def page_network(name: str, prepare: Callable[..., Tensor], module: nn.Module) -> metrics.PageNetwork:
+    """A network of the harness, on the CPU."""
+    return metrics.PageNetwork(name, f"{name}-random", prepare, module, digest_weights(module), torch.device("cpu"))
+
+
 class Inception2048(nn.Module):
     """torch-fidelity's network as torchmetrics takes one: uint8 pages in, features out."""
 
@@ -87,7 +113,7 @@ class Inception2048(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = _fidelity_inception(None)
+        self.network = random_inception()
 
     def forward(self, pages: Tensor) -> Tensor:
         """Return ``(B, 2048)``."""
@@ -137,16 +163,16 @@ def plain_loop(folder: Folder, clip: metrics.PageNetwork) -> Plain:
 
 def suite(clip: metrics.PageNetwork) -> Suite:
     """What the plain loop measures; FID's resize is torch-fidelity's, as there."""
-    inception = metrics.inception(random=True, resize="legacy")
-    parts = {"clip": Part(clip, "pages", ("clip_is",)), "inception": Part(inception, "pages", ("fid", "kid"))}
-    return Suite((*FREE_METRICS, "clip_is", "fid", "kid"), parts)
+    inception = page_network("inception", legacy_pixels, FoldedInception(random_inception()))
+    specs = tuple(map(metrics.find_metric, (*metrics.FREE_METRICS, "clip_is", "fid", "kid")))
+    return Suite(specs, {"clip_is": clip, "fid": inception, "kid": inception})
 
 
 def ours(folder: Folder, protocol: Protocol, measured: Suite, cache: Path, method: str) -> dict[str, float]:
     """Score by the harness, everything kept on disk as always."""
     predictions = PredictionsFolder(folder.predictions, "gray")
     found = score(predictions, folder.benchmark, protocol, method=method, suite=measured, cache=cache, progress=False)
-    names = [name for name in metrics.PAGE_METRICS if name in measured.names]
+    names = [spec.key for spec in measured.specs if spec.a_page]
     return {name: float(np.mean([page[name] for page in found.pages])) for name in names} | dict(found.sets)
 
 
@@ -165,7 +191,7 @@ def frechet_steps(pages: int) -> tuple[float, float]:
     for rows, real in zip(features, (True, False), strict=True):
         metric.update(rows.view(pages, 1, 1, 2048), real=real)
     expected, theirs = timed(metric.compute)
-    got, own = timed(lambda: metrics.frechet_distance(features[1], features[0]))
+    got, own = timed(lambda: frechet_distance(features[1], features[0]))
     assert abs(float(got) / float(expected) - 1) < 1e-3, (got, expected)
     return theirs, own
 
@@ -189,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--frechet-pages", type=int, default=1500, help="0 leaves the separate Frechet step out")
     options = parser.parse_args(arguments)
     size = (options.size[0], options.size[1])
-    clip, protocol = metrics.clip(MODEL, random=True), Protocol(size)
+    clip, protocol = random_clip(), Protocol(size)
     with tempfile.TemporaryDirectory(prefix="colorflow-metrics-") as temporary:
         root = Path(temporary)
         folder = folder_of(options.folder or root / "pages", options.pages, size)

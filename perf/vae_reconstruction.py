@@ -13,7 +13,7 @@ import argparse
 import torch
 from PIL import Image
 
-from colorflow.metrics.functional import psnr
+from colorflow.metrics import psnr
 from colorflow.models.base import load_base
 from colorflow.models.sd import FAMILY as SD
 from colorflow.pipelines.luminance import with_luminance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from colorflow.pipelines.icp import Sampling
 from colorflow.schema import ColorizationBatch
 from colorflow.tasks.trainable import TrainableTask
 
-MEASURES = {"psnr": metrics.psnr, "chroma_psnr": metrics.chroma_psnr}
+MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"psnr": metrics.psnr, "chroma_psnr": metrics.chroma_psnr}
 
 
 class ReferenceGap(Callback):

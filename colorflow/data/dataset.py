@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -83,7 +83,7 @@ class ChapterDataset:
         chapters: Sequence[RecordedChapter],
         page_size: Size,
         cache_mb: int = 256,
-        load: PageCache | None = None,
+        load: Callable[[Path], Image.Image] | None = None,
     ) -> None:
         """Take the recorded pages of some chapters, in order.
 

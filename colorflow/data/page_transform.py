@@ -9,7 +9,7 @@ import torch
 
 from colorflow.canvas import Size, fit_page
 from colorflow.data.chapters import DataError
-from colorflow.schema import ColorizationSample, PageBatch, Style, bind_style
+from colorflow.schema import ColorizationSample, PageBatch, Style, bind
 from colorflow.utils.images import load_image, to_tensor
 from colorflow.utils.seeding import generator, stable_seed
 
@@ -55,7 +55,7 @@ class PageTransform:
             DataError: Where a recorded result is missing.
         """
         page = fit_page(sample.page, self.page_size)
-        gray = bind_style(self.style, sample.renditions)(page, generator(seed, "style", position))
+        gray = bind(self.style, sample.renditions)(page, generator(seed, "style", position))
         return PageBatch(
             target=to_tensor(page)[None],
             gray=to_tensor(gray.convert("RGB"))[None],

@@ -118,10 +118,14 @@ class Repaint:
         patches = tuple((patch, image) for patch, image in sample.patches if patch.quadrant == quadrant)
         paint = stable_seed(seed, "paint", position, quadrant)
         whole = self._canvas(replace(sample, patches=patches), seed, position, paint)
-        noise = stable_seed(seed, "noise", position, quadrant)
-        labels = None if whole.labels is None else quarter(whole.labels, quadrant)
-        parts = {name: quarter(getattr(whole, name), quadrant) for name in ("target", "condition", "mask")}
-        return replace(whole, **parts, labels=labels, seeds=(noise,))
+        return replace(
+            whole,
+            target=quarter(whole.target, quadrant),
+            condition=quarter(whole.condition, quadrant),
+            mask=quarter(whole.mask, quadrant),
+            labels=None if whole.labels is None else quarter(whole.labels, quadrant),
+            seeds=(stable_seed(seed, "noise", position, quadrant),),
+        )
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ def painted(sample: ColorizationSample, page_size: Size, spec: ToonSpec | None, 
         palette = [channel for color in colors for channel in color]
 
     def render(image: Image.Image, size: Size) -> Image.Image:
-        fine = tuple(min(OVERSAMPLING * side, drawn) for side, drawn in zip(size, image.size, strict=True))
+        fine = min(OVERSAMPLING * size[0], image.width), min(OVERSAMPLING * size[1], image.height)
         image = image.resize(fine, Image.Resampling.NEAREST)
         if palette is not None:
             image.putpalette(palette)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from colorflow.canvas import Box, Size, canvas_size, fit_page, query_box, query_mask, stitch, training_window
 from colorflow.data.palette import PaletteShift
-from colorflow.schema import Batch, ColorizationBatch, ColorizationSample, Style, bind_style
+from colorflow.schema import Batch, ColorizationBatch, ColorizationSample, Style, bind
 from colorflow.utils.images import to_tensor
 from colorflow.utils.seeding import generator, stable_seed
 
@@ -119,7 +119,7 @@ class CanvasTransform:
         if self.palette is not None:
             target = self.palette(target, generator(seed, "palette", position))
         page = target.crop(query_box(self.page_size))
-        query = bind_style(self.style, sample.renditions)(page, generator(seed, "style", position))
+        query = bind(self.style, sample.renditions)(page, generator(seed, "style", position))
         if query.size != page.size:
             raise ValueError(f"style {self.style.name!r}: expected the page's size {page.size}, got {query.size}")
         condition = target.copy()

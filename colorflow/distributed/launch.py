@@ -65,7 +65,7 @@ def find_place(environ: Mapping[str, str] = os.environ) -> Place | None:
 
 
 @contextmanager
-def join_ranks(place: Place | None, interval: float = 0.5, limit: float = 120.0) -> Iterator[Ranks]:
+def join_ranks(place: Place | None, interval: float = 0.1, limit: float = 120.0) -> Iterator[Ranks]:
     """Work together with the other processes of a launch; an error in one of them ends all.
 
     Args:

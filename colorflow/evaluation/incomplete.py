@@ -8,11 +8,9 @@ from dataclasses import astuple
 from typing import Literal
 
 from colorflow.distributed.ranks import Ranks
+from colorflow.evaluation.results import Key
 from colorflow.methods import Problem
 from colorflow.utils.log import get_logger
-
-Key = tuple[str, str]
-"""Row name and style."""
 
 OnIncomplete = Literal["stop", "mark"]
 

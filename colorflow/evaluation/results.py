@@ -18,15 +18,24 @@ from typing import Any
 
 import numpy as np
 
-from colorflow.metrics import HIGHER_IS_BETTER
 from colorflow.utils.files import write_json_atomic
 from colorflow.utils.images import natural_key
 from colorflow.utils.seeding import stable_seed
 
 Results = dict[str, Any]
+"""What results.json holds."""
+
 Row = dict[str, Any]
+"""A row of results.json, of a method or of a page."""
+
+Key = tuple[str, str]
+"""Row name and style."""
 
 GRAY_COPY = "gray_copy"
+
+PAGE_KEY = ("method", "style", "chapter", "page")
+PAGE_SOURCES = ("seed", "prediction_sha256", "target_sha256")
+"""What stands before and behind the metrics in the row of a page."""
 
 
 class ResultsError(ValueError):
@@ -80,8 +89,8 @@ def build_results(
     pages: Iterable[Row],
     protocol: Mapping[str, Any],
     bootstrap: Bootstrap,
-    sets: Mapping[tuple[str, str], Mapping[str, float]] | None = None,
-    chapters: Mapping[tuple[str, str], Mapping[str, Mapping[str, float]]] | None = None,
+    sets: Mapping[Key, Mapping[str, float]] | None = None,
+    chapters: Mapping[Key, Mapping[str, Mapping[str, float]]] | None = None,
     incomplete: Sequence[Row] = (),
 ) -> Results:
     """Reduce per-page rows to one row a method and style.
@@ -98,7 +107,7 @@ def build_results(
             chapters with an interval.
         incomplete: Rows without numbers, with their reasons.
     """
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[Key, list[Row]] = {}
     for page in pages:
         groups.setdefault((page["method"], page["style"]), []).append(page)
     ordered = sorted(groups, key=lambda key: key[0] != GRAY_COPY)
@@ -109,19 +118,6 @@ def build_results(
         _add_set_metrics(row, (sets or {}).get(key, {}), (chapters or {}).get(key, {}), bootstrap)
     pages = [page for key in ordered for page in groups[key]]
     return {"protocol": dict(protocol), "rows": rows, "incomplete": list(incomplete), "pages": pages}
-
-
-def find_row(results: Results, method: str, style: str = "gray") -> Row:
-    """Return one row of the table.
-
-    Raises:
-        KeyError: With the rows there are.
-    """
-    for row in results["rows"]:
-        if (row["method"], row["style"]) == (method, style):
-            return dict(row)
-    there = ", ".join(f"{row['method']} ({row['style']})" for row in results["rows"])
-    raise KeyError(f"expected a row {method} ({style}), got {there}")
 
 
 def write_results(results: Results, path: Path) -> None:
@@ -143,7 +139,16 @@ def read_results(path: Path) -> Results:
             raise ValueError(f"keys {sorted(loaded)}")
     except (ValueError, TypeError) as error:
         raise ResultsError(f"{path}: expected protocol, rows and pages, got {error}; run stage=score again") from error
-    return {"incomplete": [], **_decode(loaded)}  # older files have none
+    for row in loaded["rows"]:
+        row |= {part: _decode(row[part]) for part in ("metrics", "intervals", "chapters") if part in row}
+    for page in loaded["pages"]:
+        page |= _decode({name: page[name] for name in page_metric_names(page)})
+    return {"incomplete": [], **loaded}  # older files have none
+
+
+def page_metric_names(page: Row) -> list[str]:
+    """The keys of the metrics of a page."""
+    return [name for name in page if name not in (*PAGE_KEY, *PAGE_SOURCES)]
 
 
 def _add_set_metrics(
@@ -156,8 +161,8 @@ def _add_set_metrics(
         row["intervals"][name] = bootstrap.interval({chapter: [value] for chapter, value in values.items()})
 
 
-def _row(key: tuple[str, str], pages: Sequence[Row], bootstrap: Bootstrap) -> Row:
-    names = [name for name in HIGHER_IS_BETTER if name in pages[0]]
+def _row(key: Key, pages: Sequence[Row], bootstrap: Bootstrap) -> Row:
+    names = page_metric_names(pages[0])
     by_chapter: dict[str, list[Row]] = {}
     for page in pages:
         by_chapter.setdefault(page["chapter"], []).append(page)
@@ -182,10 +187,10 @@ def _encode(value: Any) -> Any:
     return "inf" if value == math.inf else value
 
 
-def _decode(value: Any, *, metric: bool = False) -> Any:
-    """Turn "inf" back into a float under the keys of metrics, and nowhere else."""
+def _decode(value: Any) -> Any:
+    """Turn "inf" back into a float, among numbers."""
     if isinstance(value, dict):
-        return {key: _decode(item, metric=key in HIGHER_IS_BETTER) for key, item in value.items()}
+        return {key: _decode(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_decode(item, metric=metric) for item in value]
-    return math.inf if metric and value == "inf" else value
+        return [_decode(item) for item in value]
+    return math.inf if value == "inf" else value

@@ -15,7 +15,8 @@ from colorflow.distributed.ranks import Ranks
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.generate.generate import MethodError, generate
 from colorflow.evaluation.generate.generation_folder import check_settings, page_settings
-from colorflow.evaluation.incomplete import EvaluationError, Incomplete, Key
+from colorflow.evaluation.incomplete import EvaluationError, Incomplete
+from colorflow.evaluation.results import Key
 from colorflow.evaluation.score.protocol import Protocol
 from colorflow.evaluation.score.score import RowScores, check_pages, measure, score
 from colorflow.evaluation.score.suite import Suite

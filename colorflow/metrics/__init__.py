@@ -1,97 +1,34 @@
-"""Metrics of coloured pages, each a function and a torchmetrics class; docs/metrics.md defines them.
+"""Metrics of coloured pages; docs/metrics.md defines them, and says how to add one.
 
-Page metrics give one value a page, set metrics one for all pages, the sequence metric one a chapter.
+A metric is a `MetricSpec`, found by its name: here as an attribute, ``colorflow.metrics.psnr(preds, target)``; in a
+config as ``metrics.names=[psnr,other_package.metric]``. `SpecMetric` puts each of them on the torchmetrics contract.
 """
 
-from colorflow.metrics.classes import CIEDE2000, PSNR, SSIM, ChromaPSNR, PageMetric
-from colorflow.metrics.distances import frechet_distance, kernel_distance
-from colorflow.metrics.extractors import (
-    ClipResize,
-    FidResize,
-    aesthetic_predictor,
-    clip,
-    inception,
-    lpips_network,
-)
-from colorflow.metrics.functional import (
-    CHROMA_PEAK,
-    SSIM_WINDOWS,
-    SsimWindow,
-    chroma_psnr,
-    ciede2000,
-    page_metrics,
-    psnr,
-    ssim,
-)
-from colorflow.metrics.identity import Consistency, color_identity, consistency, page_regions
-from colorflow.metrics.network_classes import FID, KID, LPIPS, AestheticScore, ClipIS, ColorIdentity
-from colorflow.metrics.networks import PageNetwork, random_network
-from colorflow.metrics.perceptual import aesthetic, clip_is, cosine, fid, kid, lpips
+from colorflow.metrics.networks import PageNetwork
+from colorflow.metrics.pages import PagePair
+from colorflow.metrics.settings import FREE_METRICS, MetricSettings
+from colorflow.metrics.spec import Column, MetricSpec, find_metric, is_ours, metric_names
+from colorflow.metrics.torchmetric import SpecMetric
 from colorflow.metrics.weights import MissingWeightsError, WrongWeightsError
 
-HIGHER_IS_BETTER = {
-    "psnr": True,
-    "ssim": True,
-    "chroma_psnr": True,
-    "ciede2000": False,
-    "lpips": False,
-    "clip_is": True,
-    "fid": False,
-    "kid": False,
-    "aesthetic": True,
-    "color_identity": True,
-}
-"""Every metric key, and which way it points."""
-
-PIXEL_METRICS = ("psnr", "ssim", "chroma_psnr", "ciede2000")
-"""Page metrics of the pixels alone, as ``page_metrics`` gives them."""
-
-PAGE_METRICS = (*PIXEL_METRICS, "lpips", "clip_is", "aesthetic")
-"""Those with a value a page."""
-
 __all__ = [
-    "CHROMA_PEAK",
-    "CIEDE2000",
-    "FID",
-    "HIGHER_IS_BETTER",
-    "KID",
-    "LPIPS",
-    "PAGE_METRICS",
-    "PIXEL_METRICS",
-    "PSNR",
-    "SSIM",
-    "SSIM_WINDOWS",
-    "AestheticScore",
-    "ChromaPSNR",
-    "ClipIS",
-    "ClipResize",
-    "ColorIdentity",
-    "Consistency",
-    "FidResize",
+    "FREE_METRICS",
+    "Column",
+    "MetricSettings",
+    "MetricSpec",
     "MissingWeightsError",
-    "PageMetric",
     "PageNetwork",
-    "SsimWindow",
+    "PagePair",
+    "SpecMetric",
     "WrongWeightsError",
-    "aesthetic",
-    "aesthetic_predictor",
-    "chroma_psnr",
-    "ciede2000",
-    "clip",
-    "clip_is",
-    "color_identity",
-    "consistency",
-    "cosine",
-    "fid",
-    "frechet_distance",
-    "inception",
-    "kernel_distance",
-    "kid",
-    "lpips",
-    "lpips_network",
-    "page_metrics",
-    "page_regions",
-    "psnr",
-    "random_network",
-    "ssim",
+    "find_metric",
+    "is_ours",
+    "metric_names",
 ]
+
+
+def __getattr__(name: str) -> MetricSpec:
+    """The metrics of the catalog by name."""
+    if name not in metric_names():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return find_metric(name)

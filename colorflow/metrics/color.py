@@ -7,9 +7,10 @@ first and stay contiguous, and pages are worked on in strips that fit the proces
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from colorflow.metrics.checks import FloatArray
+FloatArray = npt.NDArray[np.float64]
 
 # sRGB primaries to XYZ and the D65 white of the 2 degree observer, with the digits that scikit-image uses.
 _XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])

@@ -161,6 +161,8 @@ def random_base(family: Family, settings: Mapping[str, Any]) -> Base:
             network=network,
             scheduler=DDPMScheduler(**settings["scheduler"]),
             source="random",
+            revision=None,
+            prompt=PROMPT,
             **embeds,
         )
 

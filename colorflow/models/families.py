@@ -17,14 +17,6 @@ from colorflow.utils.registry import find, known
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
-BEFORE_NAMES = {
-    "unet": "sd",
-    "transformer": "pixart",
-    "ColorizationGuider": "sd",
-    "PixArtGuider": "pixart",
-}
-"""Families of configurations (by network) and exports (by guider) that were written before families had names."""
-
 
 def find_family(name: str) -> Family:
     """The family of that name.
@@ -50,11 +42,10 @@ def build_base(
     weights: str,
     pretrained: str,
     random: Mapping[str, Any],
-    family: str | None = None,
+    family: str,
     revision: str | None = None,
     prompt: str = PROMPT,
     dtype: Dtype = "float32",
-    network: Literal["unet", "transformer"] = "unet",
 ) -> Base:
     """The frozen base of a family.
 
@@ -66,9 +57,8 @@ def build_base(
         revision: Hub revision of ``pretrained``.
         prompt: The fixed prompt.
         dtype: What the frozen networks are kept in.
-        network: What saved configurations without ``family`` say instead.
     """
-    found, kept = find_family(family or BEFORE_NAMES[network]), getattr(torch, dtype)
+    found, kept = find_family(family), getattr(torch, dtype)
     if weights == "random":
         return random_base(found, random).to(kept)
     if weights == "pretrained":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
@@ -56,7 +56,7 @@ class ICPModel(nn.Module):
         self.denoiser: Denoiser = base.denoiser
         self.vae: AutoencoderKL = base.vae.requires_grad_(False).eval()
         self.add_module(self.denoiser.part, base.network)
-        self.guider = guider
+        self.guider: Any = guider
         self.noise_scheduler: DDPMScheduler = base.scheduler
         for name in ("prompt_embeds", "negative_prompt_embeds", "prompt_mask", "negative_prompt_mask"):
             self.register_buffer(name, getattr(base, name), persistent=False)
@@ -129,9 +129,16 @@ class ICPModel(nn.Module):
         images = condition_images(self.vae, batch.condition, batch.mask, self.guider.conditioning_channels)
         condition = torch.stack([encode_posterior(self.vae, image) for image in images], dim=1)
         target, mask = encode_posterior(self.vae, batch.target), shrink_mask(self.vae, batch.mask)
-        named = {"page_ids": batch.page_ids, "seeds": batch.seeds, "unreadable": batch.unreadable}
-        tones = tone_code(self.vae, batch.condition, self.tone_octaves) if self.tone_octaves else None
-        return LatentBatch(target, condition, mask, labels=batch.labels, tones=tones, **named)
+        return LatentBatch(
+            target,
+            condition,
+            mask,
+            labels=batch.labels,
+            tones=tone_code(self.vae, batch.condition, self.tone_octaves) if self.tone_octaves else None,
+            page_ids=batch.page_ids,
+            seeds=batch.seeds,
+            unreadable=batch.unreadable,
+        )
 
     def draw_latents(self, batch: LatentBatch, noise: Tensor) -> Tensor:
         """Scaled latents ``(B, C, h, w)`` of the target, float32."""

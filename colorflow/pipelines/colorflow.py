@@ -52,9 +52,8 @@ class ColorFlowPipeline:
         retriever: Finds the reference patches.
         page_size: Page size (W, H) on the canvas.
         sampling: Steps and scales; default: the recipe's.
-        keep_luminance: Give every page its own luminance back, at its own size, and take only the colour from the
-            model: lines and lettering stay as sharp as they came. Right for gray copies of colour pages; on screentone
-            it would keep the dots.
+        keep_luminance: Take only the colour from the model, at each page's own size: lines and lettering stay as sharp
+            as they came. Right for gray copies of colour pages; on screentone it would keep the dots.
         name: Row name in a benchmark.
         gsrp: Guided super-resolution; None leaves pages at W x H.
         recipe: How a page is computed. Networks and retriever are taken as they are: `from_pretrained` prepares them.

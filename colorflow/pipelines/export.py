@@ -17,7 +17,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
 
 from colorflow import __version__
 from colorflow.models.base import Base, load_base, load_strict, save_base
-from colorflow.models.families import BEFORE_NAMES, find_family
+from colorflow.models.families import find_family
 from colorflow.models.family import Family
 from colorflow.models.gsrp.fusion import FusionNetwork
 from colorflow.models.gsrp.model import GSRPModel
@@ -36,6 +36,8 @@ SHIPPED = {"toon": Path(__file__).resolve().parents[1] / "assets" / "toon_colori
 _INDEX = "model_index.json"
 _INSIDE = "base"
 _GSRP = "gsrp"
+_FAMILIES = {"ColorizationGuider": "sd", "PixArtGuider": "pixart"}
+"""By the class of their guider: of exports that were written before exports named their family."""
 _DAMAGED = "Copy the export folder again from where it was made, or export the run again."
 
 
@@ -288,12 +290,12 @@ def _family_before_names(folder: Path) -> Family:
     """The family of an export that was written before exports named it, by its guider's class."""
     config = folder / "guider" / "config.json"
     name = json.loads(config.read_text()).get("_class_name")
-    if name not in BEFORE_NAMES:
+    if name not in _FAMILIES:
         raise ValueError(
             f"{config}: expected the _class_name of a guider, or a family in {_INDEX}, got {name!r}; released folders "
             "are imported with python -m colorflow.checkpoints import"
         )
-    return find_family(BEFORE_NAMES[name])
+    return find_family(_FAMILIES[name])
 
 
 def _load_base(entry: dict[str, Any], folder: Path, dtype: torch.dtype, family: Family) -> Base:

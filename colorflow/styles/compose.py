@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from PIL import Image
 
-from colorflow.schema import Style, bind_style
+from colorflow.schema import Style, bind
 from colorflow.styles.describe import Described
 
 
@@ -64,7 +64,7 @@ class Interpolated(Described):
 
     def bind(self, renditions: Mapping[str, Image.Image]) -> Interpolated:
         """Return this with the renditions of one sample."""
-        return replace(self, first=bind_style(self.first, renditions), second=bind_style(self.second, renditions))
+        return replace(self, first=bind(self.first, renditions), second=bind(self.second, renditions))
 
 
 @dataclass(frozen=True)
@@ -103,4 +103,4 @@ class Mixed(Described):
 
     def bind(self, renditions: Mapping[str, Image.Image]) -> Mixed:
         """Return this with the renditions of one sample."""
-        return replace(self, styles=tuple(bind_style(style, renditions) for style in self.styles))
+        return replace(self, styles=tuple(bind(style, renditions) for style in self.styles))

@@ -36,6 +36,8 @@ class CodecTask(TrainableTask):
         patch: Side of the part of each page that a step sees; at most the width of the smallest page.
     """
 
+    is_fitted: Tensor
+
     def __init__(
         self,
         base: Base,
@@ -67,7 +69,7 @@ class CodecTask(TrainableTask):
 
     def kept_buffers(self) -> dict[str, Tensor]:
         """The components."""
-        frozen = {name: value for name, value in self.named_parameters() if not value.requires_grad}
+        frozen: dict[str, Tensor] = {k: value for k, value in self.named_parameters() if not value.requires_grad}
         return {"is_fitted": self.is_fitted, **frozen}
 
     def parts(self, batch: PageBatch) -> Tensor:

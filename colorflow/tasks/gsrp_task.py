@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from colorflow.canvas import Size
-from colorflow.metrics.functional import psnr, ssim
+from colorflow.metrics import psnr, ssim
 from colorflow.models.gsrp.model import GSRPModel, upsample
 from colorflow.pipelines.export import ExportSettings, save_gsrp
 from colorflow.pipelines.icp import Sampling

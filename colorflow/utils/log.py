@@ -7,17 +7,15 @@ import os
 import sys
 import warnings
 
-import torch.distributed
-from diffusers.utils import logging as diffusers_logging
-
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 _NODE_VARIABLES = ("NODE_RANK", "GROUP_RANK")
 
 
 def is_rank_zero() -> bool:
     """Whether this process is the first of its run (asked at each record, as ranks come late)."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank() == 0
+    distributed = sys.modules.get("torch.distributed")  # a process that has not loaded it is in no group
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return bool(distributed.get_rank() == 0)
     if "RANK" not in os.environ and any(os.environ.get(name, "0") != "0" for name in _NODE_VARIABLES):
         return False
     return next((os.environ[name] == "0" for name in _RANK_VARIABLES if name in os.environ), True)
@@ -57,7 +55,8 @@ def quiet_libraries() -> None:
     for message in _NOISE:
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.ERROR)
-    diffusers_logging.set_verbosity_error()
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")  # read when it is imported
+    logging.getLogger("diffusers").setLevel(logging.ERROR)  # where it is already
 
 
 def finish_wandb() -> None:

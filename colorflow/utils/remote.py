@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-import fsspec
-
 from colorflow.utils.log import get_logger
 
 _WAITS = (1.0, 5.0, 20.0)
@@ -70,6 +68,8 @@ class RemotePath:
 
     def _try(self, read: Callable[[Any, str], ValueT]) -> ValueT:
         """Do it again after a while where the network failed, not where there is no such file."""
+        import fsspec  # slow to import, and most places are folders
+
         for wait in (*_WAITS, None):
             try:
                 return read(*fsspec.url_to_fs(self.url))  # anew: a file system does not outlive a fork

@@ -1,7 +1,6 @@
 """One run of train.py and what the tests of the entry points ask of it."""
 
-import fcntl
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,18 +24,15 @@ class DebugRun:
 
 
 @pytest.fixture(scope="session")
-def debug_run(tmp_path_factory: pytest.TempPathFactory) -> DebugRun:
-    """The debug experiment in a process of its own, once for all workers of pytest."""
-    own = tmp_path_factory.getbasetemp()
-    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "debug"
-    log = place / "said.txt"
-    with open(f"{place}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
-        if not log.is_file():
-            place.mkdir()
-            done = run_script("train.py", "experiment=debug", "paths.runs=runs", cwd=place)
-            assert done.returncode == 0, done.stderr[-3000:]
-            log.write_text(done.stdout + done.stderr)
+def debug_run(once: Callable[[str, Callable[[Path], object]], Path]) -> DebugRun:
+    """The debug experiment in a process of its own."""
+
+    def run(place: Path) -> None:
+        done = run_script("train.py", "experiment=debug", "paths.runs=runs", cwd=place)
+        assert done.returncode == 0, done.stderr[-3000:]
+        (place / "said.txt").write_text(done.stdout + done.stderr)
+
+    place = once("debug", run)
     (folder,) = (place / "runs" / "debug").glob("*")
     benchmark = next((place / "runs" / "cache").glob("toon_benchmark/*"))
-    return DebugRun(folder, benchmark, log.read_text())
+    return DebugRun(folder, benchmark, (place / "said.txt").read_text())

@@ -27,6 +27,8 @@ def plain(value):
         return "{" + ",".join(f"{key}:{plain(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(plain(item) for item in value) + "]"
+    if isinstance(value, str):
+        return f"'{value}'"
     return {True: "true", False: "false", None: "null"}.get(value, str(value))
 
 

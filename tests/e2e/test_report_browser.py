@@ -13,9 +13,9 @@ from tiny.benchmark import Tint, TwoTone, write_chapters
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.report import paper
 from colorflow.evaluation.report.comparisons import paired_differences
-from colorflow.evaluation.report.tables import COLUMNS
 from colorflow.evaluation.run import evaluate
 from colorflow.methods import MethodSpec
+from colorflow.metrics import find_metric
 from colorflow.toon import ToonSpec
 from colorflow.toon import write_chapters as write_toon
 
@@ -93,7 +93,7 @@ def test_filters_act_on_every_part(page: Any, report: tuple[Path, dict[str, Any]
         for row in report[1]["pages"]
         if (row["style"], row["chapter"], row["method"]) == ("screenstyle", "b", "odd")
     ]
-    expected = COLUMNS["psnr"].format(sum(row["psnr"] for row in rows) / len(rows))
+    expected = find_metric("psnr").format(sum(row["psnr"] for row in rows) / len(rows))
     assert page.locator("#score-table tr[data-method=odd]:visible td[data-metric=psnr]").inner_text() == expected
     page.select_option("#chapter", "")
     page.select_option("#style", "")
@@ -178,7 +178,7 @@ def test_worst_and_best_pages_by_the_metric_that_the_reader_chooses(
             expected = sorted(rows, key=lambda row: row[metric], reverse=not less_first)[:4]
             assert [tuple(one) for one in shown] == [(row["chapter"], row["page"]) for row in expected]
             note = page.locator("article:visible figure[data-key=odd] figcaption span").first.text_content()
-            assert note == f"{COLUMNS[metric].label} {COLUMNS[metric].format(expected[0][metric])}"
+            assert note == f"{find_metric(metric).label} {find_metric(metric).format(expected[0][metric])}"
         orders.add(tuple(map(tuple, shown)))
     assert len(orders) > 1
     page.select_option("#metric", "ciede2000")  # the bar's metric ranks the pages too
@@ -208,7 +208,7 @@ def test_a_metric_of_whole_chapters_is_plotted(browser: Any, tmp_path: Path) -> 
         assert note.startswith("colour identity of the chapter 0.")
         page.select_option("#chapter", "toon_0_001")
         cell = page.locator("#score-table tr[data-method=odd] td[data-metric=color_identity]").inner_text()
-        assert cell == COLUMNS["color_identity"].format(expected["odd"]["toon_0_001"])
+        assert cell == find_metric("color_identity").format(expected["odd"]["toon_0_001"])
         assert groups.count() == 1
 
 

@@ -7,6 +7,7 @@ same random ones.
 from __future__ import annotations
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from cleanfid.fid import fid_from_feats
@@ -15,16 +16,19 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from PIL import Image
 from skimage import color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from tiny.networks import pages, published_head_state
+from tiny.networks import pages, published_head_state, write_alexnet
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torchmetrics.functional.image.lpips import _LPIPS
 
 from colorflow import metrics
-from colorflow.metrics import extractors
-from colorflow.metrics.aesthetic_head import AestheticHead, AestheticScorer, fill_head
+from colorflow.metrics.catalog.aesthetic import AestheticHead, AestheticScorer, fill_head
+from colorflow.metrics.catalog.clip_is import clip
+from colorflow.metrics.catalog.lpips import lpips
 from colorflow.metrics.color import ciede2000_map, lab
+from colorflow.metrics.distances import frechet_distance, kernel_distance
+from colorflow.metrics.inception import FoldedInception, clean_pixels, fidelity_inception, legacy_pixels
 from colorflow.metrics.networks import to_pictures
 from colorflow.toon import ToonSpec, draw_chapter
 
@@ -100,7 +104,7 @@ def _features(count: int, dimensions: int, seed: int) -> Tensor:
 @pytest.mark.parametrize(("n", "m"), [(300, 300), (200, 350)], ids=["equal", "unequal"])
 def test_fid_of_full_rank_is_torch_fidelitys_and_clean_fids(n, m):
     first, second = _features(n, 64, 1), _features(m, 64, 2)
-    ours = float(metrics.frechet_distance(first, second))
+    ours = float(frechet_distance(first, second))
     statistics = [fid_features_to_statistics(features) for features in (first, second)]
     theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     assert ours == pytest.approx(theirs, rel=1e-4)
@@ -112,7 +116,7 @@ def test_fid_of_fewer_pages_than_dimensions_is_torch_fidelitys():
     first, second = _features(60, 128, 1), _features(50, 128, 2)
     statistics = [fid_features_to_statistics(features) for features in (first, second)]
     theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
-    assert float(metrics.frechet_distance(first, second)) == pytest.approx(theirs, rel=1e-4)
+    assert float(frechet_distance(first, second)) == pytest.approx(theirs, rel=1e-4)
 
 
 def test_fid_is_the_closed_form_of_commuting_covariances():
@@ -123,41 +127,41 @@ def test_fid_is_the_closed_form_of_commuting_covariances():
     scales = torch.tensor([[1.0, 2, 3, 4, 5, 6], [2.0, 2, 1, 7, 5, 0.5]], dtype=torch.float64)
     first, second = (left * scale * 39**0.5 for scale in scales)
     expected = ((scales[0] - scales[1]) ** 2).sum() + (first.mean(0) - second.mean(0)).square().sum()
-    assert float(metrics.frechet_distance(first, second)) == pytest.approx(float(expected), rel=1e-9)
+    assert float(frechet_distance(first, second)) == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_kid_of_one_block_is_torch_fidelitys():
     first, second = _features(80, 64, 1), _features(80, 64, 2)
     options = {"kid_subsets": 1, "kid_subset_size": 80, "verbose": False}
     theirs = kid_features_to_metric(first.double(), second.double(), **options)["kernel_inception_distance_mean"]
-    assert float(metrics.kernel_distance(first, second)) == pytest.approx(theirs, rel=1e-4)
+    assert float(kernel_distance(first, second)) == pytest.approx(theirs, rel=1e-4)
 
 
 def test_the_clean_resize_is_clean_fids(pair):
     resize = build_resizer("clean")
     for picture in to_pictures(pair[0], "test"):
         expected = torch.from_numpy(resize(np.array(picture))).permute(2, 0, 1)
-        torch.testing.assert_close(extractors._clean_pixels(picture), expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(clean_pixels(picture), expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("resize", ["legacy", "clean"])
 def test_inception_features_are_torch_fidelitys(resize):
     """The same network, its batch norms not folded; random ones have statistics that do fold."""
     generator = torch.Generator().manual_seed(0)
-    network = extractors._fidelity_inception(None)
+    network = fidelity_inception(None)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1, generator=generator)
             module.running_var.uniform_(0.5, 1.5, generator=generator)
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, generator=generator)
-    folded = extractors._Inception(extractors._fidelity_inception(network.state_dict()))
+    folded = FoldedInception(fidelity_inception(network.state_dict()))
     (picture,) = to_pictures(pages(1, (70, 90)), "test")
     if resize == "legacy":
         expected = network(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None])[0]
-        got = folded(extractors._legacy_pixels(picture)[None])
+        got = folded(legacy_pixels(picture)[None])
     else:
-        rounded = extractors._clean_pixels(picture).round()
+        rounded = clean_pixels(picture).round()
         expected, got = network(rounded.byte()[None])[0], folded(rounded[None])
     assert float(expected.std()) > 0
     assert float((got - expected).norm() / expected.norm()) < 1e-5
@@ -166,7 +170,10 @@ def test_inception_features_are_torch_fidelitys(resize):
 @pytest.fixture(scope="module", params=["squash", "centre_crop"])
 def clip_network(request) -> metrics.PageNetwork:
     torch.manual_seed(0)
-    return metrics.clip("ViT-B-32", random=True, resize=request.param, batch_size=3)
+    tower = open_clip.create_model("ViT-B-32").visual
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("colorflow.metrics.catalog.clip_is.clip_tower", lambda *_: tower)
+        return clip(metrics.MetricSettings(clip_resize=request.param, batch_size=3))
 
 
 def test_clip_is_a_plain_open_clip_loop(clip_network, pair):
@@ -191,8 +198,8 @@ def test_clip_is_a_plain_open_clip_loop(clip_network, pair):
     assert 1 - got.max() > 1e-4  # random weights still tell the pages apart: another resize rule would show
 
 
-def test_lpips_is_torchmetrics_on_the_same_alexnet(pair):
-    network = metrics.lpips_network(random=True)
+def test_lpips_is_torchmetrics_on_the_same_alexnet(pair, tmp_path, monkeypatch):
+    network = lpips(metrics.MetricSettings(weights_dir=str(write_alexnet(tmp_path, monkeypatch))))
     other = _LPIPS(pretrained=True, net="alex", pnet_rand=True)
     other.net.load_state_dict(network.module.network.net.state_dict())
     with torch.no_grad():

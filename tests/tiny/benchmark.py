@@ -148,3 +148,9 @@ def tiny_results(shape: Any = None, **changes: Any) -> dict[str, Any]:
     benchmark = {"name": "tiny", "pages": 12, "shape": shape}
     protocol = {"benchmark": benchmark, "metric_size": [64, 96], "intervals": {"confidence": 0.95}}
     return build_results(changes.get("pages", scored_pages()), protocol, Bootstrap(samples=200))
+
+
+def find_row(results: dict[str, Any], method: str, style: str = "gray") -> dict[str, Any]:
+    """The one row of the table."""
+    (row,) = (row for row in results["rows"] if (row["method"], row["style"]) == (method, style))
+    return row

@@ -12,7 +12,8 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor
 
-from colorflow.metrics import aesthetic_head, extractors, weights
+from colorflow.metrics import inception, weights
+from colorflow.metrics.catalog import aesthetic, lpips
 from colorflow.metrics.weights import WeightsFile
 
 
@@ -65,13 +66,19 @@ def write_weights(folder: Path, monkeypatch) -> None:
     clip = open_clip.create_model(model).state_dict()
     for tag in ("laion", "openai"):
         save_file({key: value.contiguous() for key, value in clip.items()}, folder / f"{model}-{tag}.safetensors")
-    monkeypatch.setattr(extractors, "AESTHETIC_CLIP", (model, "openai"))
+    monkeypatch.setattr(aesthetic, "AESTHETIC_CLIP", (model, "openai"))
     torch.save(published_head_state(), folder / weights.AESTHETIC_HEAD.name)
-    publish(monkeypatch, "AESTHETIC_HEAD", folder / weights.AESTHETIC_HEAD.name, aesthetic_head)
-    torch.save(extractors._fidelity_inception(None).state_dict(), folder / weights.INCEPTION.name)
-    publish(monkeypatch, "INCEPTION", folder / weights.INCEPTION.name, extractors)
+    publish(monkeypatch, "AESTHETIC_HEAD", folder / weights.AESTHETIC_HEAD.name, aesthetic)
+    torch.save(inception.fidelity_inception(None).state_dict(), folder / weights.INCEPTION.name)
+    publish(monkeypatch, "INCEPTION", folder / weights.INCEPTION.name, inception)
+    write_alexnet(folder, monkeypatch)
+
+
+def write_alexnet(folder: Path, monkeypatch) -> Path:
+    """Write a random AlexNet under its published name and declare it to be right; return the folder."""
     alexnet = folder / weights.alexnet_file().name
     features = torchvision.models.alexnet(weights=None).features.state_dict()
     torch.save({f"features.{key}": value for key, value in features.items()}, alexnet)
     file = WeightsFile(alexnet.name, "", hashlib.sha256(alexnet.read_bytes()).hexdigest()[:8])
-    monkeypatch.setattr(extractors, "alexnet_file", lambda: file)
+    monkeypatch.setattr(lpips, "alexnet_file", lambda: file)
+    return folder

@@ -13,10 +13,12 @@ from colorflow.baselines.mcv2.denoiser import Denoiser
 from colorflow.baselines.mcv2.generator import Generator
 from colorflow.baselines.screenvae import ScreenToColor
 
+MCV2_FILES = ("generator.zip", "net_rgb.pth")
+
 
 def write_mcv2(folder: Path) -> tuple[Path, Path]:
     """Write the generator's and the denoiser's file."""
-    weights, denoiser = folder / "generator.zip", folder / "net_rgb.pth"
+    weights, denoiser = (folder / name for name in MCV2_FILES)
     keep_small = [{"key": "*conv_expand.weight", "op": "mul", "value": 0.2}]
     torch.save(override(baseline_state(Generator(), "tiny"), keep_small), weights)
     faint = [{"key": "*.32.weight", "op": "mul", "value": 0.05}]

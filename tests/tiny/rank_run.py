@@ -16,12 +16,12 @@ from colorflow.distributed.launch import find_place, join_ranks
 from colorflow.distributed.ranks import Ranks
 from colorflow.evaluation.results import Results
 from colorflow.evaluation.run import evaluate
-from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.evaluation.stages import Work
 from colorflow.methods import MethodSpec
-from colorflow.metrics import HIGHER_IS_BETTER
+from colorflow.metrics import MetricSettings
 from colorflow.schema import ReferencePool
 from tiny.benchmark import Tint
+from tiny.metrics import ALL
 from tiny.runs import call_main
 
 
@@ -44,7 +44,7 @@ class Mortal(Tint):
 def evaluate_tint(benchmark: str | Path, output: str | Path, ranks: Ranks, kill: int | None = None) -> Results:
     """The gray copy and another row, all metrics by random networks."""
     rows = {"tint": MethodSpec(build=lambda: Mortal(kill))}
-    metrics = MetricSettings(tuple(HIGHER_IS_BETTER), random_weights=True, batch_size=2)
+    metrics = MetricSettings(ALL, batch_size=2)
     options = {"metric_size": "native", "metrics": metrics, "progress": False}
     return evaluate(rows, benchmark, output, work=Work(ranks), **options)
 

@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from tiny.models import SCHEDULER, UNET, VAE, tiny_base
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from colorflow.models import families
 from colorflow.models.base import Base, load_base, random_base, save_base
 from colorflow.models.families import build_base, find_family
 from colorflow.models.sd import FAMILY as SD
@@ -246,15 +245,6 @@ def test_a_base_by_its_configuration(tmp_path: Path) -> None:
 def test_a_random_base_needs_all_of_its_configuration() -> None:
     with pytest.raises(ValueError, match=r"random base: expected the entries .*'unet', 'vae'\], got \['vae'\]"):
         random_base(SD, {"vae": VAE})
-
-
-@pytest.mark.parametrize(("network", "name"), [("unet", "sd"), ("transformer", "pixart")])
-def test_configurations_from_before_families_had_names(
-    network: str, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(families, "load_base", lambda family, *_: family.name)
-    assert build_base("pretrained", "somewhere", {}, network=network) == name
-    assert build_base("pretrained", "somewhere", {}) == "sd"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import inspect
 import math
 import re
 from functools import cache
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,11 @@ EVALUATIONS = [
 TRAININGS = [name for name in EXPERIMENTS if name not in EVALUATIONS]
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 MAINS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
-OPTIONS = [
-    f"{path.parent.relative_to(CONFIGS).as_posix()}={path.stem}"
-    for path in FILES
-    if path.parent.name not in {"configs", "experiment", "hydra"}
-]
+OPTIONS = {
+    group: [f"{group}={path.stem}" for path in sorted((CONFIGS / group).glob("*.yaml"))]
+    for group in sorted({path.parent.relative_to(CONFIGS).as_posix() for path in FILES} - {".", "experiment", "hydra"})
+}
+"""By group."""
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 NETWORKS = {"icp_lora64": "unet", "icp_pixart_lora128": "transformer"}
 """Base network of an experiment: its tiny run must be one of the same classes."""
@@ -76,7 +77,8 @@ def test_the_files_are_found():
     assert {"debug", "quickstart", "icp_lora64", "icp_norap"} <= set(EXPERIMENTS)
     assert {"figure9", "table1", "table2", "table3", "table4", "table5"} <= set(EVALUATIONS)
     assert {"train", "evaluate"} <= set(MAINS)
-    assert {"model=sd15", "callbacks=default", "retrieval=none", "logger=wandb", "hydra/launcher=slurm"} <= set(OPTIONS)
+    wanted = {"model=sd15", "callbacks=default", "retrieval=none", "logger=wandb", "hydra/launcher=slurm"}
+    assert wanted <= set(chain(*OPTIONS.values()))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
@@ -93,11 +95,18 @@ def test_every_main_file_composes(name):
         check_call(node, complete=True)
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_every_group_option_composes(option):
-    group = option.partition("=")[0]
-    main = "train" if group in default_groups("train") else "evaluate"
-    for node in targets(OmegaConf.to_container(compose_config(main, [option]), resolve=False)):
+def selections():
+    """Every option of every group once, in a main file that has the group; groups that both have are train's."""
+    of_train = default_groups("train")
+    for main in ("train", "evaluate"):
+        groups = [options for group, options in OPTIONS.items() if (group in of_train) == (main == "train")]
+        for options in zip_longest(*groups):
+            yield main, [option for option in options if option]
+
+
+@pytest.mark.parametrize(("main", "options"), [*selections()], ids=lambda value: "".join(value[-1:]))
+def test_every_group_option_composes(main, options):
+    for node in targets(OmegaConf.to_container(compose_config(main, options), resolve=False)):
         check_call(node, complete=True)
 
 
@@ -302,6 +311,7 @@ def test_a_mistake_ends_in_one_line(mistake, tmp_path):
     assert message is not None
     assert expected.format(tmp=tmp_path) in message
     assert "\n" not in message.strip()
+    assert not list(tmp_path.rglob("log.txt"))
 
 
 def test_a_script_exits_with_that_line(tmp_path):

@@ -11,19 +11,18 @@ from typing import Any
 import pytest
 import torch
 from tiny.benchmark import Tint, TintTogether, tiny_benchmark
+from tiny.metrics import ALL
 from tiny.ranks import in_ranks
 
-from colorflow import metrics
 from colorflow.distributed.ranks import RankError, Ranks
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.run import evaluate
-from colorflow.evaluation.score.suite import MetricSettings
 from colorflow.evaluation.stages import Work
 from colorflow.methods import MethodSpec
-from colorflow.metrics import PageNetwork
+from colorflow.metrics import MetricSettings, PageNetwork
 from colorflow.utils.files import read_jsonl
 
-ALL = MetricSettings(tuple(metrics.HIGHER_IS_BETTER), random_weights=True, batch_size=3)
+SETTINGS = MetricSettings(ALL, batch_size=3)
 ROWS = ("results.json", "table.md", "table.csv", "pages.csv", "differences.csv", "index.html")
 
 
@@ -35,7 +34,7 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
 def _evaluate(world: int, benchmark: Benchmark, output: Path, **options: Any) -> list[Any]:
     """One evaluation of two rows, by as many processes."""
     batch_size = options.pop("batch_size", 1)
-    options = {"metric_size": "native", "metrics": ALL, "progress": False} | options
+    options = {"metric_size": "native", "metrics": SETTINGS, "progress": False} | options
     specs = {"tint": MethodSpec(build=TintTogether), "wrong": MethodSpec(build=Tint, references="other_chapter")}
 
     def work(ranks: Ranks) -> Any:

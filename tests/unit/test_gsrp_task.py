@@ -17,7 +17,7 @@ from tiny.runs import loader, trainer
 from colorflow.data.chapters import DataError
 from colorflow.data.page_transform import PageTransform
 from colorflow.data.transforms import collate
-from colorflow.metrics.functional import psnr, ssim
+from colorflow.metrics import psnr, ssim
 from colorflow.models.gsrp.model import GSRPModel, upsample
 from colorflow.schema import ColorizationSample, PageBatch
 from colorflow.styles.gray import GrayStyle

@@ -47,9 +47,7 @@ def task(kind, weight=1.0):
     supervision = AttentionSupervision(LAYERS, [(0, weight)])
     if kind == "base":
         base.network.requires_grad_(True)
-        return BaseTask(
-            base, DiffusionObjective(0.5), MuonAdamW, hinted=1.0, full_hints=True, supervision=supervision
-        )
+        return BaseTask(base, DiffusionObjective(0.5), MuonAdamW, hinted=1.0, full_hints=True, supervision=supervision)
     model = ICPModel.from_base(base, LORA, 7, tone_octaves=3)
     for tap in model.guider.brushnet_up_blocks:
         torch.nn.init.normal_(tap.weight, std=0.1)

@@ -44,7 +44,7 @@ def test_views_and_writes_in_place_count_once(device: str) -> None:
 
 
 @DEVICES
-def test_peak_of_stages(device: str) -> None:
+def test_peak_and_its_stage(device: str) -> None:
     with MemoryTracker(device) as tracker:
         assert (tracker.peak, tracker.stages) == (0, {})
         torch.empty(9000, device=device)  # outside every stage

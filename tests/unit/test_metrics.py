@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 import torch
 from skimage import color
+from tiny.metrics import PIXELS
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from colorflow import metrics
+from colorflow.metrics.color import lab
+from colorflow.metrics.networks import to_pictures
 
-NAMES = metrics.PIXEL_METRICS
-CLASSES = {
-    "psnr": metrics.PSNR,
-    "ssim": metrics.SSIM,
-    "chroma_psnr": metrics.ChromaPSNR,
-    "ciede2000": metrics.CIEDE2000,
-}
+NAMES = PIXELS
+GAUSSIAN = metrics.ssim.bound({"ssim_window": "gaussian11"})
+
+
+def spec_metric(name: str) -> metrics.SpecMetric:
+    return metrics.SpecMetric(metrics.find_metric(name))
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def test_psnr_equals_the_formula_page_by_page(pair: tuple[Tensor, Tensor]) -> No
 
 def test_the_mean_is_over_pages_not_over_pooled_pixels(pair: tuple[Tensor, Tensor]) -> None:
     preds, target = pair
-    metric = metrics.PSNR()
+    metric = spec_metric("psnr")
     metric.update(preds, target)
     pooled = -10 * torch.log10(((preds - target) ** 2).mean())
     assert float(metric.compute()) == pytest.approx(float(metrics.psnr(preds, target).mean()), abs=1e-12)
@@ -88,7 +90,7 @@ def test_ssim_gaussian11_equals_torchmetrics_on_whole_windows(pair: tuple[Tensor
         preds, target, data_range=1.0, sigma=1.5, reduction="none", return_full_image=True
     )
     expected = full[:, :, 5:-5, 5:-5].mean((1, 2, 3))
-    torch.testing.assert_close(metrics.ssim(preds, target, "gaussian11"), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(GAUSSIAN(preds, target), expected, atol=1e-6, rtol=0)
     assert (metrics.ssim(preds, target) - expected).abs().max() > 1e-4
 
 
@@ -117,11 +119,16 @@ def test_ciede2000_is_the_mean_over_pixels(pair: tuple[Tensor, Tensor]) -> None:
         assert float(got) == pytest.approx(math.fsum(pixels) / len(pixels), abs=1e-9)
 
 
-def test_page_metrics_equals_the_single_functions(pair: tuple[Tensor, Tensor]) -> None:
-    together = metrics.page_metrics(*pair)
-    assert tuple(together) == NAMES
+def test_a_page_pair_of_pictures_makes_lab_once_and_gives_the_same_numbers(
+    pair: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    monkeypatch.setattr("colorflow.metrics.pages.lab", lambda page: made.append(1) or lab(page))
+    together = metrics.PagePair.of(*(to_pictures(images[:1], "test")[0] for images in pair))
     for name in NAMES:
-        assert torch.equal(together[name], getattr(metrics, name)(*pair)), name
+        spec = metrics.find_metric(name)
+        assert float(spec.of_page(together)) == float(spec(pair[0][:1], pair[1][:1]))
+    assert len(made) == 2 + 2 * 2 * 1  # once for the pair; each call on batches makes a pair of its own
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -133,60 +140,13 @@ def test_identical_pages(name: str, pair: tuple[Tensor, Tensor]) -> None:
 
 def test_one_identical_page_makes_the_mean_infinite_not_nan(pair: tuple[Tensor, Tensor]) -> None:
     preds, target = pair
-    metric = metrics.PSNR()
+    metric = spec_metric("psnr")
     metric.update(torch.cat([preds, target]), torch.cat([target, target]))
     assert float(metric.compute()) == math.inf
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_classes_do_not_depend_on_batches_order_or_ranks(name: str, pair: tuple[Tensor, Tensor]) -> None:
-    preds, target = pair
-    expected = getattr(metrics, name)(preds, target).mean()
-    whole, single, ranks = CLASSES[name](), CLASSES[name](), [CLASSES[name](), CLASSES[name]()]
-    whole.update(preds, target)
-    for i in reversed(range(5)):
-        single.update(preds[i : i + 1], target[i : i + 1])
-        ranks[i % 2].update(preds[i : i + 1], target[i : i + 1])
-    ranks[0].merge_state(ranks[1])
-    for metric in (whole, single, ranks[0]):
-        assert metric.compute().dtype == torch.float64
-        torch.testing.assert_close(metric.compute(), expected, atol=1e-12, rtol=0)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_direction_swapped_channels_are_worse(name: str, pair: tuple[Tensor, Tensor]) -> None:
-    preds, target = pair
-    function = getattr(metrics, name)
-    close, swapped = function(preds[:1], target[:1]), function(target[:1].flip(1), target[:1])
-    assert (close > swapped) == metrics.HIGHER_IS_BETTER[name] == CLASSES[name].higher_is_better
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_wrong_input_says_what_and_how_to_mend_it(name: str, pair: tuple[Tensor, Tensor]) -> None:
-    preds, target = pair
-    function = getattr(metrics, name)
-    with pytest.raises(ValueError, match=r"\[-1, 1\]"):
-        function(preds * 2 - 1, target)
-    with pytest.raises(ValueError, match=r"got .*nan"):
-        function(preds * math.nan, target)
-    with pytest.raises(TypeError, match="divide 8-bit pixels by 255"):
-        function((preds * 255).byte(), target)
-    with pytest.raises(ValueError, match="one shape"):
-        function(preds[:, :, :20], target)
-    with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
-        function(preds[:, :1], target[:, :1])
-
-
 def test_ssim_refuses_an_unknown_window_and_tiny_pages(pair: tuple[Tensor, Tensor]) -> None:
     with pytest.raises(ValueError, match="uniform7, gaussian11"):
-        metrics.ssim(*pair, window="box9")
-    with pytest.raises(ValueError, match="uniform7, gaussian11"):
-        metrics.SSIM(window="box9")
+        metrics.ssim.bound({"ssim_window": "box9"})(*pair)
     with pytest.raises(ValueError, match="at least 11 x 11"):
-        metrics.ssim(pair[0][:, :, :8], pair[1][:, :, :8], window="gaussian11")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_compute_without_pages_is_an_error(name: str) -> None:
-    with pytest.warns(UserWarning, match="before"), pytest.raises(ValueError, match="at least one page"):
-        CLASSES[name]().compute()
+        GAUSSIAN(pair[0][:, :, :8], pair[1][:, :, :8])

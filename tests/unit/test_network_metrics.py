@@ -1,4 +1,4 @@
-"""Metrics by networks and the sequence metric: perfect pages, batches, order, ranks, wrong input, what each sees."""
+"""Every metric by its spec: perfect pages, batches, order, ranks, wrong input, what each sees."""
 
 from __future__ import annotations
 
@@ -10,41 +10,33 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny.metrics import KEYS, PAGES, PIXELS, random_network
 from tiny.networks import pages
 from torch import Tensor
 
 from colorflow import metrics
-from colorflow.metrics.identity import Consistency, chapter_regions
-from colorflow.metrics.networks import random_network
+from colorflow.metrics.catalog.clip_is import cosine
+from colorflow.metrics.catalog.color_identity import Consistency, consistency, page_regions
+from colorflow.metrics.distances import frechet_distance, kernel_distance
+from colorflow.metrics.pages import page_pairs
 from colorflow.toon import ToonSpec, draw_chapter
 
 NETWORK = random_network(24, batch_size=3)
 SCORER = random_network(1, batch_size=3)
 PAIRS = random_network(24, pairs=True, batch_size=3)
 
-CLASSES = {
-    "clip_is": lambda: metrics.ClipIS(NETWORK),
-    "lpips": lambda: metrics.LPIPS(PAIRS),
-    "aesthetic": lambda: metrics.AestheticScore(SCORER),
-    "fid": lambda: metrics.FID(NETWORK),
-    "kid": lambda: metrics.KID(NETWORK),
-    "color_identity": metrics.ColorIdentity,
-}
-FUNCTIONS = {
-    "clip_is": lambda preds, target: metrics.clip_is(preds, target, NETWORK).mean(),
-    "lpips": lambda preds, target: metrics.lpips(preds, target, PAIRS).mean(),
-    "aesthetic": lambda preds, target: metrics.aesthetic(preds, SCORER).mean(),
-    "fid": lambda preds, target: metrics.fid(preds, target, NETWORK),
-    "kid": lambda preds, target: metrics.kid(preds, target, NETWORK),
-    "color_identity": metrics.color_identity,
-}
-PIXEL_CLASSES = {
-    "psnr": metrics.PSNR,
-    "ssim": metrics.SSIM,
-    "chroma_psnr": metrics.ChromaPSNR,
-    "ciede2000": metrics.CIEDE2000,
-}
-NAMES = tuple(CLASSES)
+NETWORKS = {"clip_is": NETWORK, "lpips": PAIRS, "aesthetic": SCORER, "fid": NETWORK, "kid": NETWORK}
+NAMES = metrics.metric_names()
+
+
+def spec_metric(name: str) -> metrics.SpecMetric:
+    return metrics.SpecMetric(metrics.find_metric(name), NETWORKS.get(name))
+
+
+def measure(name: str, preds: Tensor, target: Tensor) -> Tensor:
+    return metrics.find_metric(name)(preds, target, NETWORKS.get(name)).mean()
+
+
 COUNT = 7
 
 
@@ -63,24 +55,27 @@ def pair() -> tuple[Tensor, Tensor]:
     return (target + 0.08 * (noise - 0.5)).clamp(0, 1), target
 
 
-def test_every_metric_of_the_table_is_tested():
-    assert {*NAMES, *metrics.PIXEL_METRICS} == set(metrics.HIGHER_IS_BETTER)
-    assert set(metrics.PAGE_METRICS) == set(metrics.HIGHER_IS_BETTER) - {"fid", "kid", "color_identity"}
+def test_what_the_table_has():
+    assert set(NAMES) >= set(KEYS)
+    assert {name for name in KEYS if metrics.find_metric(name).a_page} == set(PAGES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_classes_do_not_depend_on_batches_or_order(name, pair):
     preds, target = pair
-    expected = FUNCTIONS[name](preds, target)
+    expected = measure(name, preds, target)
     assert expected.dtype == torch.float64
-    whole, single, uneven = (CLASSES[name]() for _ in range(3))
+    whole, single, uneven, *ranks = (spec_metric(name) for _ in range(5))
     whole.update(preds, target)
     for number in torch.randperm(COUNT, generator=torch.Generator().manual_seed(0)).tolist():
         single.update(preds[number : number + 1], target[number : number + 1])
+        ranks[number % 2].update(preds[number : number + 1], target[number : number + 1])
+    ranks[0].merge_state(ranks[1])
     for part in (slice(4, None), slice(0, 4)):
         uneven.update(preds[part], target[part])
-    for metric in (whole, single, uneven):
-        torch.testing.assert_close(metric.compute(), expected, atol=1e-6, rtol=1e-9)
+    tolerance = {"atol": 1e-12, "rtol": 0} if name in PIXELS else {"atol": 1e-6, "rtol": 1e-9}
+    for metric in (whole, single, uneven, ranks[0]):
+        torch.testing.assert_close(metric.compute(), expected, **tolerance)
 
 
 def _rank(rank: int, folder: str, preds: Tensor, target: Tensor) -> None:
@@ -88,8 +83,8 @@ def _rank(rank: int, folder: str, preds: Tensor, target: Tensor) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     mine = [0, 3] if rank == 0 else [number for number in range(COUNT) if number not in (0, 3)]
     values = {}
-    for name, build in (CLASSES | PIXEL_CLASSES).items():
-        metric = build()
+    for name in NAMES:
+        metric = spec_metric(name)
         for number in mine:
             metric.update(preds[number : number + 1], target[number : number + 1])
         values[name] = metric.compute()
@@ -107,9 +102,8 @@ def test_two_ranks_give_the_numbers_of_one(pair, tmp_path: Path):
     assert [process.exitcode for process in ranks] == [0, 0]
     for rank in range(2):
         values = torch.load(tmp_path / f"rank{rank}.pt")
-        for name in (*NAMES, *PIXEL_CLASSES):
-            expected = FUNCTIONS[name](*pair) if name in FUNCTIONS else getattr(metrics, name)(*pair).mean()
-            torch.testing.assert_close(values[name], expected, atol=1e-6, rtol=1e-9, msg=name)
+        for name in NAMES:
+            torch.testing.assert_close(values[name], measure(name, *pair), atol=1e-6, rtol=1e-9, msg=name)
 
 
 def test_a_page_answers_the_same_in_any_company():
@@ -136,7 +130,7 @@ def test_a_trainings_lower_precision_is_not_taken_over():
 
 def test_identical_pages_are_perfect(pair):
     _, target = pair
-    perfect = {name: float(FUNCTIONS[name](target, target)) for name in ("clip_is", "lpips", "fid", "color_identity")}
+    perfect = {name: float(measure(name, target, target)) for name in ("clip_is", "lpips", "fid", "color_identity")}
     assert perfect["clip_is"] == pytest.approx(1, abs=1e-12)
     assert perfect["lpips"] == 0
     assert abs(perfect["fid"]) < 1e-6
@@ -145,8 +139,8 @@ def test_identical_pages_are_perfect(pair):
 
 def test_fid_of_identical_sets_of_real_dimension():
     features = torch.randn(100, 2048, generator=torch.Generator().manual_seed(0)).relu()
-    assert 0 <= float(metrics.frechet_distance(features, features)) < 1e-6
-    assert 0 <= float(metrics.frechet_distance(features, features.flip(0))) < 1e-6
+    assert 0 <= float(frechet_distance(features, features)) < 1e-6
+    assert 0 <= float(frechet_distance(features, features.flip(0))) < 1e-6
 
 
 def test_kid_is_unbiased_where_fid_is_not():
@@ -155,43 +149,42 @@ def test_kid_is_unbiased_where_fid_is_not():
     found = {}
     for count in (20, 80):
         draws = [torch.randn(2 * count, 16, generator=generator) for _ in range(60)]
-        kids = torch.stack([metrics.kernel_distance(draw[:count], draw[count:]) for draw in draws])
-        fids = torch.stack([metrics.frechet_distance(draw[:count], draw[count:]) for draw in draws])
+        kids = torch.stack([kernel_distance(draw[:count], draw[count:]) for draw in draws])
+        fids = torch.stack([frechet_distance(draw[:count], draw[count:]) for draw in draws])
         found[count] = float(fids.mean())
         assert abs(float(kids.mean())) < 3 * float(kids.std()) / 60**0.5
     assert found[20] > 2 * found[80]
 
 
-@pytest.mark.parametrize("name", ["clip_is", "lpips", "fid", "kid"])
+@pytest.mark.parametrize("name", [*PIXELS, "clip_is", "lpips", "fid", "kid"])
 def test_swapped_channels_are_worse(name, pair):
     preds, target = pair
-    close, swapped = (float(FUNCTIONS[name](images, target)) for images in (preds, target.flip(1)))
-    assert (close > swapped) == metrics.HIGHER_IS_BETTER[name] == CLASSES[name]().higher_is_better
+    close, swapped = (float(measure(name, images, target)) for images in (preds, target.flip(1)))
+    assert (close > swapped) == spec_metric(name).higher_is_better
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_input_says_what_and_how_to_mend_it(name, pair):
     preds, target = pair
-    function = FUNCTIONS[name]
     with pytest.raises(ValueError, match=r"\[-1, 1\]"):
-        function(preds * 2 - 1, target)
+        measure(name, preds * 2 - 1, target)
     with pytest.raises(ValueError, match=r"in \[0, 1\], got"):
-        function(preds * math.nan, target)
+        measure(name, preds * math.nan, target)
     with pytest.raises(TypeError, match="divide 8-bit pixels by 255"):
-        function((preds * 255).byte(), target)
+        measure(name, (preds * 255).byte(), target)
     with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
-        function(preds[:, :1], target[:, :1])
+        measure(name, preds[:, :1], target[:, :1])
     with pytest.raises(ValueError, match=r"at least (one|two)"), pytest.warns(UserWarning, match="before"):
-        CLASSES[name]().compute()
+        spec_metric(name).compute()
 
 
-@pytest.mark.parametrize("name", ["clip_is", "lpips", "color_identity"])
+@pytest.mark.parametrize("name", [*PIXELS, "clip_is", "lpips", "color_identity"])
 def test_pairs_are_of_one_shape(name, pair):
     with pytest.raises(ValueError, match="one shape"):
-        FUNCTIONS[name](pair[0][:, :, :40], pair[1])
+        measure(name, pair[0][:, :, :40], pair[1])
 
 
-@pytest.mark.parametrize("distance", [metrics.frechet_distance, metrics.kernel_distance])
+@pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
 def test_distances_need_two_finite_pages_of_one_dimension(distance):
     features = torch.rand(5, 4)
     for first, second in ((features[:1], features), (features, features[:, :3]), (features[0], features)):
@@ -203,19 +196,20 @@ def test_distances_need_two_finite_pages_of_one_dimension(distance):
 
 def test_embeddings_without_direction_are_refused():
     with pytest.raises(ValueError, match="other than zero"):
-        metrics.cosine(torch.zeros(2, 3), torch.ones(2, 3))
-
-
-def test_random_networks_are_marked():
-    assert all(network.random and network.id.endswith("-RANDOM") for network in (NETWORK, SCORER, PAIRS))
-    assert metrics.inception(random=True).id == "inception-2048-clean-RANDOM"
+        cosine(torch.zeros(2, 3), torch.ones(2, 3))
 
 
 # The sequence metric.
 
 
+def regions(preds: Tensor, target: Tensor, labels: Tensor | None = None) -> Tensor:
+    names = [None] * len(preds) if labels is None else list(labels.numpy())
+    pairs = page_pairs(preds, target, "test")
+    return torch.cat([page_regions(*pair.labs, of_page) for pair, of_page in zip(pairs, names, strict=True)])
+
+
 def _consistency(preds: Tensor, target: Tensor, labels: Tensor | None = None) -> Consistency:
-    found = metrics.consistency(chapter_regions(preds, target, labels))
+    found = consistency(regions(preds, target, labels))
     assert found is not None
     return found
 
@@ -233,7 +227,7 @@ def test_drift_is_caught_that_no_page_metric_sees():
     steady = _cast(target, labels, [1] * 8)
     flicker = _cast(target, labels, [1, -1] * 4)
     assert 0 < float(steady.min()) < float(steady.max()) < 1  # nothing clips: the squared error is the same
-    page = [metrics.page_metrics(preds, target) for preds in (steady, flicker)]
+    page = [{name: metrics.find_metric(name)(preds, target) for name in PIXELS} for preds in (steady, flicker)]
     torch.testing.assert_close(page[0]["psnr"], page[1]["psnr"], atol=1e-9, rtol=0)
     assert abs(float(page[0]["ssim"].mean() - page[1]["ssim"].mean())) < 0.01
     assert abs(float(page[0]["ciede2000"].mean() / page[1]["ciede2000"].mean()) - 1) < 0.1
@@ -250,7 +244,7 @@ def test_drift_is_caught_that_no_page_metric_sees():
 def test_the_truths_colours_find_the_characters_parts(seed):
     """Toon labels are exact: nearly every coloured part of a character is a region of its colour, without them."""
     target, labels = toon(6, seed=seed)
-    by_color, by_label = (torch.cat(chapter_regions(target, target, names)) for names in (None, labels))
+    by_color, by_label = (regions(target, target, names) for names in (None, labels))
     parts = by_label[by_label[:, 3:].norm(dim=1) > 12, 3:]
     apart = torch.cdist(parts, by_color[:, 3:].unique(dim=0)).min(1).values
     assert len(parts) > 50
@@ -275,12 +269,12 @@ def test_consistency_is_the_written_out_analysis_of_variance():
     within = (np.var(first) + np.var(second)) / 2
     means = np.array([[np.mean(first), 0.0], [np.mean(second), 5.0]])
     between = ((means - means.mean(0)) ** 2).sum() / 2
-    found = metrics.consistency([rows[:3], rows[3:5], rows[5:]])
+    found = consistency(rows)
     assert found is not None
     assert found.identity == pytest.approx(between / (between + within), abs=1e-12)
     assert found.drift == pytest.approx(within**0.5, abs=1e-12)
     assert found.identities == 2
-    assert metrics.consistency([rows[5:], rows[:3], rows[3:5]]) == found
+    assert consistency(torch.cat([rows[5:], rows[:3], rows[3:5]])) == found
 
 
 def test_right_or_wrong_does_not_matter_but_gray_does():
@@ -295,8 +289,8 @@ def test_a_chapter_without_two_identities_has_no_value():
     target, _ = toon(2)
     gray = target.mean(1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
     assert math.isnan(float(metrics.color_identity(target, gray)))
-    assert metrics.consistency([]) is None
-    metric = metrics.ColorIdentity()
+    assert consistency(torch.zeros(0, 5)) is None
+    metric = spec_metric("color_identity")
     metric.update(target, gray)
     assert math.isnan(float(metric.compute()))
 
@@ -306,7 +300,7 @@ def test_chapters_are_measured_apart():
     target = torch.cat([first, second])
     preds = torch.cat([first, second.roll(1, 1)])
     preds[5] = target[5]
-    metric = metrics.ColorIdentity()
+    metric = spec_metric("color_identity")
     metric.update(preds, target, torch.tensor([0] * 4 + [1] * 4))
     expected = (1.0 + float(metrics.color_identity(preds[4:], second))) / 2
     assert float(metric.compute()) == pytest.approx(expected, abs=1e-9)
@@ -316,7 +310,7 @@ def test_chapters_are_measured_apart():
 def test_labels_are_of_the_pages_size():
     target, labels = toon(2)
     with pytest.raises(ValueError, match="labels"):
-        metrics.color_identity(target, target, labels[:, 1:])
+        regions(target, target, labels[:, 1:])
 
 
 @pytest.mark.parametrize("places", [[0, 1, 2, 3, 4, 5, 6], [2], [1, 3, 4], [6], [0, 5, 6]])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tiny.comics import draw_page
-from tiny.styles import seeded, write_released
+from tiny.styles import seeded
 
 from colorflow.styles.networks import DECODER_FILE, GENERATOR_FILE, LINE_FILE
 from colorflow.styles.screen.decoder import Draws
@@ -18,15 +18,14 @@ from colorflow.styles.sketch import SketchStyle
 from colorflow.utils.tensors import CheckpointError
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """The released folder, with random weights in its files."""
-    return write_released(tmp_path_factory.mktemp("released"))
+@pytest.fixture
+def weights(style_weights):
+    return style_weights
 
 
 @pytest.fixture(scope="module")
-def screen(weights):
-    return ScreenVAEStyle(weights)
+def screen(style_weights):
+    return ScreenVAEStyle(style_weights)
 
 
 @pytest.fixture

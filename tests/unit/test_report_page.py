@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from PIL import Image
-from tiny.benchmark import evaluate_tiny, page_scores, scored_pages, tint_rows, tiny_benchmark, tiny_results
+from tiny.benchmark import evaluate_tiny, find_row, page_scores, scored_pages, tint_rows, tiny_benchmark, tiny_results
 
 from colorflow.evaluation.bench.benchmark import Benchmark
 from colorflow.evaluation.report.assets import fill_page
@@ -20,7 +20,7 @@ from colorflow.evaluation.report.html import html_page
 from colorflow.evaluation.report.page_data import page_data
 from colorflow.evaluation.report.paper import SHAPE
 from colorflow.evaluation.report.shown_pages import shown_pages
-from colorflow.evaluation.results import Bootstrap, build_results, find_row
+from colorflow.evaluation.results import Bootstrap, build_results
 
 
 class _Page(HTMLParser):
@@ -78,8 +78,7 @@ def test_names_are_escaped_on_the_page(tmp_path: Path) -> None:
 def test_a_name_cannot_end_the_script_that_holds_the_data() -> None:
     pages = [page | {"chapter": "</script><b>"} for page in scored_pages()]
     data = page_data(tiny_results(pages=pages), [])
-    parts = dict.fromkeys(("name", "caption", "table", "gaps", "beside", "strips", "protocol", "zoom"), "")
-    source = fill_page("report.html", "a page", parts, styles=(), scripts=(), data=data)
+    source = fill_page("frame.html", {"title": "a page"}, styles=(), scripts=(), data=data)
     assert source.count("</script>") == 2
     embedded = source.partition('id="data">')[2].partition("</script>")[0]
     assert json.loads(embedded) == data

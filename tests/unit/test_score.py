@@ -11,15 +11,17 @@ import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tiny.benchmark import SIZE
+from tiny.metrics import PIXELS
 
 from colorflow.baselines.predictions import PredictionsError, PredictionsFolder
 from colorflow.canvas import fit_page
 from colorflow.evaluation.bench.benchmark import Benchmark
+from colorflow.evaluation.results import Row
+from colorflow.evaluation.score import score as score_module
 from colorflow.evaluation.score.measuring import Job, Prepared
 from colorflow.evaluation.score.protocol import Protocol
-from colorflow.evaluation.score.score import Row, score
-from colorflow.evaluation.score.score import score as score_module
-from colorflow.metrics import PIXEL_METRICS
+from colorflow.evaluation.score.score import score
+from colorflow.metrics import PagePair, psnr
 from colorflow.utils.files import read_jsonl
 
 NATIVE = Protocol("native")
@@ -64,15 +66,16 @@ def test_metric_size_brings_prediction_and_truth_through_one_rule(
 def test_a_method_that_crops_the_page_is_compared_with_the_cropped_truth() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
     truth = Image.fromarray(noise)
-    assert Protocol((32, 32)).page_scores(fit_page(truth, (32, 32)), truth)["psnr"] == math.inf
+    fitted = Protocol((32, 32)).fit(fit_page(truth, (32, 32)), truth)
+    assert float(psnr.of_page(PagePair.of(*fitted))) == math.inf
     with pytest.raises(ValueError, match="expected a picture of the aspect of 128 x 64, got 32 x 32"):
-        NATIVE.page_scores(fit_page(truth, (32, 32)), truth)
+        NATIVE.fit(fit_page(truth, (32, 32)), truth)
 
 
 def test_perfect_predictions(benchmark: Benchmark, tmp_path: Path) -> None:
     rows = _score(_copy_truth(benchmark, tmp_path / "copy"), benchmark)
     best = {"psnr": math.inf, "ssim": 1.0, "chroma_psnr": math.inf, "ciede2000": 0.0}
-    assert [{name: row[name] for name in PIXEL_METRICS} for row in rows] == [best] * 5
+    assert [{name: row[name] for name in PIXELS} for row in rows] == [best] * 5
     assert all(row["prediction_sha256"] == row["target_sha256"] and row["seed"] is None for row in rows)
 
 

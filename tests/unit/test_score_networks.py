@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny.benchmark import Tint, tiny_benchmark, write_chapters
+from tiny.benchmark import Tint, find_row, tiny_benchmark, write_chapters
+from tiny.metrics import ALL, KEYS, PAGES
+from tiny.networks import write_alexnet
 from torch import Tensor
 
 from colorflow import metrics
@@ -19,24 +20,23 @@ from colorflow.evaluation.bench.benchmark import Benchmark
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.generate.generate import generate
 from colorflow.evaluation.report.tables import csv_table, markdown_table
-from colorflow.evaluation.results import find_row, read_results
+from colorflow.evaluation.results import read_results
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.score.features import FeatureStore
 from colorflow.evaluation.score.protocol import Protocol
 from colorflow.evaluation.score.score import RowScores, score
-from colorflow.evaluation.score.suite import MetricSettings, Suite, build_suite
+from colorflow.evaluation.score.suite import Suite, build_suite
 from colorflow.methods import MethodSpec
-from colorflow.metrics import PageNetwork
+from colorflow.metrics import MetricSettings, PageNetwork
 from colorflow.toon import ToonSpec
 from colorflow.toon import write_chapters as write_toon
 
-ALL = tuple(metrics.HIGHER_IS_BETTER)
 NATIVE = Protocol("native")
 
 
 @pytest.fixture
 def suite() -> Suite:
-    return build_suite(MetricSettings(ALL, random_weights=True, batch_size=3))
+    return build_suite(MetricSettings(ALL, batch_size=3))
 
 
 def _score(folder: PredictionsFolder, benchmark: Benchmark, suite: Suite, cache: Path | None = None) -> RowScores:
@@ -68,17 +68,12 @@ def test_numbers_are_those_of_the_plain_functions(folder, benchmark, suite):
     found = _score(folder, benchmark, suite)
     preds = torch.cat([_tensor(folder.folder / page.chapter / f"{page.name}.png") for page in benchmark.pages])
     target = torch.cat([_tensor(benchmark.root / benchmark.target_key(page)) for page in benchmark.pages])
-    networks = {name: part.network for name, part in suite.parts.items()}
-    expected = {
-        "clip_is": metrics.clip_is(preds, target, networks["clip"]),
-        "lpips": metrics.lpips(preds, target, networks["lpips"]),
-        "aesthetic": metrics.aesthetic(preds, networks["aesthetic"]),
-    }
-    for name, values in expected.items():
+    for name in ("clip_is", "lpips", "aesthetic"):
+        values = metrics.find_metric(name)(preds, target, suite.networks[name])
         assert [page[name] for page in found.pages] == pytest.approx(values.tolist(), abs=1e-6), name
     assert set(found.sets) == {"fid", "kid"}
-    assert found.sets["fid"] == pytest.approx(float(metrics.fid(preds, target, networks["inception"])), rel=1e-9)
-    assert found.sets["kid"] == pytest.approx(float(metrics.kid(preds, target, networks["inception"])), rel=1e-9)
+    for name, value in found.sets.items():
+        assert value == pytest.approx(float(metrics.find_metric(name)(preds, target, suite.networks[name])), rel=1e-9)
 
 
 def test_colour_identity_is_that_of_the_chapters(tmp_path, suite):
@@ -139,9 +134,9 @@ def test_other_weights_or_sizes_are_other_answers(folder, benchmark, suite, tmp_
     counting = _Counting(monkeypatch)
     score(folder, benchmark, Protocol((24, 32)), method="tint", suite=suite, cache=cache, progress=False)
     assert counting.pages == 30
-    parts = {"clip": suite.parts["clip"]}
-    object.__setattr__(parts["clip"].network, "digest", "other")
-    _score(folder, benchmark, Suite(("clip_is",), parts), cache)
+    networks = {"clip_is": suite.networks["clip_is"]}
+    object.__setattr__(networks["clip_is"], "digest", "other")
+    _score(folder, benchmark, Suite((metrics.clip_is,), networks), cache)
     assert counting.pages == 40
 
 
@@ -150,14 +145,11 @@ def test_pages_of_other_sizes_go_in_batches_of_their_own(tmp_path, monkeypatch):
     write_chapters(tmp_path / "source", {"b": 2}, size=(48, 40))
     benchmark = build_benchmark(tmp_path / "source", tmp_path / "benchmark", name="mixed", progress=False)
     folder = PredictionsFolder(generate(Tint(), benchmark, tmp_path / "p", progress=False).folder, "gray")
-    monkeypatch.setattr(
-        "colorflow.evaluation.score.suite.lpips_network", lambda *_, **__: metrics.lpips_network(random=True)
-    )
-    suite = build_suite(MetricSettings(("lpips",), batch_size=8))
+    suite = build_suite(MetricSettings(("lpips",), str(write_alexnet(tmp_path, monkeypatch)), batch_size=8))
     found = _score(folder, benchmark, suite).pages
     for page, row in zip(benchmark.pages, found, strict=True):
         pair = _tensor(folder.pages[page.chapter, page.name]), _tensor(benchmark.root / benchmark.target_key(page))
-        assert row["lpips"] == pytest.approx(float(metrics.lpips(*pair, suite.parts["lpips"].network)), abs=1e-6)
+        assert row["lpips"] == pytest.approx(float(metrics.lpips(*pair, suite.networks["lpips"])), abs=1e-6)
 
 
 def test_one_page_has_no_set_metrics(tmp_path, suite, caplog):
@@ -170,26 +162,23 @@ def test_one_page_has_no_set_metrics(tmp_path, suite, caplog):
     assert "need at least two pages" in caplog.text
 
 
-def test_every_metric_is_in_the_results_and_random_ones_are_marked(benchmark, tmp_path):
-    settings = MetricSettings(ALL, random_weights=True)
+def test_every_metric_is_in_the_results(benchmark, tmp_path):
+    settings = MetricSettings(ALL)
     specs = {"colorflow": MethodSpec(build=lambda: Tint(5))}
     options = {"metric_size": "native", "metrics": settings, "progress": False}
     results = evaluate(specs, benchmark.root, tmp_path / "out", **options)
     assert read_results(tmp_path / "out" / "results.json") == results
     assert set(results["protocol"]["networks"]) == {"lpips", "clip_is", "fid", "kid", "aesthetic"}
-    assert all(item["id"].endswith("-RANDOM") for item in results["protocol"]["networks"].values())
-    assert set(results["protocol"]["definitions"]) == set(ALL)
+    assert set(results["protocol"]["definitions"]) == set(KEYS)
     for row in results["rows"]:
-        assert set(ALL) - set(row["metrics"]) <= {"color_identity"}  # these pages have no two identities
+        assert set(KEYS) - set(row["metrics"]) <= {"color_identity"}  # these pages have no two identities
         assert {"fid", "kid"}.isdisjoint(row["intervals"])
-        assert set(metrics.PAGE_METRICS) <= set(row["intervals"])
-    assert set(metrics.PAGE_METRICS) <= set(results["pages"][0])
+        assert set(PAGES) <= set(row["intervals"])
+    assert set(PAGES) <= set(results["pages"][0])
     assert {"fid", "kid"}.isdisjoint(results["pages"][0])
     for text in (markdown_table(results), (tmp_path / "out" / "table.tex").read_text()):
-        assert "RANDOM WEIGHTS, a test: CLIP-IS, FID, KID, AS, LPIPS mean nothing" in text
         assert "FID and KID are of all pages together" in text
     assert "fid,fid_low,fid_high" in csv_table(results)
-    assert json.loads((tmp_path / "out" / "results.json").read_text())["protocol"]["random_weights"]
 
 
 def test_features_read_back_bit_by_bit(tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny.benchmark import write_chapters as write_pages
 from tiny.comics import SIZE, BlockEncoder, tiny_build, write_chapters
 from tiny.runs import call_main, tiny_config
-from tiny.styles import seeded, write_released
+from tiny.styles import seeded
 
 from colorflow import config
 from colorflow.data.dataset import ShardDataset
@@ -117,7 +117,7 @@ def test_the_toon_benchmark_has_a_folder_for_each_choice_of_styles(tmp_path):
 
 
 def test_without_weights_nothing_takes_their_place_unless_told(caplog):
-    with pytest.raises(CheckpointError, match=r"set style\.weights=FOLDER"):
+    with pytest.raises(CheckpointError, match=r"set style\.weights to where it lies"):
         screenstyle(None)
     with caplog.at_level(logging.WARNING):
         gray, printed = screenstyle(None, "gray"), screenstyle(None, "procedural", weight=[0.5, 0.5])
@@ -128,8 +128,8 @@ def test_without_weights_nothing_takes_their_place_unless_told(caplog):
         screenstyle(None, "silence")
 
 
-def test_with_weights_the_paper_style_is_on_whatever_would_stand_in(tmp_path):
-    style = screenstyle(write_released(tmp_path), "gray", weight=[1, 1])
+def test_with_weights_the_paper_style_is_on_whatever_would_stand_in(style_weights, tmp_path):
+    style = screenstyle(style_weights, "gray", weight=[1, 1])
     page = Image.effect_noise((40, 48), 80).convert("RGB")
     assert style.name == "screenstyle"
     assert style.describe()["second"]["class"] == "ScreenVAEStyle"
@@ -158,21 +158,19 @@ def fit(cfg):
         (["style=procedural", "style.second.bitonal=0.5"], "procedural"),
         pytest.param(["style.without_weights=procedural"], "procedural", marks=pytest.mark.slow),
         ([], "gray"),
-        (["style=screenstyle", "style.weights={tmp}", "style.height=64"], "screenstyle"),
+        (["style=screenstyle", "style.weights={weights}", "style.height=64"], "screenstyle"),
         pytest.param(
-            ["style=paper", "style.weights={tmp}", "style.height=null"], "screenstyle", marks=pytest.mark.slow
+            ["style=paper", "style.weights={weights}", "style.height=null"], "screenstyle", marks=pytest.mark.slow
         ),
-        (["style=shading", "style.weights={tmp}", "style.height=64"], "shading"),
+        (["style=shading", "style.weights={weights}", "style.height=64"], "shading"),
     ],
 )
-def test_a_run_trains_with_a_style_and_records_it(toon_cache, tmp_path, overrides, name):
-    if any("weights={tmp}" in item for item in overrides):
-        write_released(tmp_path)
-    filled = [item.format(tmp=tmp_path) for item in overrides]
+def test_a_run_trains_with_a_style_and_records_it(toon_cache, tmp_path, style_weights, overrides, name):
+    filled = [item.format(weights=style_weights) for item in overrides]
     record = fit(tiny_config(toon_cache, tmp_path / "run", *STEP, *filled))
     assert record["name"] == name
     assert record["recorded"] == {}
-    assert str(tmp_path) not in json.dumps(record)
+    assert not any(str(folder) in json.dumps(record) for folder in (tmp_path, style_weights))
 
 
 def test_a_run_from_shards_records_how_their_renditions_were_made(built, tmp_path):
@@ -201,12 +199,12 @@ def test_the_scripts_take_a_style_by_name(tmp_path):
     assert read_index(tmp_path / "shards").styles["procedural"]["weight"] == [1.0, 1.0]
 
 
-def test_a_benchmark_has_screenstyle_with_weights_and_print_in_its_place_without(tmp_path, caplog):
+def test_a_benchmark_has_screenstyle_with_weights_and_print_in_its_place_without(style_weights, caplog):
     def named(*overrides):
         given = ["source=unused", "output=unused", *overrides]
         return [style.name for style in benchmark_script.build_styles(config.compose_config("build_benchmark", given))]
 
-    released = f"style.weights={write_released(tmp_path)}"
+    released = f"style.weights={style_weights}"
     assert named(released) == ["screenstyle"]
     assert named(released, "styles=[sketch,gray,shading]") == ["sketch", "shading"]
     assert caplog.text == ""

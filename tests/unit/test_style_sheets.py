@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny.comics import draw_page
-from tiny.styles import seeded, write_released
+from tiny.styles import seeded
 
 from colorflow.styles.__main__ import main
 from colorflow.styles.compose import blend
@@ -42,12 +42,12 @@ def test_figure_4_holds_page_gray_and_both_interpolations():
     assert picture.tobytes() != draw_figure_4(page, screen_of(None), seed=3).tobytes()
 
 
-def test_the_sheet_has_a_row_a_page_and_more_columns_with_weights(tmp_path):
+def test_the_sheet_has_a_row_a_page_and_more_columns_with_weights(style_weights):
     pages = [draw_page(3, (60, 90)), draw_page(4, (60, 90))]
     plain = draw_sheet(pages)
     assert all(holds(plain, page) for page in pages)
     assert draw_sheet(pages[:1]).height < plain.height
-    weighted = draw_sheet(pages[:1], write_released(tmp_path))
+    weighted = draw_sheet(pages[:1], style_weights)
     assert weighted.width > plain.width
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from tiny.metrics import random_network
 from tiny.networks import TINY_CLIP, pages, published_head_state, register_tiny_clip, write_weights
 
-from colorflow import metrics
-from colorflow.evaluation.score.suite import MetricSettings, build_suite
-from colorflow.metrics import extractors
-from colorflow.metrics.aesthetic_head import AestheticHead, fill_head
+from colorflow.evaluation.score.suite import build_suite
+from colorflow.metrics import MetricSettings
+from colorflow.metrics.catalog.aesthetic import AestheticHead, fill_head
+from colorflow.metrics.catalog.clip_is import clip
+from colorflow.metrics.inception import inception
 from colorflow.metrics.weights import (
     AESTHETIC_HEAD,
     INCEPTION,
@@ -106,10 +108,10 @@ def test_a_folder_of_weights_gives_every_metric(cache, tmp_path, monkeypatch):
     write_weights(tmp_path / "weights", monkeypatch)
     options = {"clip_model": TINY_CLIP, "clip_pretrained": "laion", "strict": True}
     suite = build_suite(MetricSettings((*NETWORK_METRICS, "psnr"), str(tmp_path / "weights"), **options))
-    assert suite.names == ("psnr", *NETWORK_METRICS)
     described = suite.describe()
+    assert described["metrics"] == [*NETWORK_METRICS, "psnr"]
     assert described["skipped"] == {}
-    assert described["random_weights"] == []
+    assert suite.networks["fid"] is suite.networks["kid"]
     assert {name: item["id"] for name, item in described["networks"].items()} == {
         "lpips": "lpips-0.1-alex",
         "clip_is": f"open_clip-{TINY_CLIP}-laion-squash",
@@ -120,16 +122,16 @@ def test_a_folder_of_weights_gives_every_metric(cache, tmp_path, monkeypatch):
     again = build_suite(MetricSettings(NETWORK_METRICS, str(tmp_path / "weights"), **options))
     assert again.describe()["networks"] == described["networks"]
     one_page = pages(1)
-    for name, part in suite.parts.items():
-        images = (one_page, one_page) if part.sees == "pairs" else (one_page,)
-        assert torch.equal(part.network(*images), again.parts[name].network(*images)), name
+    for name, network in suite.networks.items():
+        images = (one_page, one_page) if network.pairs else (one_page,)
+        assert torch.equal(network(*images), again.networks[name](*images)), name
 
 
 def test_missing_weights_skip_a_metric_with_one_line_or_fail(cache, caplog):
     settings = MetricSettings(("psnr", "fid", "kid", "clip_is"))
     with caplog.at_level(logging.WARNING, logger="colorflow"):
         suite = build_suite(settings)
-    assert suite.names == ("psnr",)
+    assert [spec.key for spec in suite.specs] == ["psnr"]
     lines = [record.getMessage() for record in caplog.records]  # of any logger: open_clip is not to add its own
     assert len(lines) == 2
     assert all("left out" in line and "metrics.weights_dir" in line and "\n" not in line for line in lines)
@@ -146,17 +148,22 @@ def test_weights_of_another_network_are_no_missing_weights(cache, tmp_path):
 
 
 def test_unknown_names_are_refused(cache):
-    with pytest.raises(ValueError, match="got \\['psnr', 'isc'\\]"):
+    with pytest.raises(ValueError, match=r"some of aesthetic, .*, psnr, ssim, or package\.module .*, got 'isc'"):
         MetricSettings(("psnr", "isc"))
-    with pytest.raises(ValueError, match="expected some of psnr, ssim"):
-        MetricSettings(())
+    with pytest.raises(ValueError, match=r"got 'nowhere\.metric' \(No module named 'nowhere'\)"):
+        MetricSettings(("nowhere.metric",))
+    with pytest.raises(ValueError, match="got 'math:pi', which is a float"):
+        MetricSettings(("math:pi",))
+    for names in ((), ("psnr", "fid", "tiny.metrics:FID")):
+        with pytest.raises(ValueError, match=r"expected metrics, each key once, got \["):
+            MetricSettings(names)
     with pytest.raises(ValueError, match="got 'ViT-X'"):
-        metrics.clip("ViT-X")
+        clip(MetricSettings(clip_model="ViT-X"))
     with pytest.raises(ValueError, match="expected a tag of ViT-B-32"):
-        metrics.clip("ViT-B-32", "laion2b_s32b_b79k")
+        clip(MetricSettings(clip_model="ViT-B-32"))
     with pytest.raises(ValueError, match="squash or centre_crop"):
-        metrics.clip("ViT-B-32", resize="crop")
+        clip(MetricSettings(clip_resize="crop"))
     with pytest.raises(ValueError, match="clean, legacy"):
-        extractors.inception(random=True, resize="bilinear")
+        inception(MetricSettings(fid_resize="bilinear"))
     with pytest.raises(ValueError, match="batch_size"):
-        extractors.inception(random=True, batch_size=0)
+        random_network(batch_size=0)

@@ -1,38 +1,40 @@
-"""Styles, scripts and pages that are shipped with the package, put together as one HTML file."""
+"""Pages of the Jinja2 templates, styles and scripts that are shipped with the package, each as one HTML file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
-from string import Template
 from typing import Any
 
-
-def read_asset(name: str) -> str:
-    """Read a text file of ``colorflow/assets/report``."""
-    return files("colorflow").joinpath("assets", "report", name).read_text(encoding="utf-8")
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def fill_page(
-    body: str, title: str, parts: Mapping[str, str], *, styles: Sequence[str], scripts: Sequence[str], data: Any
+    template: str, values: Mapping[str, Any], *, styles: Sequence[str], scripts: Sequence[str], data: Any
 ) -> str:
     """Return a page that needs no other file but its pictures.
 
     Args:
-        body: Asset with the names of ``parts``; what is around it is ``frame.html``.
-        title: Of the page, ready HTML.
-        parts: Ready HTML by name.
+        template: Asset that extends ``frame.html``.
+        values: What it shows, by name; escaped there.
         styles: Assets, in order.
         scripts: Assets, in order; they share one scope.
         data: JSON that the scripts read.
     """
     # In a script element "<" could begin an end tag or a comment; JSON may write it as an escape.
     embedded = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return Template(read_asset("frame.html")).substitute(
-        title=title,
-        body=Template(read_asset(body)).substitute(parts),
-        style="\n".join(read_asset(name) for name in styles),
-        script='"use strict";\n' + "\n".join(read_asset(name) for name in scripts),
-        data=embedded,
-    )
+    style = "\n".join(_read(name) for name in styles)
+    script = "\n".join(['"use strict";', *(_read(name) for name in scripts)])
+    return _templates().get_template(template).render(values, style=style, script=script, data=embedded)
+
+
+@cache
+def _templates() -> Environment:
+    loader = PackageLoader("colorflow", "assets/report")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def _read(name: str) -> str:
+    return files("colorflow").joinpath("assets", "report", name).read_text(encoding="utf-8")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from colorflow.evaluation.report.comparisons import Difference, paired_differences
-from colorflow.evaluation.report.grids import Grid
+from colorflow.evaluation.report.grid import Grid
 from colorflow.evaluation.report.paper import FULL_MODEL, PAPER_METRICS, PaperRow, paper_table
-from colorflow.evaluation.report.tables import COLUMNS, label
-
-Results = Mapping[str, Any]
+from colorflow.evaluation.report.tables import label
+from colorflow.evaluation.results import Results
+from colorflow.metrics import find_metric
 
 Direction = Literal["same", "other", "noise", "-"]
 
@@ -118,7 +118,7 @@ def beside_grids(results: Results, differences: Sequence[Difference] | None = No
             title=f"Table {table.number}: {table.title}; ours / the paper's",
             note=f"Ours on benchmark {benchmark['name']}, {benchmark['pages']} pages, input {', '.join(styles)}; the "
             "paper's as printed, on pages that were never released: directions compare, levels do not.",
-            headings=(*table.headings, *head, *map(_heading, PAPER_METRICS)),
+            headings=(*table.headings, *head, *(find_metric(name).heading for name in PAPER_METRICS)),
             rows=tuple(
                 (*pair.paper.settings, *_if(head, pair.style), *(_cell(pair, name) for name in PAPER_METRICS))
                 for pair in pairs
@@ -170,18 +170,15 @@ def _changes(pair: Beside, full: Beside, found: Mapping[tuple[str, str, str], Di
             yield Change(pair.paper, pair.style, name, paired.value, paired.interval, printed)
 
 
-def _heading(name: str) -> str:
-    return f"{COLUMNS[name].label} {COLUMNS[name].arrow}"
-
-
 def _cell(pair: Beside, name: str) -> str:
     """``ours / paper``; the sign - for what there is not."""
-    own = COLUMNS[name].format(pair.ours[name]) if name in pair.ours else "-"
-    return f"{own} / {COLUMNS[name].format(pair.paper.metrics[name])}"
+    shown = find_metric(name).format
+    own = shown(pair.ours[name]) if name in pair.ours else "-"
+    return f"{own} / {shown(pair.paper.metrics[name])}"
 
 
 def _change(change: Change) -> tuple[str, ...]:
-    column = COLUMNS[change.metric]
+    column = find_metric(change.metric)
     ours, paper = (f"{value:+.{column.decimals}f}" for value in (change.ours, change.paper))
     if change.interval is not None:
         ours += " [{}, {}]".format(*(f"{end:+.{column.decimals}f}" for end in change.interval))

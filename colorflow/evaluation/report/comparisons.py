@@ -7,18 +7,15 @@ bootstrap over chapters, as for the rows.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import permutations
-from typing import Any
 
-from colorflow.evaluation.report.tables import COLUMNS
-from colorflow.evaluation.results import Bootstrap
+from colorflow.evaluation.report.grid import csv_text
+from colorflow.evaluation.report.tables import columns
+from colorflow.evaluation.results import Bootstrap, Results
 
-Results = Mapping[str, Any]
 Scores = Mapping[tuple[str, str], float]
 
 
@@ -52,7 +49,7 @@ class Difference:
 def page_metrics(results: Results) -> list[str]:
     """Metric keys that pages have, in table order; a metric of sets of pages, as FID, is not among them."""
     there = {name for page in results["pages"] for name in page if page[name] is not None}
-    return [name for name in COLUMNS if name in there]
+    return [name for name in columns(results) if name in there]
 
 
 def paired_differences(results: Results) -> list[Difference]:
@@ -66,13 +63,15 @@ def paired_differences(results: Results) -> list[Difference]:
     """
     known = {"samples", "confidence", "seed"}
     bootstrap = Bootstrap(**{key: item for key, item in results["protocol"]["intervals"].items() if key in known})
-    differences = []
+    differences, shown = [], columns(results)
     for style in dict.fromkeys(row["style"] for row in results["rows"]):
         methods = [row["method"] for row in results["rows"] if row["style"] == style]
         for metric in page_metrics(results):
             scores = {method: _scores(results, method, style, metric) for method in methods}
+            sign = 1 if shown[metric].higher_is_better else -1
             for method, rival in permutations(methods, 2):
-                difference = _compare(scores[method], scores[rival], (style, metric, method, rival), bootstrap)
+                names = style, metric, method, rival
+                difference = _compare(scores[method], scores[rival], names, bootstrap, sign)
                 if difference is not None:
                     differences.append(difference)
     return differences
@@ -81,13 +80,11 @@ def paired_differences(results: Results) -> list[Difference]:
 def csv_differences(differences: Sequence[Difference]) -> str:
     """The differences as CSV, full precision."""
     head = [field.name for field in fields(Difference) if field.name != "interval"]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*head, "low", "high"])
-    for difference in differences:
-        values = asdict(difference)
-        writer.writerow([*(values[name] for name in head), *(difference.interval or ("", ""))])
-    return buffer.getvalue()
+    rows = [
+        [*(getattr(difference, name) for name in head), *(difference.interval or ("", ""))]
+        for difference in differences
+    ]
+    return csv_text([[*head, "low", "high"], *rows])
 
 
 def _scores(results: Results, method: str, style: str, metric: str) -> Scores:
@@ -99,7 +96,9 @@ def _scores(results: Results, method: str, style: str, metric: str) -> Scores:
     }
 
 
-def _compare(ours: Scores, theirs: Scores, names: tuple[str, str, str, str], bootstrap: Bootstrap) -> Difference | None:
+def _compare(
+    ours: Scores, theirs: Scores, names: tuple[str, str, str, str], bootstrap: Bootstrap, sign: int
+) -> Difference | None:
     common = [key for key in ours if key in theirs]
     by_chapter: dict[str, list[float]] = {}
     for key, difference in _finite(ours, theirs, common):
@@ -108,7 +107,6 @@ def _compare(ours: Scores, theirs: Scores, names: tuple[str, str, str, str], boo
     if not values:
         return None
     interval = bootstrap.interval(by_chapter)
-    sign = 1 if COLUMNS[names[1]].higher_is_better else -1
     return Difference(
         *names,
         value=math.fsum(values) / len(values),

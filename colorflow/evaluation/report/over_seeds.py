@@ -15,16 +15,14 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from rich.console import Console
 from scipy.stats import t as student
 
 from colorflow.evaluation.report.beside_paper import Change, beside_paper, change_grid, changes
-from colorflow.evaluation.report.grids import Grid, markdown_grid, print_grid
+from colorflow.evaluation.report.grid import Grid
 from colorflow.evaluation.report.paper import FULL_MODEL, PAPER_METRICS, paper_table
-from colorflow.evaluation.report.tables import COLUMNS, label
-from colorflow.evaluation.results import ResultsError, read_results
-
-Results = Mapping[str, Any]
+from colorflow.evaluation.report.tables import label
+from colorflow.evaluation.results import Results, ResultsError, read_results
+from colorflow.metrics import find_metric
 
 CONFIDENCE = 0.95
 
@@ -60,7 +58,7 @@ def seed_grids(seeds: Sequence[Results]) -> list[Grid]:
     levels = Grid(
         title=f"Table {table.number}: {table.title}; ours, mean of {len(seeds)} seeds and their range / the paper's",
         note="Directions compare, levels do not: the paper's pages were never released.",
-        headings=(*table.headings, *(f"{COLUMNS[name].label} {COLUMNS[name].arrow}" for name in PAPER_METRICS)),
+        headings=(*table.headings, *(find_metric(name).heading for name in PAPER_METRICS)),
         rows=tuple(rows),
         texts=len(table.headings),
     )
@@ -81,7 +79,7 @@ def _over_seeds(items: Sequence[Change]) -> Change:
 
 
 def _cell(name: str, values: Iterable[float | None], printed: float) -> str:
-    shown = COLUMNS[name].format
+    shown = find_metric(name).format
     ours = [value for value in values if value is not None]
     own = f"{shown(fmean(ours))} ({shown(min(ours))} to {shown(max(ours))})" if ours else "-"
     return f"{own} / {shown(printed)}"
@@ -114,9 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     for grid in grids:
-        print_grid(grid, Console())
+        grid.print()
     if options.markdown is not None:
-        options.markdown.write_text("\n".join(map(markdown_grid, grids)), encoding="utf-8")
+        options.markdown.write_text("\n".join(grid.markdown() for grid in grids), encoding="utf-8")
     return 0
 
 

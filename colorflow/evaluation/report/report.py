@@ -18,11 +18,12 @@ from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
 from colorflow.evaluation.report.beside_paper import beside_grids
 from colorflow.evaluation.report.comparisons import csv_differences, paired_differences
-from colorflow.evaluation.report.grids import latex_grid, markdown_grid
+from colorflow.evaluation.report.grid import Grid
 from colorflow.evaluation.report.html import Figure, Strip, html_page
 from colorflow.evaluation.report.shown_pages import even_pages, shown_pages
 from colorflow.evaluation.report.strips import page_cells
 from colorflow.evaluation.report.tables import csv_pages, csv_table, label, latex_table, markdown_table
+from colorflow.evaluation.results import Results
 from colorflow.utils.files import atomic_path, write_json_atomic, write_text_atomic
 from colorflow.utils.images import save_png
 from colorflow.utils.strips import StripCell, contain, draw_strip, spread
@@ -36,7 +37,7 @@ PICTURE_SIZE = (1000, 1000)
 """Box that the pictures of the page are scaled into; their originals stay where they are."""
 
 
-def write_report(results: Mapping[str, Any], benchmark: Benchmark, folders: Folders, output: Path) -> None:
+def write_report(results: Results, benchmark: Benchmark, folders: Folders, output: Path) -> None:
     """Write every file of the report.
 
     Args:
@@ -52,7 +53,7 @@ def write_report(results: Mapping[str, Any], benchmark: Benchmark, folders: Fold
     write_text_atomic(csv_pages(results), output / "pages.csv")
     write_text_atomic(csv_differences(differences), output / "differences.csv")
     grids = beside_grids(results, differences)
-    for name, write in (("paper.md", markdown_grid), ("paper.tex", latex_grid)):
+    for name, write in (("paper.md", Grid.markdown), ("paper.tex", Grid.latex)):
         (output / name).unlink(missing_ok=True)
         if grids:
             write_text_atomic("\n".join(map(write, grids)), output / name)
@@ -77,7 +78,7 @@ def _sources(benchmark: Benchmark, folders: Folders, output: Path) -> dict[str, 
 
 
 def _cells(
-    results: Mapping[str, Any], benchmark: Benchmark, folders: Folders, page: BenchmarkPage, style: str
+    results: Results, benchmark: Benchmark, folders: Folders, page: BenchmarkPage, style: str
 ) -> list[StripCell]:
     of_style = {method: folder for (method, other), folder in folders.items() if other == style}
     rows = [row for row in results["pages"] if (row["style"], row["chapter"], row["page"]) == (style, *_key(page))]
@@ -85,9 +86,7 @@ def _cells(
     return page_cells(benchmark, page, of_style, scores, style, partial(label, results=results))
 
 
-def _strips(
-    results: Mapping[str, Any], benchmark: Benchmark, folders: Folders, style: str, output: Path
-) -> Iterator[Strip]:
+def _strips(results: Results, benchmark: Benchmark, folders: Folders, style: str, output: Path) -> Iterator[Strip]:
     """Write the pictures page by page: all of them at once would not fit into memory."""
     for page, tags in shown_pages(results, benchmark, style):
         cells = _cells(results, benchmark, folders, page, style)

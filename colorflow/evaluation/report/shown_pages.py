@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
-from colorflow.evaluation.results import GRAY_COPY
-from colorflow.metrics import HIGHER_IS_BETTER, PIXEL_METRICS
+from colorflow.evaluation.report.tables import columns
+from colorflow.evaluation.results import GRAY_COPY, Results, Row, page_metric_names
 from colorflow.utils.strips import spread
 
 EVEN_PAGES = 8
@@ -16,15 +15,10 @@ EVEN_PAGES = 8
 EVEN_LIMIT = 40
 
 EXTREME_PAGES = 4
-"""Best and worst pages of each method, by each of ``RANKING_METRICS``."""
-
-RANKING_METRICS = PIXEL_METRICS
-"""What the reader can choose worst and best by, where it was measured."""
+"""Best and worst pages of each method, by each of ``ranking_metrics``."""
 
 
-def shown_pages(
-    results: Mapping[str, Any], benchmark: Benchmark, style: str
-) -> list[tuple[BenchmarkPage, tuple[str, ...]]]:
+def shown_pages(results: Results, benchmark: Benchmark, style: str) -> list[tuple[BenchmarkPage, tuple[str, ...]]]:
     """Choose pages of one style.
 
     Args:
@@ -37,10 +31,12 @@ def shown_pages(
         ``worst:<metric>:<method>``.
     """
     tags: dict[BenchmarkPage, list[str]] = {page: ["even"] for page in even_pages(benchmark)}
+    shown = columns(results)
+    ranking = {name: shown[name].higher_is_better for name in ranking_metrics(results)}
     by_id = {(page.chapter, page.name): page for page in benchmark.pages}
     for method in dict.fromkeys(row["method"] for row in results["rows"] if row["style"] == style):
         rows = [row for row in results["pages"] if (row["method"], row["style"]) == (method, style)]
-        for tag, row in _extremes(rows) if method != GRAY_COPY else ():
+        for tag, row in _extremes(rows, ranking) if method != GRAY_COPY else ():
             page = by_id[row["chapter"], row["page"]]
             tags.setdefault(page, []).append(f"{tag}:{method}")
     return [(page, tuple(tags[page])) for page in sorted(tags, key=lambda page: page.index)]
@@ -55,10 +51,19 @@ def even_pages(benchmark: Benchmark) -> list[BenchmarkPage]:
     return spread(chosen, EVEN_LIMIT)
 
 
-def _extremes(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def ranking_metrics(results: Results) -> list[str]:
+    """What the reader can choose worst and best pages by: page metrics without network."""
+    there = dict.fromkeys(name for page in results["pages"] for name in page_metric_names(page))
+    shown, networks = columns(results), results["protocol"].get("networks", {})
+    return [name for name in there if name in shown and name not in networks]
+
+
+def _extremes(rows: Sequence[Row], ranking: Mapping[str, bool]) -> Iterator[tuple[str, Row]]:
     """Pages at both ends of each metric; none is both where there are few."""
     count = min(EXTREME_PAGES, len(rows) // 2)
-    for metric in (name for name in RANKING_METRICS if all(name in row for row in rows)):
-        ranked = sorted(rows, key=lambda row: row[metric], reverse=not HIGHER_IS_BETTER[metric])
+    for metric, higher_is_better in ranking.items():
+        if not all(metric in row for row in rows):
+            continue
+        ranked = sorted(rows, key=lambda row: row[metric], reverse=not higher_is_better)
         yield from ((f"worst:{metric}", row) for row in ranked[:count])
         yield from ((f"best:{metric}", row) for row in ranked[len(ranked) - count :])

@@ -1,6 +1,6 @@
 """Does retrieval find the right character: top-1 accuracy and t-SNE of an encoder's embeddings (paper Fig. 9)."""
 
-from colorflow.evaluation.retrieval_study.accuracy import Accuracy, retrieval_accuracy, wilson_interval
+from colorflow.evaluation.retrieval_study.accuracy import Accuracy, retrieval_accuracy
 from colorflow.evaluation.retrieval_study.pictures import (
     CharacterFolder,
     CharacterPicture,
@@ -17,5 +17,4 @@ __all__ = [
     "RetrievalStudy",
     "ToonCharacters",
     "retrieval_accuracy",
-    "wilson_interval",
 ]

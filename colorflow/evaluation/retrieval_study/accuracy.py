@@ -79,21 +79,6 @@ def retrieval_accuracy(queries: Tensor, candidates: Tensor, pictures: Sequence[C
     return Accuracy(tuple(names), tuple(tuple(one) for one in hits), (chance[0], chance[1]))
 
 
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson 1927): sound near 0 and 1, where most accuracies lie.
-
-    Raises:
-        ValueError: For counts that are no share.
-    """
-    if not 0 <= successes <= trials or trials < 1:
-        raise ValueError(f"wilson_interval: expected 0 <= successes <= trials and a trial, got {successes} of {trials}")
-    z = 1.959963984540054  # 97.5 % quantile of the normal distribution
-    share, weight = successes / trials, z * z / trials
-    middle = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / trials + weight / (4 * trials)) / (1 + weight)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def _equal(names: Sequence[str]) -> Tensor:
     """``(N, N)`` bool: equal names."""
     numbers = torch.tensor([sorted(set(names)).index(name) for name in names])

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from colorflow.evaluation.retrieval_study.accuracy import Accuracy, retrieval_accuracy, wilson_interval
+from scipy.stats import binomtest
+
+from colorflow.evaluation.report.grid import Grid
+from colorflow.evaluation.results import Results, Row
+from colorflow.evaluation.retrieval_study.accuracy import Accuracy, retrieval_accuracy
 from colorflow.evaluation.retrieval_study.embedding_map import embedding_map, map_perplexity
 from colorflow.evaluation.retrieval_study.figure import Panel, draw_figure
 from colorflow.evaluation.retrieval_study.pictures import (
@@ -29,8 +32,6 @@ PAPER = {"colour": 1.0, "gray": 0.97}
 
 FIGURE = "figure9.png"
 
-Row = dict[str, Any]
-
 logger = get_logger(__name__)
 
 
@@ -50,7 +51,7 @@ class RetrievalStudy:
     root: str | Path | None = None
     seed: int = 0
 
-    def run(self, output: Path) -> dict[str, Any]:
+    def run(self, output: Path) -> Results:
         """Compare, write the files into ``output``, print the table.
 
         Returns:
@@ -106,20 +107,27 @@ class RetrievalStudy:
         }
 
 
-def markdown_table(results: dict[str, Any]) -> str:
+def markdown_table(results: Results) -> str:
     """The rows as Markdown, the paper's below ours."""
-    head = ["encoder", "queries", "pictures", "top-1", "95 %", "top-3", "by chance (1, 3)"]
-    body = [head, ["---", "---", "---:", "---:", "---:", "---:", "---:"]]
+    rows = []
     for row in results["rows"]:
         low, high = row["top1_interval"]
-        cells = [row["encoder"], row["queries"], str(row["n"]), f"{row['top1']:.0%}", f"[{low:.0%}, {high:.0%}]"]
-        body.append([*cells, f"{row['top3']:.0%}", f"{row['chance1']:.0%}, {row['chance3']:.0%}"])
+        shares = f"{row['top1']:.0%}", f"[{low:.0%}, {high:.0%}]", f"{row['top3']:.0%}"
+        chance = f"{row['chance1']:.0%}, {row['chance3']:.0%}"
+        rows.append((row["encoder"], row["queries"], str(row["n"]), *shares, chance))
     for queries, share in results["paper"].items():
-        body.append(["CLIP ViT-H-14, as printed in the paper", queries, "100", f"{share:.0%}", "-", "-", "-"])
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in body)
-    note = "\nRandom weights: such rows test the machinery and say nothing of CLIP.\n"
-    other = "\nThe paper's pictures are others (10 characters x 10 images of comics): for orientation.\n"
-    return f"{table}\n{other}{note if any(row['random_weights'] for row in results['rows']) else ''}"
+        rows.append(("CLIP ViT-H-14, as printed in the paper", queries, "100", f"{share:.0%}", "-", "-", "-"))
+    note = "The paper's pictures are others (10 characters x 10 images of comics): for orientation."
+    if any(row["random_weights"] for row in results["rows"]):
+        note += "\n\nRandom weights: such rows test the machinery and say nothing of CLIP."
+    headings = ("encoder", "queries", "pictures", "top-1", "95 %", "top-3", "by chance (1, 3)")
+    return Grid(headings, tuple(rows), texts=2, note=note).markdown()
+
+
+def _interval(successes: int, trials: int) -> list[float]:
+    """The 95 % score interval of a share (Wilson 1927): sound near 0 and 1, where most accuracies lie."""
+    found = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    return [float(found.low), float(found.high)]
 
 
 def _numbers(accuracy: Accuracy) -> Row:
@@ -127,9 +135,9 @@ def _numbers(accuracy: Accuracy) -> Row:
     return {
         "n": n,
         "top1": accuracy.top1 / n,
-        "top1_interval": list(wilson_interval(accuracy.top1, n)),
+        "top1_interval": _interval(accuracy.top1, n),
         "top3": accuracy.top3 / n,
-        "top3_interval": list(wilson_interval(accuracy.top3, n)),
+        "top3_interval": _interval(accuracy.top3, n),
         "chance1": accuracy.chance[0],
         "chance3": accuracy.chance[1],
         "characters": accuracy.by_character(),

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from colorflow.moved import todays
+
 _GROUPS = (
     "seed", "weights", "model", "data", "transform", "retrieval", "style", "diffusion", "optimizer", "lr_scheduler",
     "trainer",
@@ -42,7 +44,7 @@ def different_keys(run: Path, other: Path, about: Sequence[str]) -> list[str]:
     files = run / "config.yaml", other / "config.yaml"
     if run == other or not all(file.is_file() for file in files):
         return []
-    ours, theirs = (yaml.safe_load(file.read_text(encoding="utf-8")) for file in files)
+    ours, theirs = (todays(yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files)
     return compare(ours, theirs, about)
 
 

@@ -14,25 +14,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from colorflow.baselines.predictions import PredictionsError
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
+from colorflow.evaluation.results import Row
 from colorflow.evaluation.score.features import FeatureStore
 from colorflow.evaluation.score.protocol import RESIZE_RULE, Protocol
-from colorflow.evaluation.score.suite import Part, Suite
+from colorflow.evaluation.score.suite import Suite
+from colorflow.metrics import FREE_METRICS, MetricSpec, PageNetwork, PagePair, is_ours
+from colorflow.metrics.networks import Side
 from colorflow.utils.hashing import digest_json
 from colorflow.utils.images import load_image
 
-Row = dict[str, Any]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-Side = Literal["prediction", "target", "pair"]
-Wanted = tuple[str, Side]
+Wanted = tuple[PageNetwork, Side]
 
 _AHEAD = 2
 """Pages prepared beyond those being worked on, a thread; each holds some megabytes."""
@@ -46,31 +47,31 @@ class Job:
         page: The page.
         path: Its prediction.
         key: Everything of its row but the numbers.
-        pixels: Whether the pixel scores are missing.
-        wanted: Parts of the suite that have not seen the page, and what of it.
+        pixels: Metrics without network that its row lacks.
+        wanted: Networks that have not seen the page, and what of it.
     """
 
     page: BenchmarkPage
     path: Path
     key: Row
-    pixels: bool
+    pixels: tuple[MetricSpec, ...]
     wanted: tuple[Wanted, ...]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job after decoding: the row, where it was missing, and what networks are to be given."""
+    """A job after decoding: what was missing in its row, and what networks are to be given."""
 
     job: Job
-    row: Row | None
+    values: Row
     inputs: dict[Wanted, Tensor] = field(default_factory=dict)
 
 
 class Answers:
-    """The stores of every part of a suite for one row of the table; truths are shared by all rows.
+    """What networks answered for one row of the table; what they saw of truths is shared by all rows.
 
     Args:
-        suite: Parts.
+        suite: Metrics.
         protocol: Sizes; features at other sizes are others.
         cache: The row's file of page scores; its features lie beside it. None: nothing is kept.
         writer: Number of this process among those that measure the row.
@@ -78,10 +79,10 @@ class Answers:
 
     def __init__(self, suite: Suite, protocol: Protocol, cache: Path | None, writer: int = 0) -> None:
         self.suite = suite
-        self._stores: dict[Wanted, FeatureStore] = {}
-        for name, part in suite.parts.items():
-            for side in _sides(part):
-                self._stores[name, side] = FeatureStore(_store_path(cache, name, part, protocol, side), writer)
+        looks = [(network, side) for spec, network in _networks(suite) for side in spec.sides(network)]
+        self._stores = {
+            wanted: FeatureStore(_store_path(cache, protocol, *wanted), writer) for wanted in dict.fromkeys(looks)
+        }
 
     def missing(self, key: Row) -> tuple[Wanted, ...]:
         """What no network has answered yet about the page of this row."""
@@ -91,9 +92,16 @@ class Answers:
         """Keep an answer."""
         self._stores[wanted].add(picture_key(key, wanted[1]), features)
 
-    def rows(self, part: str, side: Side, keys: Sequence[Row]) -> Tensor:
-        """``(N, D)`` of these pages."""
-        return self._stores[part, side].rows([picture_key(key, side) for key in keys])
+    def of(self, spec: MetricSpec, rows: Sequence[Row]) -> list[Tensor]:
+        """What these pages gave to a metric, as ``MetricSpec.reduce`` takes it."""
+        network = self.suite.networks.get(spec.key)
+        if network is None:
+            values = [row[column(spec)] for row in rows]
+            rows_of = [[value] for value in values] if spec.a_page else [line for page in values for line in page]
+            return [torch.tensor(rows_of, dtype=torch.float64)]
+        return [
+            self._stores[network, side].rows([picture_key(row, side) for row in rows]) for side in spec.sides(network)
+        ]
 
 
 class Batches:
@@ -116,7 +124,7 @@ class Batches:
         """Queue what networks are to see of a page; pages come in the order of the benchmark."""
         index = prepared.job.page.index
         for wanted, pixels in prepared.inputs.items():
-            size = self._answers.suite.parts[wanted[0]].network.batch_size
+            size = wanted[0].batch_size
             key = (wanted, pixels.shape)  # pages of other sizes, where scored at their own, cannot go together
             queue = self._queues.setdefault(key, [])
             if queue and queue[0][0].page.index // size != index // size:
@@ -135,7 +143,7 @@ class Batches:
         queue, wanted = self._queues[key], key[0]
         if not queue:
             return
-        network = self._answers.suite.parts[wanted[0]].network
+        network = wanted[0]
         jobs, pictures = [job for job, _ in queue], [pixels for _, pixels in queue]
         places = [job.page.index for job in jobs]
         if network.device.type == "cpu":
@@ -155,7 +163,7 @@ class Batches:
                 self._answers.add(wanted, job.key, row)
 
 
-def prepare(job: Job, benchmark: Benchmark, protocol: Protocol, suite: Suite) -> Prepared:
+def prepare(job: Job, benchmark: Benchmark, protocol: Protocol) -> Prepared:
     """Decode a page and its truth, score the pixels, prepare what networks see.
 
     Raises:
@@ -165,15 +173,22 @@ def prepare(job: Job, benchmark: Benchmark, protocol: Protocol, suite: Suite) ->
         prediction, truth = protocol.fit(load_image(job.path), benchmark.target(job.page))
     except ValueError as error:
         raise PredictionsError(f"{job.key['method']}: page {job.page.id} ({job.path}): {error}") from error
-    row = None
-    if job.pixels:
-        values, regions = protocol.pixel_scores(prediction, truth)
-        row = job.key | values | {"regions": regions.tolist()}
+    pair, options = PagePair.of(prediction, truth), {"ssim_window": protocol.ssim_window}
+    found = {spec: spec.bound(options).of_page(pair) for spec in job.pixels}
+    values = {column(spec): rows.item() if spec.a_page else rows.tolist() for spec, rows in found.items()}
     pictures = {"prediction": (prediction,), "target": (truth,), "pair": (prediction, truth)}
-    inputs = {
-        wanted: suite.parts[wanted[0]].network.prepare(*pictures[wanted[1]]).to(torch.float32) for wanted in job.wanted
-    }
-    return Prepared(job, row, inputs)
+    inputs = {wanted: wanted[0].prepare(*pictures[wanted[1]]).to(torch.float32) for wanted in job.wanted}
+    return Prepared(job, values, inputs)
+
+
+def column(spec: MetricSpec) -> str:
+    """What a metric without network is kept under in the row of a page.
+
+    The row's protocol covers the definitions of ``FREE_METRICS``; others go with a digest of theirs.
+    """
+    if spec.key in FREE_METRICS and is_ours(spec):
+        return spec.key
+    return f"{spec.key}-{digest_json([spec.function.__module__, spec.definition])[:12]}"
 
 
 @contextmanager
@@ -214,21 +229,16 @@ def picture_key(key: Row, side: Side) -> str:
     return f"{key['prediction_sha256']}:{key['target_sha256']}"
 
 
-def _sides(part: Part) -> tuple[Side, ...]:
-    sides: dict[str, tuple[Side, ...]] = {
-        "pages": ("prediction", "target"),
-        "predictions": ("prediction",),
-        "pairs": ("pair",),
-    }
-    return sides[part.sees]
+def _networks(suite: Suite) -> Iterator[tuple[MetricSpec, PageNetwork]]:
+    return ((spec, suite.networks[spec.key]) for spec in suite.specs if spec.key in suite.networks)
 
 
-def _store_path(cache: Path | None, name: str, part: Part, protocol: Protocol, side: Side) -> Path | None:
-    """``<row>.<part>-<digest>.jsonl`` beside the row's scores, ``targets.<part>-<digest>.jsonl`` above them."""
+def _store_path(cache: Path | None, protocol: Protocol, network: PageNetwork, side: Side) -> Path | None:
+    """``<row>.<network>-<digest>.jsonl`` beside the row's scores, ``targets.<network>-<digest>.jsonl`` above them."""
     if cache is None:
         return None
     size = protocol.metric_size if protocol.metric_size == "native" else list(protocol.metric_size)
-    digest = digest_json([part.network.id, part.network.digest, size, RESIZE_RULE])[:12]
+    digest = digest_json([network.id, network.digest, size, RESIZE_RULE])[:12]
     if side == "target":
-        return cache.parent.parent / f"targets.{name}-{digest}.jsonl"
-    return cache.with_name(f"{cache.stem}.{name}-{digest}.jsonl")
+        return cache.parent.parent / f"targets.{network.name}-{digest}.jsonl"
+    return cache.with_name(f"{cache.stem}.{network.name}-{digest}.jsonl")

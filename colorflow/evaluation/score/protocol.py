@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from colorflow.canvas import STRETCH_LIMIT, fit_page
 from colorflow.evaluation.bench.benchmark import PROTOCOL_VERSION, Benchmark
-from colorflow.evaluation.score.suite import FREE_METRICS, Suite
-from colorflow.metrics import SSIM_WINDOWS, SsimWindow, page_regions
-from colorflow.metrics.functional import page_metrics_and_labs
+from colorflow.evaluation.score.suite import Suite
+from colorflow.metrics import FREE_METRICS, find_metric
+from colorflow.metrics.catalog.ssim import SsimWindow, check_window
 from colorflow.utils.hashing import digest_json
 
 MetricSize = tuple[int, int] | Literal["native"]
@@ -26,23 +23,6 @@ RESIZE_RULE = (
     "prediction and truth go through one rule on 8-bit RGB: stretched to the metric size where their aspect is within "
     f"{STRETCH_LIMIT:.0%} of it, else centre-cropped to it first; Pillow bicubic (antialiased)"
 )
-
-DEFINITIONS = {
-    "psnr": "RGB / 255, MSE over all pixels and channels of a page, dB; mean over pages; inf for identical pages",
-    "ssim": "scikit-image structural_similarity on RGB, data range 1; mean over pages",
-    "chroma_psnr": "PSNR of CIE Lab a and b (D65), peak 255, dB; mean over pages",
-    "ciede2000": "mean CIEDE2000 over the pixels of a page; mean over pages",
-    "lpips": "LPIPS 0.1 on AlexNet at the metric size; mean over pages",
-    "clip_is": "cosine of the CLIP image embeddings (projection output) of prediction and truth; mean over pages",
-    "fid": "Frechet distance of Inception's 2,048 pooled features over all pages of the row; no interval: it is biased "
-    "by N, and a resample repeats pages; compare only at equal n",
-    "kid": "unbiased MMD^2 of the same features, kernel (x . y / 2048 + 1)^3, all pages in one block; no interval: a "
-    "resample repeats pages",
-    "aesthetic": "LAION sac+logos+ava1-l14-linearMSE on OpenAI ViT-L/14, CLIP's own centre crop; mean over pages",
-    "color_identity": "share of the variance of painted chroma that a region's identity in the truth explains over a "
-    "chapter; mean over chapters",
-}
-"""In words, with the aggregate; which networks ran is said beside them."""
 
 _CROPPED_ASPECT_TOLERANCE = 0.02
 """How far a cropped prediction's aspect may be from the metric size's (rounding to multiples of 8 or so)."""
@@ -55,7 +35,7 @@ class Protocol:
     Attributes:
         metric_size: (width, height) both are brought to, or ``native``: the truth's own size.
             512 x 800 is the Cobra paper's protocol and ColorFlow's default page.
-        ssim_window: As for ``colorflow.metrics.ssim``.
+        ssim_window: As for ``colorflow.metrics.catalog.ssim``.
     """
 
     metric_size: MetricSize = (512, 800)
@@ -66,8 +46,7 @@ class Protocol:
         size = self.metric_size
         if size != "native" and (len(size) != 2 or min(size) < 16):
             raise ValueError(f"metric_size: expected (width, height) of at least 16 pixels or 'native', got {size!r}")
-        if self.ssim_window not in SSIM_WINDOWS:
-            raise ValueError(f"ssim_window: expected one of {', '.join(SSIM_WINDOWS)}, got {self.ssim_window!r}")
+        check_window(self.ssim_window)
 
     def describe(self) -> dict[str, Any]:
         """The rules as JSON, without versions."""
@@ -76,7 +55,7 @@ class Protocol:
             "metric_size": self.metric_size if self.metric_size == "native" else list(self.metric_size),
             "resize": RESIZE_RULE,
             "ssim_window": self.ssim_window,
-            "definitions": {name: DEFINITIONS[name] for name in FREE_METRICS},
+            "definitions": {name: find_metric(name).definition for name in FREE_METRICS},
         }
 
     @property
@@ -84,8 +63,8 @@ class Protocol:
         """SHA-256 of ``describe``: numbers of equal digests, and by equal networks, are comparable on one benchmark."""
         return digest_json(self.describe())
 
-    def page_scores(self, prediction: Image.Image, truth: Image.Image) -> dict[str, float]:
-        """Score one page.
+    def fit(self, prediction: Image.Image, truth: Image.Image) -> tuple[Image.Image, Image.Image]:
+        """Bring both to the metric size.
 
         Args:
             prediction: RGB, any size of the truth's aspect or of the metric size's.
@@ -94,18 +73,9 @@ class Protocol:
         Raises:
             ValueError: For a prediction of another aspect: it does not show the page.
         """
-        return self.pixel_scores(*self.fit(prediction, truth))[0]
-
-    def fit(self, prediction: Image.Image, truth: Image.Image) -> tuple[Image.Image, Image.Image]:
-        """Bring both to the metric size; errors as for ``page_scores``."""
         self._check_aspect(prediction.size, truth.size)
         size = truth.size if self.metric_size == "native" else self.metric_size
         return fit_page(prediction, size), fit_page(truth, size)
-
-    def pixel_scores(self, prediction: Image.Image, truth: Image.Image) -> tuple[dict[str, float], Tensor]:
-        """Score a page that ``fit`` gave, and find its regions (``colorflow.metrics.page_regions``)."""
-        values, labs = page_metrics_and_labs(_batch(prediction), _batch(truth), self.ssim_window)
-        return {name: float(value) for name, value in values.items()}, page_regions(*labs[0])
 
     def _check_aspect(self, size: tuple[int, int], truth: tuple[int, int]) -> None:
         got = size[0] / size[1]
@@ -128,11 +98,9 @@ def describe_run(
 ) -> dict[str, Any]:
     """The ``protocol`` part of ``results.json``: rules, networks, benchmark, interval, versions, and what is beside."""
     packages = ("torch", "torchmetrics", "open_clip_torch", "torch-fidelity", "scikit-image", "pillow", "numpy")
-    measured = (suite or Suite()).describe()
     return {
         **protocol.describe(),
-        "definitions": {name: DEFINITIONS[name] for name in measured["metrics"]},
-        **measured,
+        **(suite or Suite()).describe(),
         "sha256": protocol.digest,
         "benchmark": {
             "name": benchmark.name,
@@ -144,9 +112,3 @@ def describe_run(
         "paper_table": paper_table,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
-
-
-def _batch(image: Image.Image) -> Tensor:
-    """``(1, 3, H, W)`` float64 in [0, 1]: 8-bit levels / 255."""
-    pixels = torch.from_numpy(np.asarray(image, dtype=np.float64) / 255)
-    return pixels.permute(2, 0, 1).unsqueeze(0)

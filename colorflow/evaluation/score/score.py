@@ -10,27 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from colorflow.baselines.predictions import PredictionsError, PredictionsFolder
 from colorflow.distributed.ranks import Ranks
 from colorflow.distributed.shared_lines import SharedLines
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
 from colorflow.evaluation.generate.generation_folder import read_manifest
-from colorflow.evaluation.score.measuring import Answers, Batches, Job, in_order, prepare, single_threads
+from colorflow.evaluation.results import PAGE_KEY, PAGE_SOURCES, Row
+from colorflow.evaluation.score.measuring import Answers, Batches, Job, column, in_order, prepare, single_threads
 from colorflow.evaluation.score.protocol import Protocol
 from colorflow.evaluation.score.suite import Suite
-from colorflow.metrics import PAGE_METRICS, PIXEL_METRICS, consistency, cosine, frechet_distance, kernel_distance
+from colorflow.metrics import MetricSpec
 from colorflow.utils.failures import allowed_failures
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.log import get_logger
 from colorflow.utils.precision import full_precision
 from colorflow.utils.progress import track
-
-Row = dict[str, Any]
 
 _LISTED = 10
 
@@ -146,23 +144,26 @@ def _measure(
     manifest = read_manifest(predictions.folder)
     keys = [_key(predictions, benchmark, protocol, method, page, manifest) for page in pages]
     lines = None if cache is None else SharedLines(cache, ranks.rank)
-    known = {_frozen(row): row for row in (lines.read() if lines else ())}
+    known: dict[tuple[Any, ...], Row] = {}
+    for row in lines.read() if lines else ():  # a later line of a page adds to an earlier one
+        known[_frozen(row)] = known.get(_frozen(row), {}) | row
     answers = Answers(suite, protocol, cache, ranks.rank)
-    jobs = [
-        Job(page, predictions.pages[page.chapter, page.name], key, _frozen(key) not in known, answers.missing(key))
-        for page, key in zip(pages, keys, strict=True)
-    ]
-    jobs = [job for job in jobs if job.pixels or job.wanted]
+    free = [spec for spec in suite.specs if spec.network is None]
+    jobs = []
+    for page, key in zip(pages, keys, strict=True):
+        kept = known.setdefault(_frozen(key), dict(key))
+        pixels, wanted = tuple(spec for spec in free if column(spec) not in kept), answers.missing(key)
+        if pixels or wanted:
+            jobs.append(Job(page, predictions.pages[page.chapter, page.name], key, pixels, wanted))
     with full_precision(), single_threads() as pool:
-        done = in_order(pool, partial(prepare, benchmark=benchmark, protocol=protocol, suite=suite), jobs)
+        done = in_order(pool, partial(prepare, benchmark=benchmark, protocol=protocol), jobs)
         batches = Batches(answers, pool)
         for _ in track(range(len(jobs)), f"score {method}", progress):
             ranks.check()
             prepared = next(done)
-            if prepared.row is not None:
-                known[_frozen(prepared.row)] = prepared.row
-                if lines is not None:
-                    lines.append(prepared.row)
+            known[_frozen(prepared.job.key)] |= prepared.values
+            if lines is not None and prepared.values:
+                lines.append(prepared.job.key | prepared.values)
             batches.add(prepared)
         batches.finish()
     return [known[_frozen(key)] for key in keys], answers
@@ -197,50 +198,39 @@ def _key(
 
 
 def _assemble(rows: Sequence[Row], answers: Answers) -> RowScores:
-    """Make the numbers of page scores, regions and answers."""
-    names = answers.suite.names
-    values = {name: [row[name] for row in rows] for name in PIXEL_METRICS}
-    if "lpips" in names:
-        values["lpips"] = answers.rows("lpips", "pair", rows)[:, 0].double().tolist()
-    if "clip_is" in names:
-        values["clip_is"] = cosine(*(answers.rows("clip", side, rows) for side in ("prediction", "target"))).tolist()
-    if "aesthetic" in names:
-        values["aesthetic"] = answers.rows("aesthetic", "prediction", rows)[:, 0].double().tolist()
-    shown = [name for name in PAGE_METRICS if name in names]
-    pages = [_public(row, {name: values[name][number] for name in shown}) for number, row in enumerate(rows)]
-    chapters = {"color_identity": _color_identity(rows)} if "color_identity" in names else {}
-    return RowScores(pages, _set_metrics(rows, answers), chapters)
-
-
-def _set_metrics(rows: Sequence[Row], answers: Answers) -> dict[str, float]:
-    asked = {"fid": frechet_distance, "kid": kernel_distance}
-    asked = {name: function for name, function in asked.items() if name in answers.suite.names}
-    if not asked:
-        return {}
-    if len(rows) < 2:
-        logger.warning("%s: %s need at least two pages, got one", rows[0]["method"], ", ".join(asked))
-        return {}
-    features = [answers.rows("inception", side, rows) for side in ("prediction", "target")]
-    return {name: float(function(*features)) for name, function in asked.items()}
-
-
-def _color_identity(rows: Sequence[Row]) -> dict[str, float]:
-    """The consistency of each chapter that has any colours to compare."""
-    chapters: dict[str, list[torch.Tensor]] = {}
+    """Make the numbers of what pages gave."""
+    by_chapter: dict[str, list[Row]] = {}
     for row in rows:
-        regions = torch.tensor(row["regions"], dtype=torch.float64).reshape(-1, 5)
-        chapters.setdefault(row["chapter"], []).append(regions)
-    found = {chapter: consistency(pages) for chapter, pages in chapters.items()}
-    return {chapter: value.identity for chapter, value in found.items() if value is not None}
+        by_chapter.setdefault(row["chapter"], []).append(row)
+    values: dict[str, list[float]] = {}
+    sets: dict[str, float] = {}
+    chapters: dict[str, dict[str, float]] = {}
+    specs = _without_sets_of_one(answers.suite.specs, rows)
+    for spec in specs:
+        if spec.a_page:
+            values[spec.key] = spec.reduce(*answers.of(spec, rows)).tolist()
+        elif spec.sees == "set":
+            sets[spec.key] = float(spec.reduce(*answers.of(spec, rows)))
+        else:
+            found = {name: float(spec.reduce(*answers.of(spec, pages))) for name, pages in by_chapter.items()}
+            chapters[spec.key] = {name: value for name, value in found.items() if not isnan(value)}
+    pages = [_public(row, {name: values[name][number] for name in values}) for number, row in enumerate(rows)]
+    return RowScores(pages, sets, chapters)
+
+
+def _without_sets_of_one(specs: Sequence[MetricSpec], rows: Sequence[Row]) -> list[MetricSpec]:
+    """All specs but those of sets, where there is a single page."""
+    sets = [spec.key for spec in specs if spec.sees == "set" and len(rows) < 2]
+    if sets:
+        logger.warning("%s: %s need at least two pages, got one", rows[0]["method"], ", ".join(sets))
+    return [spec for spec in specs if spec.key not in sets]
 
 
 def _frozen(row: Row) -> tuple[Any, ...]:
     """What a cached row is found by."""
-    names = ("method", "style", "chapter", "page", "seed", "prediction_sha256", "target_sha256", "protocol_sha256")
-    return tuple(row[name] for name in names)
+    return tuple(row[name] for name in (*PAGE_KEY, *PAGE_SOURCES, "protocol_sha256"))
 
 
 def _public(row: Row, values: Row) -> Row:
     """The row as in results.json: names, metrics, then what it was made from."""
-    first, last = ("method", "style", "chapter", "page"), ("seed", "prediction_sha256", "target_sha256")
-    return {**{name: row[name] for name in first}, **values, **{name: row[name] for name in last}}
+    return {**{name: row[name] for name in PAGE_KEY}, **values, **{name: row[name] for name in PAGE_SOURCES}}

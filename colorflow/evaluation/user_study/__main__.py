@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from colorflow.baselines.predictions import PredictionsError
 from colorflow.evaluation.bench.benchmark import BenchmarkError
@@ -17,91 +18,75 @@ from colorflow.evaluation.user_study.tally import tally_votes
 from colorflow.evaluation.user_study.votes import KEY_FILE, StudyError, read_key, read_votes
 from colorflow.utils.files import write_text_atomic
 
-_USAGE = """
-build results=DIR output=DIR
-    results    folder of an evaluation, with its report
-    output     gets site/ (hand it out: a server, or a zip that opens from a file) and key.json (keep it)
-    methods=a,b,c   rows to rank, 2 to 9; all but the gray copy otherwise
-    style=gray      input style; the results' first otherwise
-    questions=20    groups of pages, each judged by three criteria
-    pages=3         successive pages shown for consistency
-    title=TEXT      heading
-    benchmark=DIR   where the benchmark was moved since the report
 
-tally VOTES.json...
-    key=FILE        key.json; otherwise beside the votes or one folder above
-    output=DIR      also write study.md, study.tex and study.csv
-"""
+class _Parser(argparse.ArgumentParser):
+    """Options are given as Hydra's are, ``name=value``; errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise StudyError(f"{message}; see --help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0, or 1 after an error on stderr."""
-    parser = argparse.ArgumentParser(
-        prog="python -m colorflow.evaluation.user_study",
-        description="A blind user study of an evaluation's pictures, and its count (table 6 of the paper).",
-        epilog=_USAGE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("command", choices=("build", "tally"))
-    parser.add_argument("words", nargs="*", metavar="KEY=VALUE or VOTES.json")
-    options = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        {"build": _build, "tally": _tally}[options.command](options.words)
+        options = _parser().parse_args([f"--{word}" if re.match(r"[a-z]+=", word) else word for word in words])
+        {"build": _build, "tally": _tally}[options.command](options)
     except (StudyError, ResultsError, BenchmarkError, PredictionsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _build(words: Sequence[str]) -> None:
-    known: dict[str, Callable[[str], Any]] = {
-        "results": Path, "output": Path, "benchmark": Path, "methods": lambda text: tuple(text.split(",")),
-        "style": str, "title": str, "questions": _count, "pages": _count,
-    }  # fmt: skip
-    settings, rest = _settings(words, known)
-    if rest or not {"results", "output"} <= set(settings):
-        raise StudyError(
-            f"build: expected results=DIR output=DIR and options as KEY=VALUE, got {list(words)}; see --help"
-        )
-    places = {name: settings.pop(name, None) for name in ("results", "output", "benchmark")}
-    page = build_study(places["results"], places["output"], StudyOptions(**settings), benchmark=places["benchmark"])
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="python -m colorflow.evaluation.user_study",
+        description="A blind user study of an evaluation's pictures, and its count (table 6 of the paper). "
+        "Options may be given without dashes: build results=DIR output=DIR.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="make the page that is handed out")
+    build.add_argument("--results", type=Path, required=True, help="folder of an evaluation, with its report")
+    build.add_argument("--output", type=Path, required=True, help="gets site/ (hand it out: a server, or a zip that "
+                       "opens from a file) and key.json (keep it)")  # fmt: skip
+    build.add_argument("--benchmark", type=Path, help="where the benchmark was moved since the report")
+    build.add_argument("--methods", default="", help="rows to rank, a,b,c, 2 to 9; all but the gray copy otherwise")
+    build.add_argument("--style", default="", help="input style; the results' first otherwise")
+    build.add_argument("--questions", type=_count, default=20, help="groups of pages, each judged by three criteria")
+    build.add_argument("--pages", type=_count, default=3, help="successive pages shown for consistency")
+    build.add_argument("--title", default=StudyOptions.title, help="heading")
+    tally = commands.add_parser("tally", help="count the votes that came back")
+    tally.add_argument("votes", type=Path, nargs="*", metavar="VOTES.json")
+    tally.add_argument("--key", type=Path, help="key.json; otherwise beside the votes or one folder above")
+    tally.add_argument("--output", type=Path, help="also write study.md, study.tex and study.csv there")
+    return parser
+
+
+def _build(options: argparse.Namespace) -> None:
+    methods = tuple(filter(None, options.methods.split(",")))
+    asked = StudyOptions(methods, options.style, options.questions, options.pages, options.title)
+    page = build_study(options.results, options.output, asked, benchmark=options.benchmark)
     print(f"hand out: {page.parent}\nkeep:     {page.parent.parent / KEY_FILE}")
 
 
-def _tally(words: Sequence[str]) -> None:
-    settings, rest = _settings(words, {"key": Path, "output": Path})
-    votes = [Path(word) for word in rest]
-    key = read_key(settings.get("key") or _find_key(votes))
-    tallies = tally_votes(read_votes(votes, key), key["methods"])
+def _tally(options: argparse.Namespace) -> None:
+    key = read_key(options.key or _find_key(options.votes))
+    tallies = tally_votes(read_votes(options.votes, key), key["methods"])
     if not tallies:
         raise StudyError(
-            f"expected answers in {len(votes)} files, got none; were they saved before the first question?"
+            f"expected answers in {len(options.votes)} files, got none; were they saved before the first question?"
         )
     table = markdown_study(tallies, key["methods"])
-    if output := settings.get("output"):
-        write_text_atomic(table, output / "study.md")
-        write_text_atomic(latex_study(tallies, key["methods"]), output / "study.tex")
-        write_text_atomic(csv_study(tallies, key["methods"]), output / "study.csv")
+    if options.output:
+        write_text_atomic(table, options.output / "study.md")
+        write_text_atomic(latex_study(tallies, key["methods"]), options.output / "study.tex")
+        write_text_atomic(csv_study(tallies, key["methods"]), options.output / "study.csv")
     print(table, end="")
-
-
-def _settings(words: Sequence[str], known: dict[str, Callable[[str], Any]]) -> tuple[dict[str, Any], list[str]]:
-    """Part KEY=VALUE of the known keys from other words; a path may hold a sign of equality."""
-    settings, rest = {}, []
-    for word in words:
-        name, sign, value = word.partition("=")
-        if sign and name in known:
-            settings[name] = known[name](value)
-        elif sign and name.isidentifier():
-            raise StudyError(f"{word}: expected one of {', '.join(f'{one}=' for one in known)}; see --help")
-        else:
-            rest.append(word)
-    return settings, rest
 
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise StudyError(f"expected a number of at least 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
     return int(text)
 
 

@@ -12,13 +12,12 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
-from colorflow.evaluation.report.assets import fill_page, read_asset
+from colorflow.evaluation.report.assets import fill_page
 from colorflow.evaluation.report.report import SOURCES
 from colorflow.evaluation.results import GRAY_COPY, Results, read_results
 from colorflow.evaluation.user_study.criteria import CRITERIA
@@ -157,11 +156,9 @@ def _page(key: Mapping[str, Any], options: StudyOptions) -> str:
         "criteria": [asdict(criterion) for criterion in CRITERIA],
         "questions": [{"id": name, "codes": sorted(one["codes"])} for name, one in key["questions"].items()],
     }
-    title = escape(options.title)
     return fill_page(
         "study.html",
-        title,
-        {"title": title, "zoom": read_asset("zoom.html")},
+        {"title": options.title},
         styles=("base.css", "zoom.css", "study.css"),
         scripts=("theme.js", "dom.js", "zoom.js", "study.js"),
         data=data,

@@ -2,58 +2,42 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
+from dataclasses import replace
 
+from colorflow.evaluation.report.grid import Cell, Grid, csv_text
 from colorflow.evaluation.report.paper import USER_STUDY, USER_STUDY_SOURCE
-from colorflow.evaluation.report.tables import escape_latex, label
+from colorflow.evaluation.report.tables import label
 from colorflow.evaluation.user_study.tally import Score, Tally
 
 
 def markdown_study(tallies: Sequence[Tally], methods: Sequence[str]) -> str:
     """The table with intervals, how far the voters agree, and the paper's rows where the points mean the same."""
-    rows = [["criterion", "rankings", *(label(name) for name in methods)], ["---", "---:", *("---:" for _ in methods)]]
-    for tally in tallies:
-        best = _best(tally)
-        cells = []
-        for name in methods:
-            score = tally.scores[name]
-            text = f"**{score.points:.3f}**" if score.points == best else f"{score.points:.3f}"
-            cells.append(f"{text} {_interval(score)}".strip())
-        rows.append([tally.title, str(tally.rankings), *cells])
-    table = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
-    parts = [table, caption(tallies, methods), "\n".join(f"- {line}" for line in agreement(tallies))]
+    parts = [_grid(tallies, methods).markdown(), "\n".join(f"- {line}" for line in agreement(tallies)) + "\n"]
     if len(methods) == len(USER_STUDY["aesthetic"]):
-        parts.append(_paper_table(tallies))
-    return "\n\n".join(parts) + "\n"
+        parts.append(_paper_grid(tallies).markdown())
+    return "\n".join(parts)
 
 
 def latex_study(tallies: Sequence[Tally], methods: Sequence[str]) -> str:
     """The table for booktabs, best in bold."""
-    body = []
-    for tally in tallies:
-        points = [(tally.scores[name].points, f"{tally.scores[name].points:.3f}") for name in methods]
-        cells = [f"\\textbf{{{text}}}" if value == _best(tally) else text for value, text in points]
-        body.append(" & ".join([escape_latex(tally.title), *cells]) + r" \\")
-    head = " & ".join(["Criterion", *(escape_latex(label(name)) for name in methods)]) + r" \\"
-    comment = f"% {caption(tallies, methods)}"
-    begin = f"\\begin{{tabular}}{{l{'r' * len(methods)}}}"
-    return "\n".join([comment, begin, "\\toprule", head, "\\midrule", *body, "\\bottomrule", "\\end{tabular}", ""])
+    grid = _grid(tallies, methods)
+    rows = tuple((row[0], *row[2:]) for row in grid.rows)
+    return replace(grid, headings=("Criterion", *grid.headings[2:]), rows=rows).latex()
 
 
 def csv_study(tallies: Sequence[Tally], methods: Sequence[str]) -> str:
     """One line a criterion and method, full precision."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["criterion", "method", "points", "low", "high", "rankings", "voters", "kendall_w", "spearman"])
+    rows: list[tuple[object, ...]] = [
+        ("criterion", "method", "points", "low", "high", "rankings", "voters", "kendall_w", "spearman")
+    ]
     for tally in tallies:
         agree = ["" if value is None else value for value in (tally.kendall_w, tally.spearman)]
         for name in methods:
             score = tally.scores[name]
             ends = score.interval or ("", "")
-            writer.writerow([tally.key, name, score.points, *ends, tally.rankings, tally.voters, *agree])
-    return buffer.getvalue()
+            rows.append((tally.key, name, score.points, *ends, tally.rankings, tally.voters, *agree))
+    return csv_text(rows)
 
 
 def caption(tallies: Sequence[Tally], methods: Sequence[str]) -> str:
@@ -76,17 +60,29 @@ def agreement(tallies: Sequence[Tally]) -> list[str]:
     return lines
 
 
-def _best(tally: Tally) -> float:
-    return max(score.points for score in tally.scores.values())
+def _grid(tallies: Sequence[Tally], methods: Sequence[str]) -> Grid:
+    return Grid(
+        headings=("criterion", "rankings", *map(label, methods)),
+        rows=tuple(
+            (tally.title, str(tally.rankings), *(_cell(tally, tally.scores[name]) for name in methods))
+            for tally in tallies
+        ),
+        texts=1,
+        note=caption(tallies, methods),
+    )
 
 
-def _interval(score: Score) -> str:
-    return f"[{score.interval[0]:.3f}, {score.interval[1]:.3f}]" if score.interval else ""
+def _cell(tally: Tally, score: Score) -> Cell:
+    best = max(other.points for other in tally.scores.values())
+    note = f"[{score.interval[0]:.3f}, {score.interval[1]:.3f}]" if score.interval else ""
+    return Cell(f"{score.points:.3f}", score.points == best, note)
 
 
-def _paper_table(tallies: Sequence[Tally]) -> str:
+def _paper_grid(tallies: Sequence[Tally]) -> Grid:
     names = list(USER_STUDY["aesthetic"])
-    rows = [["as printed", *(f"{name} (paper)" for name in names)], ["---", *("---:" for _ in names)]]
-    rows += [[tally.title, *(f"{USER_STUDY[tally.key][name]:.3f}" for name in names)] for tally in tallies]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{table}\n\nAs printed in {USER_STUDY_SOURCE}: other pages, other voters."
+    return Grid(
+        headings=("as printed", *(f"{name} (paper)" for name in names)),
+        rows=tuple((tally.title, *(f"{USER_STUDY[tally.key][name]:.3f}" for name in names)) for tally in tallies),
+        texts=1,
+        note=f"As printed in {USER_STUDY_SOURCE}: other pages, other voters.",
+    )

@@ -6,8 +6,9 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from statistics import fmean
+
+import numpy as np
 
 from colorflow.evaluation.results import Bootstrap
 from colorflow.evaluation.user_study.criteria import CRITERIA
@@ -92,30 +93,27 @@ def _score(rankings: Sequence[Ranking], method: str, bootstrap: Bootstrap) -> Sc
 
 
 def _agreement(rankings: Sequence[Ranking], methods: Sequence[str]) -> tuple[float | None, float | None]:
-    """Kendall's W and mean Spearman correlation, over questions; there are no ties."""
+    """Kendall's W, mean over the questions, and Spearman's correlation, mean over pairs of voters."""
     by_question: dict[str, list[list[int]]] = defaultdict(list)
     for ranking in rankings:
         by_question[ranking.question].append([ranking.methods.index(method) for method in methods])
     shared = [ranks for ranks in by_question.values() if len(ranks) > 1]
     if not shared:
         return None, None
-    pairs = [pair for ranks in shared for pair in combinations(ranks, 2)]
-    return fmean(kendall_w(ranks) for ranks in shared), fmean(spearman(*pair) for pair in pairs)
+    found = [correlations(ranks) for ranks in shared]
+    concordance = [
+        (1 + (len(ranks) - 1) * fmean(pairs)) / len(ranks) for ranks, pairs in zip(shared, found, strict=True)
+    ]
+    return fmean(concordance), fmean(value for pairs in found for value in pairs)
 
 
-def kendall_w(ranks: Sequence[Sequence[int]]) -> float:
-    """Kendall's coefficient of concordance: 12 S / (m^2 (n^3 - n)), S the squared deviations of the rank sums.
+def correlations(ranks: Sequence[Sequence[int]]) -> list[float]:
+    """Spearman's correlation of every two rankings of one question; without ties it is Pearson's of the ranks.
+
+    With m voters and a mean correlation of r, Kendall's W is (1 + (m - 1) r) / m (Kendall and Gibbons 1990).
 
     Args:
         ranks: (voters, methods), each row a permutation of successive integers.
     """
-    voters, methods = len(ranks), len(ranks[0])
-    sums = [sum(column) for column in zip(*ranks, strict=True)]
-    middle = fmean(sums)
-    return 12 * math.fsum((total - middle) ** 2 for total in sums) / (voters**2 * (methods**3 - methods))
-
-
-def spearman(one: Sequence[int], other: Sequence[int]) -> float:
-    """Spearman's correlation of two rankings without ties: 1 - 6 sum d^2 / (n^3 - n)."""
-    count = len(one)
-    return 1 - 6 * sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) / (count**3 - count)
+    found = np.atleast_2d(np.corrcoef(ranks))[np.triu_indices(len(ranks), 1)]
+    return [round(value, 12) + 0.0 for value in found.tolist()]  # neither -1e-17 nor -0.0 for none

@@ -7,7 +7,7 @@ look alike to attention, and cost nothing to train or to run. What they drop, a 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -81,15 +81,13 @@ class PatchCodec(ModelMixin, ConfigMixin):
             self.linear_decoder.weight.copy_(back)
             self.mean.copy_(torch.einsum("ixy,ji->jxy", mean, backward))
 
-    def encode(
-        self, images: Tensor, return_dict: bool = True
-    ) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
+    def encode(self, images: Tensor, return_dict: bool = True) -> Any:
         """Latents ``(B, C, H / f, W / f)`` of ``(B, 3, H, W)`` images in [-1, 1], as a posterior without variance."""
         latents = self.encoder(images)
         posterior = DiagonalGaussianDistribution(torch.cat([latents, torch.zeros_like(latents)], 1), deterministic=True)
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
-    def decode(self, latents: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
+    def decode(self, latents: Tensor, return_dict: bool = True) -> Any:
         """Images ``(B, 3, H, W)`` in about [-1, 1], not clamped, of latents ``(B, C, h, w)``."""
         hidden = self.conv_in(latents)
         for block in self.blocks:
@@ -100,7 +98,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode and decode."""
-        return self.decode(self.encode(images).latent_dist.mean).sample  # type: ignore[union-attr]
+        return self.decode(self.encode(images).latent_dist.mean).sample
 
 
 class ResidualBlock(nn.Module):

@@ -19,7 +19,6 @@ Every identity counts once, and every page of it once, so that a sky does not ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +26,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from colorflow.metrics.checks import FloatArray, as_pages
-from colorflow.metrics.color import lab
+from colorflow.metrics.color import FloatArray
+from colorflow.metrics.pages import PagePair
+from colorflow.metrics.spec import MetricSpec
 
 CELL = 8.0
 """Side of a cell of Lab (our choice: three to four just noticeable differences of 2.3)."""
@@ -91,16 +91,16 @@ def page_regions(pred_lab: FloatArray, true_lab: FloatArray, labels: npt.NDArray
     return torch.from_numpy(np.stack([found, *means], axis=1)[seen].astype(np.float64))
 
 
-def consistency(pages: Sequence[Tensor]) -> Consistency | None:
+def consistency(regions: Tensor) -> Consistency | None:
     """Reduce the regions of a chapter's pages, in any order.
 
     Args:
-        pages: ``(R, 5)`` of each page, as ``page_regions`` gives it.
+        regions: ``(R, 5)`` of all pages together, as ``page_regions`` gives them.
 
     Returns:
         None where fewer than two identities are on two pages: there is nothing to compare.
     """
-    rows = torch.cat([torch.zeros(0, COLUMNS, dtype=torch.float64), *pages]).numpy()
+    rows = regions.reshape(-1, COLUMNS).numpy()
     means, variances = [], []
     for name in np.unique(rows[:, 0]):
         region = rows[rows[:, 0] == name]
@@ -116,32 +116,6 @@ def consistency(pages: Sequence[Tensor]) -> Consistency | None:
     return Consistency(between / max(between + within, 1.0), within**0.5, len(means))
 
 
-def color_identity(preds: Tensor, target: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Colour-identity consistency of the pages of one chapter (see the module).
-
-    Args:
-        preds: ``(B, 3, H, W)`` float in [0, 1], sRGB, pages of one chapter in any order.
-        target: The same.
-        labels: ``(B, H, W)`` integers that name the regions, 0 elsewhere; None: by the truth's colours.
-
-    Returns:
-        Float64 scalar in [0, 1]; NaN where the chapter has fewer than two identities on two pages.
-
-    Raises:
-        TypeError: For integer pages.
-        ValueError: For shapes that differ or are wrong, and values outside [0, 1].
-    """
-    found = consistency(chapter_regions(preds, target, labels))
-    return torch.tensor(float("nan") if found is None else found.identity, dtype=torch.float64)
-
-
-def chapter_regions(preds: Tensor, target: Tensor, labels: Tensor | None = None) -> list[Tensor]:
-    """The regions of each page; arguments and errors as for ``color_identity``."""
-    pages = as_pages(preds, target, "color_identity")
-    maps = [None] * len(preds) if labels is None else list(labels.cpu().numpy())
-    return [page_regions(lab(a), lab(b), names) for a, b, names in zip(*pages, maps, strict=True)]
-
-
 def _cells(true_lab: FloatArray) -> npt.NDArray[np.int64]:
     """The cell of each pixel, above 0; 0 for grays."""
     index = np.floor(true_lab / CELL).astype(np.int64)
@@ -149,3 +123,26 @@ def _cells(true_lab: FloatArray) -> npt.NDArray[np.int64]:
     cells = (index[0] * _AXIS + index[1]) * _AXIS + index[2] + 1
     gray = true_lab[1] ** 2 + true_lab[2] ** 2 < MIN_CHROMA**2
     return np.where(gray, 0, cells)
+
+
+def _regions(pair: PagePair) -> Tensor:
+    return page_regions(*pair.labs)
+
+
+def _identity(regions: Tensor) -> float:
+    found = consistency(regions)
+    return float("nan") if found is None else found.identity
+
+
+SPEC = MetricSpec(
+    key="color_identity",
+    label="colour identity",
+    decimals=3,
+    higher_is_better=True,
+    note="Colour identity is a mean over chapters; a gray copy has 0.",
+    definition="share of the variance of painted chroma that a region's identity in the truth explains over a chapter; "
+    "mean over chapters",
+    sees="chapter",
+    function=_identity,
+    page=_regions,
+)

@@ -1,15 +1,20 @@
-"""LAION's improved aesthetic predictor: a CLIP tower and a head of linear layers without activations."""
+"""Aesthetic score by LAION's improved predictor: a CLIP tower and a head of linear layers without activations."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from colorflow.metrics.clip import clip_pixels, clip_tower
+from colorflow.metrics.networks import PageNetwork
+from colorflow.metrics.settings import MetricSettings
+from colorflow.metrics.spec import MetricSpec
 from colorflow.metrics.weights import AESTHETIC_HEAD, WrongWeightsError, find_weights, load_state
+from colorflow.utils.tensors import digest_weights
+
+AESTHETIC_CLIP = ("ViT-L-14-quickgelu", "openai")
 
 WIDTHS = (768, 1024, 128, 64, 16, 1)
 
@@ -51,29 +56,6 @@ class AestheticScorer(nn.Module):
         return scores
 
 
-def load_head(weights: Path | None = None, *, random: bool = False) -> AestheticHead:
-    """Load the published head.
-
-    Args:
-        weights: Folder to look for it in.
-        random: Random weights; nothing is loaded.
-
-    Raises:
-        MissingWeightsError: Where it cannot be had.
-        WrongWeightsError: For a file that is another, or has other layers.
-    """
-    head = AestheticHead()
-    if random:
-        generator = torch.Generator().manual_seed(0)
-        for layer in head.layers:
-            if isinstance(layer, nn.Linear):  # of unit gain, without biases: scores differ as embeddings do
-                nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=generator)
-                nn.init.zeros_(layer.bias)
-        return head
-    path = find_weights(AESTHETIC_HEAD, weights)
-    return fill_head(head, load_state(path), str(path))
-
-
 def fill_head(head: AestheticHead, state: dict[str, Tensor], source: str) -> AestheticHead:
     """Load a state of the published layout, all of it.
 
@@ -88,3 +70,34 @@ def fill_head(head: AestheticHead, state: dict[str, Tensor], source: str) -> Aes
             f"layout ({' '.join(str(error).split())[:200]})"
         ) from error
     return head
+
+
+def aesthetic_predictor(settings: MetricSettings) -> PageNetwork:
+    """OpenAI's ViT-L/14, CLIP's own resize and crop, and the head; answers ``(B, 1)``.
+
+    Raises:
+        MissingWeightsError, WrongWeightsError: Where weights cannot be had, or are others.
+    """
+    path = find_weights(AESTHETIC_HEAD, settings.folder)
+    head = fill_head(AestheticHead(), load_state(path), str(path))
+    tower = clip_tower(*AESTHETIC_CLIP, settings.folder)
+    scorer, prepare = AestheticScorer(tower, head), clip_pixels(tower, "shortest")
+    name = "aesthetic-sac+logos+ava1-l14-linearMSE"
+    return PageNetwork("aesthetic", name, prepare, scorer, digest_weights(scorer), settings.place, settings.batch_size)
+
+
+def _only(scores: Tensor) -> Tensor:
+    return scores[:, 0].double()
+
+
+SPEC = MetricSpec(
+    key="aesthetic",
+    label="AS",
+    decimals=3,
+    higher_is_better=True,
+    place=6,
+    definition="LAION sac+logos+ava1-l14-linearMSE on OpenAI ViT-L/14, CLIP's own centre crop; mean over pages",
+    sees="prediction",
+    function=_only,
+    network=aesthetic_predictor,
+)
