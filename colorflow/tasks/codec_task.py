@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colorflow.metrics.functional import chroma_psnr, psnr
+from colorflow.metrics import chroma_psnr, psnr
 from colorflow.models.base import Base, save_base
 from colorflow.models.gsrp.model import upsample
 from colorflow.models.toon.codec import PatchCodec
