@@ -70,10 +70,10 @@ def build_icp_model(
     base: Base,
     lora: LoraSettings,
     conditioning_channels: int = 5,
-    tone_octaves: int = 0,
     gradient_checkpointing: Sequence[str] = (),
     channels_last: bool = False,
     compiled: Sequence[str] = (),
+    tone_octaves: int = 0,
 ) -> ICPModel:
     """A colorizer to train: guider copied from the base, fresh LoRA.
 
@@ -81,12 +81,12 @@ def build_icp_model(
         base: Frozen base.
         lora: LoRA settings.
         conditioning_channels: 5 or 9 for four latent channels.
-        tone_octaves: n of `colorflow.models.conditioning.tone_code`: gray values told finely, for small networks.
         gradient_checkpointing: Networks whose activations are recomputed in the backward pass: ``guider``, and the
             base's by its family's name for it.
         channels_last: Keep convolutions in NHWC memory; equal up to rounding.
         compiled: Classes of blocks of guider and base network that ``torch.compile`` compiles; equal up to rounding,
             and the first step waits for it.
+        tone_octaves: n of `colorflow.models.conditioning.tone_code`: gray values told finely, for small networks.
 
     Raises:
         ValueError: For a name that is neither ``guider`` nor the base network's, or no block's class.

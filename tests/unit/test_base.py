@@ -252,7 +252,7 @@ def test_a_random_base_needs_all_of_its_configuration() -> None:
     [
         (
             "pixar",
-            "expected one of pixart, sd, or the dotted name of a module with FAMILY, got 'pixar'; did",
+            "expected one of pixart, sd, toon, or the dotted name of a module with FAMILY, got 'pixar'; did",
         ),
         ("lora", "got 'lora'"),
         ("nowhere.at_all", "got 'nowhere.at_all'"),
