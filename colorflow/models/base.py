@@ -100,7 +100,7 @@ def load_base(
     try:
         vae, network = (
             load_strict(cls, source, subfolder=name, revision=revision, torch_dtype=dtype)
-            for name, cls in {"vae": AutoencoderKL, part: family.denoiser.network_class}.items()
+            for name, cls in {"vae": family.vae_class, part: family.denoiser.network_class}.items()
         )
         scheduler = DDPMScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
         embeds = _stored_embeds(Path(source) / _EMBEDS, prompt) or family.encode_prompt(source, revision, prompt)
@@ -152,10 +152,13 @@ def random_base(family: Family, settings: Mapping[str, Any]) -> Base:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings["seed"])
         embeds = family.random_prompt(settings[part], settings["tokens"])
+        vae, network = family.vae_class(**settings["vae"]), family.denoiser.network_class(**settings[part])
+        if family.start is not None:
+            family.start(network)
         return Base(
             family=family,
-            vae=AutoencoderKL(**settings["vae"]),
-            network=family.denoiser.network_class(**settings[part]),
+            vae=vae,
+            network=network,
             scheduler=DDPMScheduler(**settings["scheduler"]),
             source="random",
             revision=None,
