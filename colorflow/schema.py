@@ -89,7 +89,7 @@ class ColorizationSample:
 
     Attributes:
         page_id: Id of the page.
-        page: The colour page, RGB, any size.
+        page: The colour page, RGB, any size; of generated comics that are painted anew, palette indices.
         patches: ``(retrieved, image)`` pairs, at most twelve, one a slot at most.
         renditions: Black-and-white renditions of the page that were made beforehand, by style name; size of the page.
     """
@@ -140,11 +140,13 @@ class ColorizationBatch(Batch):
         target: ``(B, 3, h, w)`` float in [-1, 1], the canvas window in colour.
         condition: ``(B, 3, h, w)`` float in [-1, 1], the same window with the query in black and white.
         mask: ``(B, 1, h, w)`` float in [0, 1]; 0 on the query, 1 on the references.
+        labels: ``(B, h / f, w / f)`` uint8 palette indices of generated comics, 255 outside of pages; training only.
     """
 
     target: Tensor
     condition: Tensor
     mask: Tensor
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -155,11 +157,15 @@ class LatentBatch(Batch):
         target: ``(B, 2, C, h, w)``, mean and standard deviation of the target window's posterior, in the VAE's dtype.
         condition: ``(B, n, 2, C, h, w)``, the same of each of the condition's n encodings.
         mask: ``(B, 1, h, w)`` float in [0, 1]; 0 on the query, 1 on the references.
+        labels: See `ColorizationBatch`.
+        tones: ``(B, 2 n, h, w)``, see `colorflow.models.conditioning.tone_code`; None where the guider takes none.
     """
 
     target: Tensor
     condition: Tensor
     mask: Tensor
+    labels: Tensor | None = None
+    tones: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning import LightningModule, Trainer
+from lightning import LightningModule
 from lightning.pytorch.callbacks import Callback
-
-from colorflow.data.latents import ViewDataModule
 
 
 class LatentWriter(Callback):
-    """Keep every batch of a prediction over a `ViewDataModule`."""
+    """Keep every batch of a prediction over a `colorflow.data.latents.ViewDataModule`."""
 
     def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+        self, trainer: Any, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         """Write a batch."""
-        _views(trainer).keep(outputs)
+        trainer.datamodule.keep(outputs)
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_end(self, trainer: Any, pl_module: LightningModule) -> None:
         """Finish when all processes are here."""
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            _views(trainer).finish()
-
-
-def _views(trainer: Trainer) -> ViewDataModule:
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    assert isinstance(data, ViewDataModule)
-    return data
+            trainer.datamodule.finish()

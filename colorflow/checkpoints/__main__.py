@@ -52,12 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     reading = commands.add_parser("import", help="released folder -> export folder that colorize and evaluate load")
-    reading.add_argument(
-        "source",
-        metavar="SRC",
-        type=Path,
-        help="folder such as GraySD, sketch or shading",
-    )
+    reading.add_argument("source", metavar="SRC", type=Path, help="folder such as GraySD, sketch or shading")
     reading.add_argument("target", metavar="DST", type=Path, help="new export folder")
     reading.add_argument("--base", help="hub id or folder of the base model (default: the released one's hub id)")
     reading.add_argument(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,10 +51,10 @@ class Parts:
     image_encoder: Path | None = None
     problems: list[str] = field(default_factory=list)
 
-    def read(self, file: Path) -> Tensors | None:
+    def read(self, file: Path, reader: Callable[[Path], Tensors] = read_tensors) -> Tensors | None:
         """The tensors of a file; None, and a problem, where it cannot be read."""
         try:
-            return read_tensors(file)
+            return reader(file)
         except CheckpointError as error:
             self.problems.append(str(error))
             return None
@@ -83,15 +83,8 @@ class Parts:
 
     def read_lora(self, file: Path) -> None:
         """Read and compare the LoRA of the base network; the guider's configuration says which that is."""
-        tensors = self.read(file)
-        if tensors is None:
-            return
-        try:
-            self.lora = plain_lora(file, tensors)
-        except CheckpointError as error:
-            self.problems.append(str(error))
-            return
-        if self.guider:
+        self.lora = self.read(file, plain_lora) or {}
+        if self.guider and self.lora:
             self.problems += differences(file, self.layout.lora(self.config, self.lora, self.rank), self.lora)
 
     def read_gsrp(self, file: Path) -> None:
@@ -130,13 +123,13 @@ def layouts() -> dict[str, Layout]:
     return {family.name: family.layout for family in known_families() if family.layout is not None}
 
 
-def plain_lora(file: Path, tensors: Tensors) -> Tensors:
+def plain_lora(file: Path) -> Tensors:
     """LoRA tensors under peft's adapter-free names, whatever adapter and wrapper they were saved under.
 
     Raises:
-        CheckpointError: If the file holds several adapters.
+        CheckpointError: As `read_tensors`, and if the file holds several adapters.
     """
-    names, adapters = {}, set()
+    tensors, names, adapters = read_tensors(file), {}, set()
     for key in tensors:
         match = _LORA.fullmatch(key)
         if match is None:

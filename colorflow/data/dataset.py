@@ -8,7 +8,7 @@ buffers has to replay or lose its buffers, and under several ranks it hangs or r
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -73,7 +73,11 @@ class ChapterDataset:
     """
 
     def __init__(
-        self, chapters: Sequence[RecordedChapter], page_size: Size, cache_mb: int = 256, load: PageCache | None = None
+        self,
+        chapters: Sequence[RecordedChapter],
+        page_size: Size,
+        cache_mb: int = 256,
+        load: Callable[[Path], Image.Image] | None = None,
     ) -> None:
         """Take the recorded pages of some chapters, in order.
 

@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 from colorflow.canvas import Size
 from colorflow.data.chapters import DataError, HeldOut, read_chapters, some_names, split_chapters
 from colorflow.data.dataset import ChapterDataset, SampleDataset
-from colorflow.data.recording import Recorder, record_chapters
+from colorflow.data.recording import RecordedChapter, Recorder, record_chapters
+from colorflow.data.repaint import IndexedPages
 from colorflow.data.shards.index import read_index, verify_shards
 from colorflow.data.shards.sample import ShardDataset
 from colorflow.retrieval.retriever import Retriever
@@ -93,10 +94,7 @@ class ChapterSource:
         chapters, found = read_chapters(self.root)
         train, val = split_chapters([chapter.name for chapter in chapters], self.val_chapters, self.seed)
         recorded, report = record_chapters(chapters, self._recorder, found, self.max_skip_fraction)
-        sets = [
-            ChapterDataset([item for item in recorded if item.name in names], self.page_size, self.cache_mb)
-            for names in (set(train), set(val))
-        ]
+        sets = [self._dataset([item for item in recorded if item.name in names]) for names in (set(train), set(val))]
         if not len(sets[0]) or (val and not len(sets[1])):
             raise DataError(
                 f"{self.root}: no usable page is left in the {'validation' if len(sets[0]) else 'training'} chapters; "
@@ -106,6 +104,9 @@ class ChapterSource:
         counts = f"{len(sets[0])} training and {len(sets[1])} validation pages"
         _log.info("%s: %s; val_chapters holds out %s", self.root, counts, some_names(val) if val else "none")
         return Splits(sets[0], sets[1] if val else None)
+
+    def _dataset(self, chapters: Sequence[RecordedChapter]) -> ChapterDataset:
+        return ChapterDataset(chapters, self.page_size, self.cache_mb)
 
 
 class ToonSource(ChapterSource):
@@ -118,6 +119,7 @@ class ToonSource(ChapterSource):
         pages: Pages a chapter.
         val_chapters: How many of the chapters are held out.
         seed: Seed of the chapters, the split and the pools.
+        indexed: Keep pages as pictures with a palette, as they were drawn; `colorflow.data.repaint.Repaint` needs it.
     """
 
     def __init__(
@@ -132,18 +134,24 @@ class ToonSource(ChapterSource):
         val_chapters: int = 2,
         pool_size: int = 20,
         seed: int = 0,
+        indexed: bool = False,
     ) -> None:
         self.chapters, self.pages = chapters, pages
-        self.spec = spec
-        name = name_set(chapters, pages, seed, spec)
+        self.spec, self.indexed = spec, indexed
+        name = name_set(chapters, pages, seed, spec) + ("_indexed" if indexed else "")
         super().__init__(Path(root) / name, page_size, retriever, cache_dir, val_chapters, pool_size, seed)
 
     def _make(self) -> Splits:
         marker = self.root.with_name(f"{self.root.name}.complete")
         if not marker.exists():
-            write_chapters(self.root, self.chapters, self.pages, self.seed, self.spec)
+            write_chapters(self.root, self.chapters, self.pages, self.seed, self.spec, indexed=self.indexed)
             marker.touch()
         return super()._make()
+
+    def _dataset(self, chapters: Sequence[RecordedChapter]) -> ChapterDataset:
+        if not self.indexed:
+            return super()._dataset(chapters)
+        return ChapterDataset(chapters, self.page_size, load=IndexedPages())
 
 
 class ShardSource:

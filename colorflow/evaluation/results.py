@@ -140,9 +140,8 @@ def read_results(path: Path) -> Results:
     except (ValueError, TypeError) as error:
         raise ResultsError(f"{path}: expected protocol, rows and pages, got {error}; run stage=score again") from error
     for row in loaded["rows"]:
-        row |= {
-            part: _swapped(row[part], "inf", math.inf) for part in ("metrics", "intervals", "chapters") if part in row
-        }
+        kept = {part: row[part] for part in ("metrics", "intervals", "chapters") if part in row}
+        row |= _swapped(kept, "inf", math.inf)
     for page in loaded["pages"]:
         page |= _swapped({name: page[name] for name in page_metric_names(page)}, "inf", math.inf)
     return {"incomplete": [], **loaded}  # older files have none

@@ -122,14 +122,10 @@ def evaluate(
             results = _tabulate(stages, stages.score(protocol, suite), run, draws, folder)
         if stage in ("all", "report") and work.ranks.first:
             results = _report(benchmark, stages.folders, folder)
-    return _printed(results) if progress and results["rows"] else results
-
-
-def _printed(results: Results) -> Results:
-    """The same, after its tables are printed."""
-    print_table(results)
-    for grid in beside_grids(results):
-        grid.print()
+    if progress and results["rows"]:
+        print_table(results)
+        for grid in beside_grids(results):
+            grid.print()
     return results
 
 

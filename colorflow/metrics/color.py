@@ -82,8 +82,7 @@ def ciede2000_map(first: FloatArray, second: FloatArray) -> FloatArray:
     turned = np.radians(60) * np.exp(-(((np.degrees(hue) - 275) / 25) ** 2))
     rotation = -2 * _sin(turned) * _chroma_weight(chroma)
     square = delta_l * delta_l + delta_c * delta_c + delta_h * delta_h + rotation * delta_c * delta_h
-    difference: FloatArray = np.sqrt(np.maximum(square, 0))
-    return difference
+    return np.asarray(np.sqrt(np.maximum(square, 0)))
 
 
 def _strips(height: int, width: int) -> list[slice]:
@@ -94,14 +93,12 @@ def _strips(height: int, width: int) -> list[slice]:
 
 def _linear(values: FloatArray) -> FloatArray:
     """Undo the sRGB transfer function (IEC 61966-2-1)."""
-    linear: FloatArray = np.where(values > 0.04045, ((values + 0.055) / 1.055) ** 2.4, values / 12.92)
-    return linear
+    return np.where(values > 0.04045, ((values + 0.055) / 1.055) ** 2.4, values / 12.92)
 
 
 def _root(values: FloatArray) -> FloatArray:
     """The cube root of CIE Lab with its linear part near black."""
-    root: FloatArray = np.where(values > 0.008856, np.cbrt(values), 7.787 * values + 16 / 116)
-    return root
+    return np.where(values > 0.008856, np.cbrt(values), 7.787 * values + 16 / 116)
 
 
 def _polar(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -112,8 +109,7 @@ def _polar(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _length(a: FloatArray, b: FloatArray) -> FloatArray:
     """Numpy's ``hypot`` guards against overflow, which Lab is far from, and takes over ten times as long."""
-    length: FloatArray = np.sqrt(a * a + b * b)
-    return length
+    return np.asarray(np.sqrt(a * a + b * b))
 
 
 def _cos(values: FloatArray) -> FloatArray:
@@ -130,8 +126,7 @@ def _chroma_weight(chroma: FloatArray) -> FloatArray:
     """``sqrt(C^7 / (C^7 + 25^7))``, in Eq. 4 and Eq. 17."""
     square = chroma * chroma
     seventh = square * square * square * chroma
-    weight: FloatArray = np.sqrt(seventh / (seventh + _25_TO_7))
-    return weight
+    return np.asarray(np.sqrt(seventh / (seventh + _25_TO_7)))
 
 
 def _hue_weight(hue: FloatArray) -> FloatArray:

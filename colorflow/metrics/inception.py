@@ -59,8 +59,7 @@ class FoldedInception(nn.Sequential):
 
     def forward(self, levels: Tensor) -> Tensor:
         """Return ``(B, 2048)`` of ``(B, 3, 299, 299)`` in [0, 255]."""
-        features: Tensor = super().forward(((levels - 128) / 128).contiguous(memory_format=torch.channels_last))
-        return features
+        return super().forward(((levels - 128) / 128).contiguous(memory_format=torch.channels_last))
 
 
 def fidelity_inception(state: dict[str, Any] | None) -> nn.Module:

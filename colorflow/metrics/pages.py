@@ -99,5 +99,4 @@ def _channels_last(images: Tensor, name: str, metric: str) -> FloatArray:
     """Check one batch and return it as a ``(B, H, W, 3)`` float64 array."""
     check_pages(images, metric, name, _TOLERANCE)
     array = images.detach().to("cpu", torch.float64).permute(0, 2, 3, 1).numpy()
-    clipped: FloatArray = np.clip(array, 0.0, 1.0)
-    return clipped
+    return np.clip(array, 0.0, 1.0)

@@ -111,8 +111,7 @@ def clip_file(model: str, pretrained: str, folder: Path | None) -> str:
 
 def load_state(path: Path) -> dict[str, Any]:
     """Read a state dict on the CPU, without running code that a pickle may hold."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _check_digest(path: Path, expected: str) -> None:

@@ -1,8 +1,7 @@
 """What a few tokens attend to in one self-attention layer of a base network, recorded while it runs.
 
-A pre-hook reads the layer's input and works the asked rows of softmax(Q K^T / sqrt(d)) out beside the layer's own
-computation, of which nothing changes. Only those rows, a few at a time: the whole matrix of a 1024 x 1600 canvas has
-25,600 x 25,600 entries a head.
+A pre-hook works the asked rows of softmax(Q K^T / sqrt(d)) out beside the layer's own computation, a few at a time: the
+whole matrix of a 1024 x 1600 canvas has 25,600 x 25,600 entries a head.
 """
 
 from __future__ import annotations

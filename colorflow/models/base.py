@@ -100,7 +100,7 @@ def load_base(
     try:
         vae, network = (
             load_strict(cls, source, subfolder=name, revision=revision, torch_dtype=dtype)
-            for name, cls in {"vae": AutoencoderKL, part: family.denoiser.network_class}.items()
+            for name, cls in {"vae": family.vae_class, part: family.denoiser.network_class}.items()
         )
         scheduler = DDPMScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
         embeds = _stored_embeds(Path(source) / _EMBEDS, prompt) or family.encode_prompt(source, revision, prompt)
@@ -152,10 +152,13 @@ def random_base(family: Family, settings: Mapping[str, Any]) -> Base:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings["seed"])
         embeds = family.random_prompt(settings[part], settings["tokens"])
+        vae, network = family.vae_class(**settings["vae"]), family.denoiser.network_class(**settings[part])
+        if family.start is not None:
+            family.start(network)
         return Base(
             family=family,
-            vae=AutoencoderKL(**settings["vae"]),
-            network=family.denoiser.network_class(**settings[part]),
+            vae=vae,
+            network=network,
             scheduler=DDPMScheduler(**settings["scheduler"]),
             source="random",
             revision=None,
@@ -167,12 +170,17 @@ def random_base(family: Family, settings: Mapping[str, Any]) -> Base:
 def save_base(base: Base, folder: Path) -> None:
     """Write a base in full, in the layout that `load_base` reads without a text encoder."""
     for name, network in (("vae", base.vae), (base.family.denoiser.part, base.network)):
-        network.register_to_config(_name_or_path="")  # diffusers notes where it was loaded from: a path of this machine
-        network.save_pretrained(folder / name)
+        save_network(network, folder / name)
     base.scheduler.save_pretrained(folder / "scheduler")
     fields = {name: getattr(base, field) for name, field in _STORED.items()}
     tensors = {name: value.cpu().clone() for name, value in fields.items() if value is not None}
     save_file(tensors, folder / _EMBEDS, metadata={"prompt": base.prompt})
+
+
+def save_network(network: ModelMixin, folder: Path) -> None:
+    """``save_pretrained`` without what diffusers notes of where it was loaded from: a path of this machine."""
+    network.register_to_config(_name_or_path="")
+    network.save_pretrained(folder)
 
 
 def check_vocabulary(tokens: int, expected: int, unused: int = 0) -> None:

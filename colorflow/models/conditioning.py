@@ -8,12 +8,15 @@ from typing import NamedTuple
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
+
+from colorflow.utils.color import LUMA
 
 
 def latent_factor(vae: AutoencoderKL) -> int:
     """Image pixels a latent pixel, per side (8 for SD1.5)."""
-    return int(2 ** (len(vae.config.block_out_channels) - 1))
+    stated = getattr(vae.config, "factor", None)  # a codec that is no pyramid says it
+    return int(stated or 2 ** (len(vae.config.block_out_channels) - 1))
 
 
 def latent_size(vae: AutoencoderKL, height: int, width: int) -> tuple[int, int]:
@@ -137,13 +140,40 @@ def shrink_mask(vae: AutoencoderKL, mask: Tensor) -> Tensor:
     return interpolate(mask.float(), size=size, mode="bilinear", align_corners=False)
 
 
-def join_condition(latents: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """The guider's condition of latents of `condition_images`, ``(B, C, h, w)`` each, and a mask ``(B, 1, h, w)``."""
-    return torch.cat([latents[0], mask.to(latents[0]), *latents[1:]], dim=1)
+def tone_code(vae: AutoencoderKL, canvas: Tensor, octaves: int) -> Tensor:
+    """A canvas's gray values, told finely: sine and cosine of pi 2^j luma for j = 0 .. n - 1, averaged over latents.
+
+    A small network does not tell grays apart that are a few levels of 255 apart; a comic's parts are.
+
+    Args:
+        vae: Its factor is the side of what is averaged.
+        canvas: ``(B, 3, H, W)`` in [-1, 1].
+        octaves: n.
+
+    Returns:
+        ``(B, 2 n, h, w)`` in [-1, 1].
+    """
+    luma = (canvas * canvas.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True) * torch.pi
+    waves = [wave(luma * 2**octave) for octave in range(octaves) for wave in (torch.sin, torch.cos)]
+    return avg_pool2d(torch.cat(waves, dim=1), latent_factor(vae))
+
+
+def join_condition(latents: Sequence[Tensor], mask: Tensor, tones: Tensor | None = None) -> Tensor:
+    """The guider's condition of latents of `condition_images`, ``(B, C, h, w)`` each, and a mask ``(B, 1, h, w)``.
+
+    Tones ``(B, 2 n, h, w)``, see `tone_code`, come last.
+    """
+    parts = [latents[0], mask.to(latents[0]), *latents[1:]]
+    return torch.cat(parts if tones is None else [*parts, tones.to(latents[0])], dim=1)
 
 
 def encode_condition(
-    vae: AutoencoderKL, canvas: Tensor, mask: Tensor, channels: int, noises: tuple[Tensor, Tensor]
+    vae: AutoencoderKL,
+    canvas: Tensor,
+    mask: Tensor,
+    channels: int,
+    noises: tuple[Tensor, Tensor],
+    tone_octaves: int = 0,
 ) -> Tensor:
     """The guider's condition.
 
@@ -153,10 +183,12 @@ def encode_condition(
         mask: ``(B, 1, H, W)`` in [0, 1], 0 on the query.
         channels: ``C + 1``: canvas latents, mask. ``2 C + 1``: latents of the references, mask, of the query.
         noises: Posterior draws of the (first, second) encoding; the second serves ``2 C + 1`` only.
+        tone_octaves: n of `tone_code`; 0 leaves it out.
 
     Returns:
-        ``(B, channels, h, w)``.
+        ``(B, channels + 2 n, h, w)``.
     """
     images = condition_images(vae, canvas, mask, channels)
     latents = [encode_latents(vae, image, noise) for image, noise in zip(images, noises, strict=False)]
-    return join_condition(latents, shrink_mask(vae, mask))
+    tones = tone_code(vae, canvas, tone_octaves) if tone_octaves else None
+    return join_condition(latents, shrink_mask(vae, mask), tones)

@@ -73,6 +73,7 @@ def build_icp_model(
     gradient_checkpointing: Sequence[str] = (),
     channels_last: bool = False,
     compiled: Sequence[str] = (),
+    tone_octaves: int = 0,
 ) -> ICPModel:
     """A colorizer to train: guider copied from the base, fresh LoRA.
 
@@ -85,11 +86,12 @@ def build_icp_model(
         channels_last: Keep convolutions in NHWC memory; equal up to rounding.
         compiled: Classes of blocks of guider and base network that ``torch.compile`` compiles; equal up to rounding,
             and the first step waits for it.
+        tone_octaves: n of `colorflow.models.conditioning.tone_code`: gray values told finely, for small networks.
 
     Raises:
         ValueError: For a name that is neither ``guider`` nor the base network's, or no block's class.
     """
-    model = ICPModel.from_base(base, lora, conditioning_channels)
+    model = ICPModel.from_base(base, lora, conditioning_channels, tone_octaves)
     networks = {"guider": model.guider, model.denoiser.part: model.network}
     for name in gradient_checkpointing:
         if name not in networks:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from diffusers import AutoencoderKL
 from torch import Tensor
 
 from colorflow.models.denoiser import Denoiser
@@ -25,6 +26,8 @@ class Family:
         encode_prompt: Asks the text encoder of a base (source, revision) for those of a prompt.
         random_prompt: Draws some that fit a network's configuration and have so many tokens.
         layout: Its released files; None where there are none.
+        vae_class: Its autoencoder.
+        start: What is done to a network with random weights before it is trained; None leaves it as drawn.
     """
 
     name: str
@@ -32,3 +35,5 @@ class Family:
     encode_prompt: Callable[[str, str | None, str], dict[str, Tensor]]
     random_prompt: Callable[[Mapping[str, Any], int], dict[str, Tensor]]
     layout: Layout | None = None
+    vae_class: Any = AutoencoderKL
+    start: Callable[[Any], None] | None = None

@@ -19,6 +19,7 @@ from colorflow.models.conditioning import (
     latent_size,
     sample_latents,
     shrink_mask,
+    tone_code,
 )
 from colorflow.models.denoiser import Denoiser
 from colorflow.models.lora import TARGET_MODULES, add_lora
@@ -63,9 +64,12 @@ class ICPModel(nn.Module):
             add_lora(self.network, *lora)
 
     @classmethod
-    def from_base(cls, base: Base, lora: LoraSettings, conditioning_channels: int = 5) -> ICPModel:
+    def from_base(
+        cls, base: Base, lora: LoraSettings, conditioning_channels: int = 5, tone_octaves: int = 0
+    ) -> ICPModel:
         """A new model to train: guider copied from the base's network, fresh LoRA."""
-        guider = base.denoiser.new_guider(base.network, conditioning_channels).float()
+        tones = {"tone_octaves": tone_octaves} if tone_octaves else {}  # most families know none
+        guider = base.denoiser.new_guider(base.network, conditioning_channels, **tones).float()
         return cls(base, guider, lora)
 
     @property
@@ -87,6 +91,11 @@ class ICPModel(nn.Module):
     def encodings(self) -> int:
         """How often a condition is encoded: once, or references and query apart."""
         return int(self.guider.conditioning_channels // self.vae.config.latent_channels)
+
+    @property
+    def tone_octaves(self) -> int:
+        """Octaves of `colorflow.models.conditioning.tone_code` in the condition; 0 without."""
+        return getattr(self.guider, "tone_octaves", 0)
 
     def train(self, mode: bool = True) -> ICPModel:
         """Switch to training mode; the frozen VAE stays in evaluation mode."""
@@ -110,7 +119,7 @@ class ICPModel(nn.Module):
     @torch.no_grad()
     def encode_condition(self, canvas: Tensor, mask: Tensor, noises: tuple[Tensor, Tensor]) -> Tensor:
         """The guider's condition; see `colorflow.models.conditioning.encode_condition`."""
-        return encode_condition(self.vae, canvas, mask, self.guider.conditioning_channels, noises)
+        return encode_condition(self.vae, canvas, mask, self.guider.conditioning_channels, noises, self.tone_octaves)
 
     @torch.no_grad()
     def encode_batch(self, batch: ColorizationBatch | LatentBatch) -> LatentBatch:
@@ -121,7 +130,14 @@ class ICPModel(nn.Module):
         condition = torch.stack([encode_posterior(self.vae, image) for image in images], dim=1)
         target, mask = encode_posterior(self.vae, batch.target), shrink_mask(self.vae, batch.mask)
         return LatentBatch(
-            target, condition, mask, page_ids=batch.page_ids, seeds=batch.seeds, unreadable=batch.unreadable
+            target,
+            condition,
+            mask,
+            labels=batch.labels,
+            tones=tone_code(self.vae, batch.condition, self.tone_octaves) if self.tone_octaves else None,
+            page_ids=batch.page_ids,
+            seeds=batch.seeds,
+            unreadable=batch.unreadable,
         )
 
     def draw_latents(self, batch: LatentBatch, noise: Tensor) -> Tensor:
@@ -131,7 +147,7 @@ class ICPModel(nn.Module):
     def draw_condition(self, batch: LatentBatch, noises: Sequence[Tensor]) -> Tensor:
         """The guider's condition ``(B, conditioning_channels, h, w)``; each encoding has a draw of its own."""
         pairs = zip(batch.condition.unbind(1), noises, strict=False)
-        return join_condition([sample_latents(self.vae, *pair) for pair in pairs], batch.mask)
+        return join_condition([sample_latents(self.vae, *pair) for pair in pairs], batch.mask, batch.tones)
 
     def forward(
         self,

@@ -16,7 +16,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
 
 from colorflow import __version__
-from colorflow.models.base import Base, load_base, load_strict, save_base
+from colorflow.models.base import Base, load_base, load_strict, save_base, save_network
 from colorflow.models.families import find_family
 from colorflow.models.family import Family
 from colorflow.models.gsrp.fusion import FusionNetwork
@@ -116,7 +116,10 @@ def save_loaded(export: Export | None, folder: Path, page_size: tuple[int, int],
             save_lora(model.network, fresh / "lora")
             base = _save_base(model, fresh)
         else:
-            base = _copy_base(source, fresh)
+            _copy(source / "lora", fresh / "lora")
+            base = _read_index(source)["base"]
+            if base["source"] == _INSIDE:
+                _copy(source / _INSIDE, fresh / _INSIDE)
         encoder = None if retrieval.folder is None else Path(retrieval.folder)
         if encoder is not None and encoder.is_relative_to(source):
             _copy(encoder, fresh / encoder.relative_to(source))
@@ -132,9 +135,9 @@ def _save_rest(
     retrieval: RetrievalSettings,
     gsrp: FusionNetwork | None,
 ) -> None:
-    _save_network(model.guider, folder / "guider")
+    save_network(model.guider, folder / "guider")
     if gsrp is not None:
-        _save_network(gsrp, folder / _GSRP)
+        save_network(gsrp, folder / _GSRP)
     model.noise_scheduler.save_pretrained(folder / "scheduler")
     index = {
         "_class_name": "ColorFlowPipeline",
@@ -145,20 +148,6 @@ def _save_rest(
         "retrieval": asdict(replace(retrieval, device="cpu")),
     }
     write_json_atomic(index, folder / _INDEX)
-
-
-def _save_network(network: ModelMixin, folder: Path) -> None:
-    network.register_to_config(_name_or_path="")  # diffusers notes where it was loaded from: a path of this machine
-    network.save_pretrained(folder)
-
-
-def _copy_base(source: Path, folder: Path) -> dict[str, Any]:
-    """LoRA, and the base where it lies in the folder; the base's entry of the index."""
-    _copy(source / "lora", folder / "lora")
-    entry: dict[str, Any] = _read_index(source)["base"]
-    if entry["source"] == _INSIDE:
-        _copy(source / _INSIDE, folder / _INSIDE)
-    return entry
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,9 +1,7 @@
 """Stages that take turns on a device, so that the largest one sets the memory and not their sum.
 
-accelerate's hooks, which diffusers' ``enable_model_cpu_offload`` is made of, are a chain: one module a link, each
-called through its own ``forward``, the last one first again after the call. Here guider and base network work together
-at every step, the autoencoder is needed before and after them, and guided super-resolution walks through its halves
-without calling it. So the hooks are torch's own, on whatever a stage calls first.
+accelerate's hooks (diffusers' ``enable_model_cpu_offload``) are a chain of modules, each called through
+its own ``forward``. Here two work together, and parts of the autoencoder are called alone: so the hooks are torch's.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from colorflow.models.icp_model import ICPModel
 from colorflow.pipelines.export import ExportSettings
 from colorflow.schema import ColorizationBatch
 from colorflow.tasks.denoising import DenoisingTask
+from colorflow.tasks.supervision import AttentionSupervision
 from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import to_device
@@ -49,6 +50,8 @@ class BaseTask(DenoisingTask):
         hinted: Share of canvases with such a hint (our choice).
         gray_queries: Share of canvases with a query in black and white (our choice).
         validation_timesteps: See `DenoisingTask`.
+        full_hints: Hints are whole, and the loss is on the references too: a small base learns to copy by it.
+        supervision: See `DenoisingTask`; of hinted canvases.
     """
 
     def __init__(
@@ -60,10 +63,13 @@ class BaseTask(DenoisingTask):
         hinted: float = 0.6,
         gray_queries: float = 0.1,
         validation_timesteps: Sequence[int] = (100, 300, 500, 700, 900),
+        full_hints: bool = False,
+        supervision: AttentionSupervision | None = None,
     ) -> None:
-        super().__init__(ICPModel(base, guider=None), objective, optimizer, lr_scheduler, validation_timesteps)
+        model = ICPModel(base, guider=None)
+        super().__init__(model, objective, optimizer, lr_scheduler, validation_timesteps, supervision)
         self.base = base
-        self.hinted, self.gray_queries = hinted, gray_queries
+        self.hinted, self.gray_queries, self.full_hints = hinted, gray_queries, full_hints
 
     def training_step(self, batch: ColorizationBatch, batch_idx: int) -> Tensor:
         """Denoise a canvas, some with a hint; scalar loss."""
@@ -71,10 +77,12 @@ class BaseTask(DenoisingTask):
         is_gray, is_hinted, strength = self._draw_kinds(batch.seeds)
         condition = self.model.encode(batch.condition, noise.target).float()
         latents = torch.where(is_gray > 0, condition, self.model.encode(batch.target, noise.target).float())
-        weight = 1.0 - is_hinted * interpolate(batch.mask, size=latents.shape[-2:]).round()
+        mask = interpolate(batch.mask, size=latents.shape[-2:]).round()
+        weight = torch.ones_like(mask) if self.full_hints else 1.0 - is_hinted * mask
         timesteps = self.objective.timesteps(noise.uniform, self.model.noise_scheduler)
         drawn = Drawn(latents, noise.noise, weight, is_hinted * strength * condition)
-        return self.log_step(timesteps, self.losses(drawn, timesteps))
+        loss = self.log_step(timesteps, self.losses(drawn, timesteps))
+        return loss + self.attention_loss(batch.labels, mask, is_hinted.flatten() > 0)
 
     def draw(self, batch: ColorizationBatch) -> Drawn:
         """Canvases in colour without a hint, for validation."""
@@ -97,5 +105,6 @@ class BaseTask(DenoisingTask):
     def _draw_kinds(self, seeds: Sequence[int]) -> Tensor:
         """Is gray, is hinted (0 or 1), and strength of the hint in [0, 1): ``(3, B, 1, 1, 1)``, each from its seed."""
         draws = torch.stack([torch.rand(3, generator=generator(seed, "kinds")) for seed in seeds], dim=1)
-        kinds = torch.stack([(draws[0] < self.gray_queries).float(), (draws[1] < self.hinted).float(), draws[2]])
+        strength = torch.ones_like(draws[2]) if self.full_hints else draws[2]
+        kinds = torch.stack([(draws[0] < self.gray_queries).float(), (draws[1] < self.hinted).float(), strength])
         return to_device(kinds[..., None, None, None], self.device)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from colorflow.diffusion.objective import DiffusionObjective
 from colorflow.models.icp_model import ICPModel
+from colorflow.tasks.supervision import AttentionSupervision
 from colorflow.tasks.trainable import (
     OptimizerFactory,
     SchedulerFactory,
@@ -29,6 +30,8 @@ class DenoisingTask(TrainableTask):
         optimizer: See `TrainableTask`.
         lr_scheduler: See `TrainableTask`.
         validation_timesteps: The validation loss is measured at each of these, with fixed noise.
+        supervision: Tells attention where to look, on batches with labels: the guider's, or without one the base
+            network's. None (the paper) does not.
     """
 
     timestep_weights: Tensor
@@ -40,9 +43,13 @@ class DenoisingTask(TrainableTask):
         optimizer: OptimizerFactory,
         lr_scheduler: SchedulerFactory | None = None,
         validation_timesteps: Sequence[int] = (100, 300, 500, 700, 900),
+        supervision: AttentionSupervision | None = None,
     ) -> None:
         super().__init__(optimizer, lr_scheduler)
         self.model, self.objective = model, objective
+        self.supervision = supervision
+        if supervision is not None:
+            supervision.watch(model.network if model.guider is None else model.guider)
         self.validation_timesteps = tuple(validation_timesteps)
         names = ["val/loss", *(f"val/loss_t{timestep:03d}" for timestep in validation_timesteps)]
         self.validation_means = validation_means(names)
@@ -62,6 +69,20 @@ class DenoisingTask(TrainableTask):
         self.timestep_losses = TimestepLosses(timesteps, losses.detach(), len(self.timestep_weights))
         self.log_losses({"train/loss": losses.mean()}, len(losses))
         return losses.mean()
+
+    def attention_loss(self, labels: Tensor | None, mask: Tensor, chosen: Tensor | None = None) -> Tensor | float:
+        """Weighted loss of the supervised attention of the last forward pass, logged; 0 without supervision or labels.
+
+        Args:
+            labels: See `AttentionSupervision.loss`, as the others.
+            mask: 0 on the query.
+            chosen: Samples that count.
+        """
+        if self.supervision is None or labels is None:
+            return 0.0
+        loss, mass = self.supervision.loss(labels, mask, chosen)
+        self.log_losses({"train/attention": loss, "train/attention_mass": mass}, len(labels))
+        return self.supervision.weight(self.global_step) * loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Unweighted loss at fixed timesteps and noise: comparable over steps and runs."""

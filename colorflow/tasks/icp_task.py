@@ -19,13 +19,14 @@ from colorflow.utils.tensors import digest_weights
 
 
 class Drawn(NamedTuple):
-    """A batch as a step sees it, ``(B, ..., h, w)`` each: the target's latents, the condition, the mask, the noise."""
+    """A batch as a step sees it, ``(B, ..., h, w)`` each; labels as in `ColorizationBatch`."""
 
     latents: Tensor
     condition: Tensor
     mask: Tensor
     noise: Tensor
     uniform: Tensor
+    labels: Tensor | None
 
 
 class ICPTask(DenoisingTask):
@@ -37,7 +38,8 @@ class ICPTask(DenoisingTask):
         """Eq. 4 at timesteps of Eq. 5; scalar loss."""
         drawn = self.draw(batch)
         timesteps = self.objective.timesteps(drawn.uniform, self.model.noise_scheduler)
-        return self.log_step(timesteps, self.losses(drawn, timesteps))
+        loss = self.log_step(timesteps, self.losses(drawn, timesteps))
+        return loss + self.attention_loss(drawn.labels, drawn.mask)
 
     def draw(self, batch: ColorizationBatch | LatentBatch) -> Drawn:
         """Encode by the frozen VAE (a cache has done that already), then draw latents and noise."""
@@ -45,7 +47,7 @@ class ICPTask(DenoisingTask):
         noise = draw_noise(batch.seeds, posteriors.target.shape[2:], self.device)
         latents = self.model.draw_latents(posteriors, noise.target)
         condition = self.model.draw_condition(posteriors, noise.condition)
-        return Drawn(latents, condition, posteriors.mask, noise.noise, noise.uniform)
+        return Drawn(latents, condition, posteriors.mask, noise.noise, noise.uniform, posteriors.labels)
 
     def losses(self, drawn: Drawn, timesteps: Tensor) -> Tensor:
         """Eq. 4, one loss a sample ``(B,)``."""

@@ -11,14 +11,16 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
 
-def zero1(parameters: Iterable[nn.Parameter], optimizer_class: type[Optimizer], **settings: Any) -> Optimizer:
+def zero1(
+    parameters: Iterable[tuple[str, nn.Parameter]], optimizer_class: type[Optimizer], **settings: Any
+) -> Optimizer:
     """Give every device the moments of a part of the parameters (Rajbhandari et al., 2020, stage 1).
 
     A step computes what the optimizer itself would, then every device gets the parameters that others updated.
     Checkpoints hold the moments whole, as the optimizer's own do: a run goes on with any number of devices.
 
     Args:
-        parameters: What is trained, the same on all devices.
+        parameters: Names and parameters of what is trained, the same on all devices.
         optimizer_class: The optimizer; it must treat every parameter by itself, as Adam and SGD do.
         settings: Its arguments: learning rate and so on.
 
@@ -27,4 +29,5 @@ def zero1(parameters: Iterable[nn.Parameter], optimizer_class: type[Optimizer], 
     """
     if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
         return optimizer_class(parameters, **settings)
-    return ZeroRedundancyOptimizer(parameters, optimizer_class=optimizer_class, **settings)
+    trained = [parameter for _, parameter in parameters]
+    return ZeroRedundancyOptimizer(trained, optimizer_class=optimizer_class, **settings)

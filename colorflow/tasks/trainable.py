@@ -18,7 +18,7 @@ from colorflow.pipelines.icp import Sampling
 from colorflow.schema import ColorizationBatch
 from colorflow.utils.tensors import check_exactly
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+OptimizerFactory = Callable[[Iterable[tuple[str, nn.Parameter]]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
@@ -49,7 +49,7 @@ class TrainableTask(LightningModule):
     """Base of the tasks, and all that callbacks ask of one: what a task does not have, it leaves as it is here.
 
     Args:
-        optimizer: Builds the optimizer from the trainable parameters.
+        optimizer: Builds the optimizer from names and parameters of what is trained.
         lr_scheduler: Builds the learning-rate schedule, stepped after every optimizer step; None keeps it constant.
 
     Attributes:
@@ -115,7 +115,7 @@ class TrainableTask(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimizer over the trainable parameters, and its schedule by step."""
-        optimizer = self._optimizer(self.trainable().values())
+        optimizer = self._optimizer(self.trainable().items())
         if self._lr_scheduler is None:
             return optimizer
         return {

@@ -6,5 +6,17 @@
 from colorflow.toon.files import name_set, write_chapters
 from colorflow.toon.page import draw_chapter, draw_page
 from colorflow.toon.spec import PARTS, ToonCharacter, ToonPage, ToonSpec
+from colorflow.toon.world import cast_of, paint_world
 
-__all__ = ["PARTS", "ToonCharacter", "ToonPage", "ToonSpec", "draw_chapter", "draw_page", "name_set", "write_chapters"]
+__all__ = [
+    "PARTS",
+    "ToonCharacter",
+    "ToonPage",
+    "ToonSpec",
+    "cast_of",
+    "draw_chapter",
+    "draw_page",
+    "name_set",
+    "paint_world",
+    "write_chapters",
+]

@@ -31,6 +31,7 @@ def write_chapters(
     spec: ToonSpec | None = None,
     progress: bool = True,
     lines: bool = False,
+    indexed: bool = False,
 ) -> list[Path]:
     """Write ``<output>/toon_<seed>_<chapter>/NNN.png``, each file whole or not at all.
 
@@ -42,6 +43,8 @@ def write_chapters(
         spec: Options of the drawing.
         progress: Show a progress bar.
         lines: Also write the line layer, under the same names, to the sibling folder ``<output>_lines``.
+        indexed: Write pages as they were drawn, ``supersample`` times finer, as pictures with a palette: they can be
+            painted anew (`colorflow.data.repaint`).
 
     Returns:
         The chapter folders.
@@ -58,7 +61,7 @@ def write_chapters(
         for chapter, folder in enumerate(folders):
             for index in range(pages):
                 page = draw_page(chapter_seed(seed, chapter), index, spec)
-                save_png(page.color, folder / f"{index:03d}.png")
+                save_png(page.indices if indexed else page.color, folder / f"{index:03d}.png")
                 if lines:
                     save_png(page.lines, line_root / folder.name / f"{index:03d}.png")
                 shown.update()

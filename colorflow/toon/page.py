@@ -119,4 +119,4 @@ def _develop(
     color = canvas.convert("RGB")
     if fine > 1:
         color, lines = color.reduce(fine), lines.reduce(fine)
-    return ToonPage(color, lines, labels, panels, characters, world.colors, index)
+    return ToonPage(color, lines, labels, panels, characters, world.colors, index, canvas)

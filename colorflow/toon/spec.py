@@ -109,6 +109,7 @@ class ToonPage:
         characters: Every character in every panel.
         colors: ``colors[character][part]``, the RGB colour of a part all through the chapter.
         index: Number of the page in its chapter, from 0.
+        indices: The page as it was drawn: palette indices, ``supersample`` times finer, with the chapter's palette.
     """
 
     color: Image.Image
@@ -118,3 +119,4 @@ class ToonPage:
     characters: tuple[ToonCharacter, ...]
     colors: tuple[tuple[Color, ...], ...]
     index: int
+    indices: Image.Image

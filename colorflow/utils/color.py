@@ -1,10 +1,13 @@
-"""Whether a picture is in colour, also where paper and ink are tinted."""
+"""Luma, and whether a picture is in colour, also where paper and ink are tinted."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 from skimage.color import rgb2lab
+
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R 601, as gray pages are made by Pillow."""
 
 _SIDE = 256
 _RESIDUAL = 12.0

@@ -57,6 +57,16 @@ TINY_PIXART = (
 )
 """After `TINY`: the same runs on PixArt-alpha's classes."""
 
+TINY_IDENTITY = (
+    "model=toon_identity",
+    "data=toon_identity",
+    "model.base.random.vae.width=8",
+    "model.base.random.vae.depth=1",
+    "model.base.random.unet.block_out_channels=[8,16]",
+    "model.lora.r=2",
+)
+"""After `TINY`: the same runs on the toon family that follows characters, on its own data."""
+
 SMALLER = (
     "model.lora.r=2",
     "model.base.random.vae.block_out_channels=[8,8,16]",

@@ -218,7 +218,7 @@ def test_a_base_by_its_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("pixar", "expected one of pixart, sd, or the dotted name of a module with FAMILY, got 'pixar'; did"),
+        ("pixar", "expected one of pixart, sd, toon, or the dotted name of a module with FAMILY, got 'pixar'; did"),
         ("lora", "got 'lora'"),
         ("nowhere.at_all", "got 'nowhere.at_all'"),
         ("json.decoder", "got 'json.decoder'"),

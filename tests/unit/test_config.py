@@ -11,7 +11,7 @@ import pytest
 import torch
 from hydra.utils import get_object
 from omegaconf import OmegaConf
-from tiny.runs import SMALLER, TINY_PIXART, call_main, run_script, tiny_config
+from tiny.runs import SMALLER, TINY_IDENTITY, TINY_PIXART, call_main, run_script, tiny_config
 
 import evaluate
 import train
@@ -125,7 +125,7 @@ def test_every_experiment_resolves_and_names_itself(name):
 @pytest.mark.parametrize("name", TRAININGS)
 def test_every_experiment_takes_a_step(name, toon_cache, tmp_path):
     more = SMALLER[1:] if name.startswith("icp") else ()  # they are for a large model; its rank is what they are about
-    more = TINY_PIXART if "pixart" in name else more
+    more = TINY_PIXART if "pixart" in name else TINY_IDENTITY if name.startswith("identity") else more
     cfg = tiny_config(toon_cache, tmp_path, *STEP, *more, experiment=name)
     callbacks = list(config.build(cfg.callbacks).values())
     loggers = list(config.build(cfg.logger).values())
@@ -136,7 +136,7 @@ def test_every_experiment_takes_a_step(name, toon_cache, tmp_path):
     assert trainer.global_step == 1
     assert math.isfinite(trainer.callback_metrics["train/loss"])
     assert name not in NETWORKS or task.model.denoiser.part == NETWORKS[name]
-    exported = "base" if name in ("toon_base", "toon_vae") else "export"
+    exported = "base" if name.endswith(("_base", "_vae", "_codec")) else "export"
     assert list((tmp_path / exported).rglob("*.safetensors"))
     if exported == "export":  # bases are halved by their export
         assert any(not torch.equal(value, before[key]) for key, value in task.trainable().items())

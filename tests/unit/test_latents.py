@@ -113,7 +113,7 @@ def test_a_stale_cache_is_refused(change, cached, toon_cache, tmp_path):
 def test_what_cannot_be_cached_is_refused(cached, toon_cache, tmp_path):
     with pytest.raises(ValueError, match="expected a canvas transform with a fixed number of views"):
         trained(configure(toon_cache, tmp_path, "transform.views=null", latents=cached))
-    with pytest.raises(ValueError, match="this task trains on pictures, not on cached latents"):
+    with pytest.raises(ValueError, match="expected task=icp, got BaseTask, which trains on pictures"):
         trained(configure(toon_cache, tmp_path, "task=base_unet", latents=cached))
     with pytest.raises(ValueError, match="expected a canvas transform"):
         cacheable(PageTransform((32, 48), GrayStyle()))

@@ -86,13 +86,8 @@ class Acdo(BatchColorizer):
             CheckpointError: For a file that is missing, damaged, or not exactly this network.
         """
         file = UNET.find(weights)
-        network = load_network(AcdoUNet, file, read_learner(file), UNET.what)
-        return cls(network, settings or AcdoSettings(), {"unet": digest_file(file)}, name).to(device)
-
-    def to(self, device: str) -> Acdo:
-        """Move the network; ``auto`` takes the GPU where there is one."""
-        self.network.to(resolve_device(device))
-        return self
+        network = load_network(AcdoUNet, file, read_learner(file), UNET.what).to(resolve_device(device))
+        return cls(network, settings or AcdoSettings(), {"unet": digest_file(file)}, name)
 
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]

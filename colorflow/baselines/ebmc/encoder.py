@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.vgg import make_layers
 
 _CONVOLUTIONS = (2, 2, 4, 4, 4)
 _RELU5_2 = 32
@@ -18,16 +19,9 @@ class _Vgg19(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        inputs = 3
-        for level, count in enumerate(_CONVOLUTIONS):
-            outputs = width * min(2**level, 8)
-            for _ in range(count):
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
-                inputs = outputs
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-        linear = {"0": (inputs * 49, hidden), "3": (hidden, hidden), "6": (hidden, 1000)}
+        counts = enumerate(_CONVOLUTIONS)
+        self.features = make_layers([part for level, n in counts for part in (*[width * min(2**level, 8)] * n, "M")])
+        linear = {"0": (8 * width * 49, hidden), "3": (hidden, hidden), "6": (hidden, 1000)}
         self.classifier = nn.ModuleDict({slot: nn.Linear(*sizes) for slot, sizes in linear.items()})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from math import sqrt
 
 import torch
@@ -13,17 +14,12 @@ _SKIPPED = 4
 """Of a skip's channels every fourth is taken."""
 
 
-class _DoubleConv(nn.Module):
+def _double_conv(inputs: int, outputs: int) -> nn.Sequential:
     """Twice: convolution, batch norm, leaky ReLU."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        first, second = (nn.Conv2d(width, outputs, 3, padding=1) for width in (inputs, outputs))
-        norms = (nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs))
-        self.double_conv = nn.Sequential(first, norms[0], nn.LeakyReLU(0.1), second, norms[1], nn.LeakyReLU(0.1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.double_conv(x)
+    layers: list[nn.Module] = []
+    for width in (inputs, outputs):
+        layers += [nn.Conv2d(width, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.1)]
+    return nn.Sequential(OrderedDict(double_conv=nn.Sequential(*layers)))
 
 
 class _Residual(nn.Module):
@@ -40,14 +36,9 @@ class _Residual(nn.Module):
         return (base + self.double_conv(base)) / sqrt(2)
 
 
-class _Down(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        halve = nn.Conv2d(inputs, inputs, 4, stride=2, padding=1)
-        self.main = nn.Sequential(halve, nn.LeakyReLU(0.1), _Residual(inputs, outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.main(x)
+def _down(inputs: int, outputs: int) -> nn.Sequential:
+    halve = nn.Conv2d(inputs, inputs, 4, stride=2, padding=1)
+    return nn.Sequential(OrderedDict(main=nn.Sequential(halve, nn.LeakyReLU(0.1), _Residual(inputs, outputs))))
 
 
 class _ModulatedConv(nn.Module):
@@ -93,10 +84,10 @@ class ColorUNet(nn.Module):
 
     def __init__(self, width: int = 64, code: int = 512) -> None:
         super().__init__()
-        self.inc = _DoubleConv(1, width)
+        self.inc = _double_conv(1, width)
         widths = (width, 2 * width, 4 * width, 8 * width, 8 * width)
         for level in range(1, 5):
-            self.add_module(f"down{level}", _Down(widths[level - 1], widths[level]))
+            self.add_module(f"down{level}", _down(widths[level - 1], widths[level]))
         ups = ((8, 8, 4, 3), (4, 4, 2, 3), (2, 2, 1, 5), (1, 1, 1, 5))
         for level, (inputs, skip, outputs, kernel) in enumerate(ups, 1):
             self.add_module(f"up{level}", _Up(inputs * width, skip * width, outputs * width, kernel, code))

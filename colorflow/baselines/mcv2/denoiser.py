@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,19 +18,13 @@ LONGEST = 1200
 """Pixels of the longer side; larger pages are reduced to it and stay so (official)."""
 
 
-class _Stack(nn.Module):
+def _stack() -> nn.Sequential:
     """Convolutions without biases, batch norms in the middle ones; the name inside is the official spelling."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.itermediate_dncnn = nn.Sequential(nn.Conv2d(15, _WIDTH, 3, padding=1, bias=False), nn.ReLU())
-        for _ in range(_MIDDLE):
-            conv = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1, bias=False)
-            self.itermediate_dncnn.extend([conv, nn.BatchNorm2d(_WIDTH), nn.ReLU()])
-        self.itermediate_dncnn.append(nn.Conv2d(_WIDTH, 12, 3, padding=1, bias=False))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.itermediate_dncnn(x)
+    layers: list[nn.Module] = [nn.Conv2d(15, _WIDTH, 3, padding=1, bias=False), nn.ReLU()]
+    for _ in range(_MIDDLE):
+        layers += [nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1, bias=False), nn.BatchNorm2d(_WIDTH), nn.ReLU()]
+    layers.append(nn.Conv2d(_WIDTH, 12, 3, padding=1, bias=False))
+    return nn.Sequential(OrderedDict(itermediate_dncnn=nn.Sequential(*layers)))
 
 
 class Denoiser(nn.Module):
@@ -37,7 +32,7 @@ class Denoiser(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.intermediate_dncnn = _Stack()
+        self.intermediate_dncnn = _stack()
 
     def forward(self, page: Tensor, sigma: float) -> Tensor:
         """Return the page without its noise.

@@ -91,20 +91,14 @@ class McV2(BatchColorizer):
             CheckpointError: For files that are missing, damaged, or not exactly these networks.
         """
         file = GENERATOR.find(weights)
-        generator = load_network(Generator, file, read_tensors(file), GENERATOR.what)
+        place = resolve_device(device)
+        generator = load_network(Generator, file, read_tensors(file), GENERATOR.what).to(place)
         cleaner, digests = None, {"generator": digest_file(file)}
         if denoiser is not None:
             file = DENOISER.find(denoiser)
-            cleaner = load_network(Denoiser, file, read_tensors(file), DENOISER.what)
+            cleaner = load_network(Denoiser, file, read_tensors(file), DENOISER.what).to(place)
             digests["denoiser"] = digest_file(file)
-        return cls(generator, cleaner, settings or McV2Settings(), digests, name).to(device)
-
-    def to(self, device: str) -> McV2:
-        """Move the networks; ``auto`` takes the GPU where there is one."""
-        for network in (self.generator, self.denoiser):
-            if network is not None:
-                network.to(resolve_device(device))
-        return self
+        return cls(generator, cleaner, settings or McV2Settings(), digests, name)
 
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]

@@ -30,8 +30,7 @@ def colorflow_bench(root: str | Path, chapters: int, pages: int, references: int
         BenchmarkError: With every deviation, or for a folder that is no benchmark.
     """
     benchmark = read_benchmark(root, verify=False)
-    wrong = [*_wrong_chapters(benchmark, chapters, pages, references), *_wrong_styles(benchmark, styles)]
-    if wrong:
+    if wrong := list(_deviations(benchmark, chapters, pages, references, styles)):
         raise BenchmarkError(
             f"{root} has not the shape of ColorFlow-Bench:\n  "
             + "\n  ".join(wrong)
@@ -42,7 +41,9 @@ def colorflow_bench(root: str | Path, chapters: int, pages: int, references: int
     return Path(root)
 
 
-def _wrong_chapters(benchmark: Benchmark, chapters: int, pages: int, references: int) -> Iterator[str]:
+def _deviations(
+    benchmark: Benchmark, chapters: int, pages: int, references: int, styles: Sequence[str]
+) -> Iterator[str]:
     if len(benchmark.chapters) != chapters:
         yield f"chapters: expected {chapters}, got {len(benchmark.chapters)}"
     for kind, expected in (("pages", pages), ("references", references)):
@@ -51,8 +52,5 @@ def _wrong_chapters(benchmark: Benchmark, chapters: int, pages: int, references:
         if others:
             more = f" and in {len(others) - _NAMED} more" if len(others) > _NAMED else ""
             yield f"{kind}: expected {expected} in every chapter, got {', '.join(others[:_NAMED])}{more}"
-
-
-def _wrong_styles(benchmark: Benchmark, styles: Sequence[str]) -> Iterator[str]:
     if not set(styles) <= set(benchmark.styles):
         yield f"styles: expected {', '.join(styles)}, got {', '.join(benchmark.styles)}"

@@ -81,7 +81,11 @@ def _cells(
     results: Results, benchmark: Benchmark, folders: Folders, page: BenchmarkPage, style: str
 ) -> list[StripCell]:
     of_style = {method: folder for (method, other), folder in folders.items() if other == style}
-    rows = [row for row in results["pages"] if (row["style"], row["chapter"], row["page"]) == (style, *_key(page))]
+    rows = [
+        row
+        for row in results["pages"]
+        if (row["style"], row["chapter"], row["page"]) == (style, page.chapter, page.name)
+    ]
     scores = {row["method"]: row["psnr"] for row in rows if "psnr" in row}
     return page_cells(benchmark, page, of_style, scores, style, partial(label, results=results))
 
@@ -93,10 +97,6 @@ def _strips(results: Results, benchmark: Benchmark, folders: Folders, style: str
         yield Strip(page.chapter, page.name, style, tags, _figures(page.id, style, cells, output))
 
 
-def _key(page: BenchmarkPage) -> tuple[str, str]:
-    return page.chapter, page.name
-
-
 def _figures(page: str, style: str, cells: Sequence[StripCell], output: Path) -> tuple[Figure, ...]:
     """Write the pictures of one page beside the report and return what the page shows."""
     figures = []
@@ -104,13 +104,10 @@ def _figures(page: str, style: str, cells: Sequence[StripCell], output: Path) ->
         if cell.image is None:
             figures.append(Figure(cell.key, cell.title, None, (0, 0), cell.note))
             continue
-        small = cell.image if _fits(cell.image.size) else contain(cell.image, PICTURE_SIZE)
+        large = cell.image.width > PICTURE_SIZE[0] or cell.image.height > PICTURE_SIZE[1]
+        small = contain(cell.image, PICTURE_SIZE) if large else cell.image
         link = f"pictures/{style}/{page}/{cell.key}.webp"
         with atomic_path(output / link) as temporary:
             small.save(temporary, format="WEBP", quality=90)
         figures.append(Figure(cell.key, cell.title, link, small.size, cell.note))
     return tuple(figures)
-
-
-def _fits(size: tuple[int, int]) -> bool:
-    return size[0] <= PICTURE_SIZE[0] and size[1] <= PICTURE_SIZE[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -33,14 +33,6 @@ class CharacterPicture:
     character: str
     page: str
     image: Image.Image
-
-
-class CharacterPictures(Protocol):
-    """A set of such pictures."""
-
-    def load(self) -> list[CharacterPicture]:
-        """Return them, character by character."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -148,7 +140,7 @@ class ToonCharacters:
         return largest
 
 
-def describe_pictures(source: CharacterPictures, pictures: list[CharacterPicture]) -> dict[str, Any]:
+def describe_pictures(source: CharacterFolder | ToonCharacters, pictures: list[CharacterPicture]) -> dict[str, Any]:
     """As JSON, for the protocol: what they are and a digest of all pixels. A folder's own place is not told."""
     options = asdict(source) if isinstance(source, ToonCharacters) else {}
     return {

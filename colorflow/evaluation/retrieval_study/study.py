@@ -19,7 +19,6 @@ from colorflow.evaluation.retrieval_study.figure import Panel, draw_figure
 from colorflow.evaluation.retrieval_study.pictures import (
     CharacterFolder,
     CharacterPicture,
-    CharacterPictures,
     ToonCharacters,
     describe_pictures,
 )
@@ -67,7 +66,7 @@ class RetrievalStudy:
         """
         settings = list(dict.fromkeys(self.encoders))
         encoders = [build_encoder(one) for one in settings]  # missing weights fail before anything is drawn
-        source: CharacterPictures = CharacterFolder(self.root) if self.root is not None else self.toon
+        source = CharacterFolder(self.root) if self.root is not None else self.toon
         pictures = source.load()
         rows: list[Row] = []
         panels: list[tuple[Panel, Panel]] = []

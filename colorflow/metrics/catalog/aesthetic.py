@@ -33,8 +33,7 @@ class AestheticHead(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Score ``(B, 768)`` embeddings of unit length: ``(B, 1)``, mostly in [1, 10]."""
-        scores: Tensor = self.layers(embeddings)
-        return scores
+        return self.layers(embeddings)
 
 
 class AestheticScorer(nn.Module):
@@ -52,8 +51,7 @@ class AestheticScorer(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return ``(B, 1)``."""
-        scores: Tensor = self.head(normalize(self.tower(pixels), dim=-1))
-        return scores
+        return self.head(normalize(self.tower(pixels), dim=-1))
 
 
 def fill_head(head: AestheticHead, state: dict[str, Tensor], source: str) -> AestheticHead:

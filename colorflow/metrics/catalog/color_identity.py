@@ -1,20 +1,6 @@
 """Colour-identity consistency: is what has one colour all through a chapter also painted in one colour?
 
-No page metric sees this: a coat that is 10 units too red on every page and a coat that is 10 units too red on
-one page and too green on the next have the same PSNR, SSIM and CIEDE2000. Two things tell them apart here.
-
-*Regions.* The truth says what belongs together: pixels of one colour (a cell of CIE Lab) inside a page are a
-region, and regions of one cell on several pages of a chapter are one identity. Pixels beside another cell are
-left out (lines, antialiasing, screentone), so are colours that are nearly gray (paper, ink) and regions too
-small to see. Where labels are at hand, as in toon chapters, they take the place of the cells.
-
-*Consistency.* c(k, p) is the mean chroma (a, b) painted on identity k of page p, moved by what the truth itself
-moves there: ``c = pred(k, p) - true(k, p) + mean over p of true(k, p)``. Then, as in an analysis of variance,
-``between`` is the variance of the identities' means over the chapter and ``within`` the mean variance of one
-identity over pages, and the metric is the share of the painted colour that identity explains:
-``between / max(between + within, 1)``. 1: every identity keeps its colour, right or wrong; a flicker lowers it;
-a gray page, where nothing is told apart by colour, has 0. ``within ** 0.5`` is the drift in units of Lab.
-Every identity counts once, and every page of it once, so that a sky does not outvote a hero.
+docs/metrics.md has the definition. Labels, where there are any, as in toon chapters, take the place of cells of colour.
 """
 
 from __future__ import annotations

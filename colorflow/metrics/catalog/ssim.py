@@ -86,8 +86,7 @@ def _window_sums(plane: FloatArray) -> FloatArray:
     two = plane[:-1] + plane[1:]
     seven = two[:-5] + two[2:-3] + two[4:-1] + plane[6:]
     two = seven[:, :-1] + seven[:, 1:]
-    sums: FloatArray = two[:, :-5] + two[:, 2:-3] + two[:, 4:-1] + seven[:, 6:]
-    return sums
+    return two[:, :-5] + two[:, 2:-3] + two[:, 4:-1] + seven[:, 6:]
 
 
 def _ssim_gaussian11(a: FloatArray, b: FloatArray) -> float:

@@ -15,8 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from colorflow.models.gsrp.page_norm import NormMode, PageNorm
-from colorflow.models.gsrp.row_tiling import run_tiled
+from colorflow.models.gsrp.row_tiling import NormMode, PageNorm, run_tiled
 
 UpsampleMode = Literal["bilinear", "bicubic"]
 
@@ -64,17 +63,8 @@ class FusionNetwork(ModelMixin, ConfigMixin):
     ``[c_0, c_0, ..., c_(N-1)]`` wide. Feature i of both images, 2 C_i wide, becomes C_min(i+2, N) wide: exactly what
     the decoder holds where the feature joins it (released code 5, SD: 256, 512, 512, 512, 512).
 
-    **Which norm.** ``batch`` is our default, each page normalized by its own statistics, in training as well:
-
-    - The released weights run so (their demo never leaves training mode), hence they may rely on it.
-    - Training and inference compute the same function. Under ``running`` training sees statistics of a few pages,
-      inference an average over all: a few large pages a device are the case batch normalization is worst at.
-    - A page's result depends on that page alone, whatever the batch, the number of devices or the place where a run
-      was interrupted; only parameters count, so averaging the weights (EMA) averages everything.
-
-    Weights trained in ``batch`` run in ``running`` too, and row by row (`set_row_tile`) both cost the same. In a short
-    run on toon pages ``running`` was 0.1 to 0.2 dB ahead of 23.6, against a gain of 7.6 over the input
-    (docs/deviations.md has the table): not a reason to depart from the released norm.
+    Each page is normalized by its own statistics (``batch``), in training as well: training and inference then compute
+    the same function, and a page's result depends on that page alone. docs/deviations.md compares it with ``running``.
 
     Args:
         block_out_channels: Width of each level of the VAE.

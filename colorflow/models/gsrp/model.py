@@ -1,7 +1,6 @@
 """Guided super-resolution: a frozen VAE with fused skips from its encoder to its decoder (paper section 3.3).
 
-Skip guidance goes into diffusers' own ``AutoencoderKL`` by one explicit walk through each half of it: no fork, no
-hooks (fixture ``d_gsrp``).
+Skips join diffusers' own ``AutoencoderKL`` by one explicit walk through each half of it: no fork, no hooks.
 """
 
 from __future__ import annotations

@@ -1,25 +1,45 @@
-"""The fusion network's residual blocks a few rows at a time: the same numbers in less memory.
+"""The fusion network's norm, and its residual blocks a few rows at a time: the same numbers in less memory.
 
-Layer by layer over the whole page, not all layers over one strip: what is kept is one feature map of the block's
-width beside its input, and every convolution runs once, whatever the norm. Strips through all eight convolutions of a
-level would need eight rows of halo, computed twice, and could not have statistics of the whole page without
-several passes. Rows are exact, as a 3 x 3 convolution sees one neighbour above and below; statistics are merged as if
-the page were whole (Chan, Golub and LeVeque 1983).
+Layer by layer over the whole page, so that every convolution runs once and a norm can have statistics of the whole
+page: those of the tiles are merged (Chan, Golub and LeVeque 1983). One row above and below makes a tile exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, conv2d, pad, relu
+from torch.nn.functional import batch_norm, conv2d, instance_norm, pad, relu
 
-from colorflow.models.gsrp.page_norm import PageNorm
+NormMode = Literal["batch", "running"]
 
 Rows = Callable[[int, int], Tensor]
 """Rows from one number up to another of a feature map, ``(B, C, rows, w)``."""
+
+
+class PageNorm(nn.BatchNorm2d):
+    """Batch normalization whose statistics are each page's own (``batch``) or those kept from training (``running``).
+
+    ``batch`` is what the released demo computes: it leaves the network in training mode and shows it one page at a
+    time, so that the "batch" is a page. Here every page of a batch is normalized alone, in training as at inference;
+    with one page that equals batch normalization. The running statistics are still kept while training.
+    ``running`` is textbook batch normalization: statistics of the whole batch in training, kept ones afterwards.
+    """
+
+    norm_mode: NormMode = "batch"
+
+    def forward(self, input: Tensor) -> Tensor:  # the name that torch gave it
+        """Normalize ``(B, C, h, w)``; not one pixel alone in mode ``batch``."""
+        if self.norm_mode == "running":
+            return super().forward(input)
+        mean, variance = self.running_mean, self.running_var
+        if not self.training:
+            mean = variance = None  # so that inference changes nothing
+        elif self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        return instance_norm(input, mean, variance, self.weight, self.bias, True, self.momentum or 0.1, self.eps)
 
 
 class PageStatistics:

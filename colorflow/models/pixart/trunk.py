@@ -1,8 +1,7 @@
 """One explicit walk through the blocks of diffusers' ``PixArtTransformer2DModel``.
 
-As in `colorflow.models.sd.trunk`: the guider reads its tokens after every block, the base takes them up
-at the same points (released code 4), and both are this walk with a different ``visit``. No fork, no hooks,
-nothing that ``torch.compile`` has to break its graph for.
+As in `colorflow.models.sd.trunk`: the guider's tokens are read after every block, and added to the base's at the same
+points (released code 4); both sides are this walk with a different ``visit``.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ class SDDenoiser(Denoiser):
     guider_class = ColorizationGuider
     solver = UniPCMultistepScheduler
 
-    def new_guider(self, network: ModelMixin, conditioning_channels: int) -> ModelMixin:
+    def new_guider(self, network: ModelMixin, conditioning_channels: int, tone_octaves: int = 0) -> ModelMixin:
         """See `ColorizationGuider.from_unet`."""
-        return ColorizationGuider.from_unet(network, conditioning_channels)
+        return ColorizationGuider.from_unet(network, conditioning_channels, tone_octaves)
 
     def predict(
         self,

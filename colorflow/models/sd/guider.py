@@ -36,6 +36,7 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         layers_per_block: Resnets in a down block.
         attention_head_dim: Number of attention heads (diffusers' historic name).
         norm_num_groups: Groups of every GroupNorm.
+        tone_octaves: n of `colorflow.models.conditioning.tone_code`: the condition ends with 2 n channels of it.
     """
 
     _supports_gradient_checkpointing = True
@@ -51,10 +52,11 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         layers_per_block: int = 2,
         attention_head_dim: int = 8,
         norm_num_groups: int = 32,
+        tone_octaves: int = 0,
     ) -> None:
         super().__init__()
         body = UNet2DConditionModel(
-            in_channels=in_channels + conditioning_channels,
+            in_channels=in_channels + conditioning_channels + 2 * tone_octaves,
             block_out_channels=tuple(block_out_channels),
             down_block_types=tuple(name.replace("SelfAttn", "CrossAttn") for name in down_block_types),
             up_block_types=tuple(name.replace("SelfAttn", "CrossAttn") for name in up_block_types),
@@ -70,9 +72,6 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         self.time_proj = body.time_proj
         self.time_embedding = body.time_embedding
         self.down_blocks, self.mid_block, self.up_blocks = body.down_blocks, body.mid_block, body.up_blocks
-        self._add_tap_convolutions()
-
-    def _add_tap_convolutions(self) -> None:
         down, middle, up = tap_widths(self, self.conv_in_condition.out_channels)
         self.brushnet_down_blocks = nn.ModuleList(map(_tap, down))
         self.brushnet_mid_block = _tap(middle)
@@ -80,11 +79,18 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
 
     @property
     def conditioning_channels(self) -> int:
-        """Channels of the condition, under the name that all guiders share."""
+        """Channels of the condition without its tones, under the name that all guiders share."""
         return int(self.config.conditioning_channels)
 
+    @property
+    def tone_octaves(self) -> int:
+        """See the class."""
+        return int(self.config.tone_octaves)
+
     @classmethod
-    def from_unet(cls, unet: UNet2DConditionModel, conditioning_channels: int = 5) -> ColorizationGuider:
+    def from_unet(
+        cls, unet: UNet2DConditionModel, conditioning_channels: int = 5, tone_octaves: int = 0
+    ) -> ColorizationGuider:
         """Start from a base U-Net (released code 3.6).
 
         Every tensor the guider shares with the U-Net is copied; ``conv_in`` serves both the noisy latents
@@ -94,6 +100,7 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         Args:
             unet: Base U-Net, before LoRA layers are injected.
             conditioning_channels: See the class.
+            tone_octaves: See the class. Channels of the tones start small and at random, as there is nothing to copy.
 
         Raises:
             ValueError: If the U-Net has LoRA layers, lacks a tensor that the guider needs, or is of another kind.
@@ -118,6 +125,7 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
             layers_per_block=config.layers_per_block,
             attention_head_dim=config.attention_head_dim,
             norm_num_groups=config.norm_num_groups,
+            tone_octaves=tone_octaves,
         )
         source, own = unet.state_dict(), guider.state_dict()
         shared = [key for key in own if not key.startswith(_OWN)]
@@ -137,6 +145,9 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         weight = torch.zeros_like(self.conv_in_condition.weight)
         weight[:, :channels] = conv_in.weight
         weight[:, channels : 2 * channels] = conv_in.weight
+        tones = 2 * self.tone_octaves
+        if tones:
+            weight[:, -tones:] = self.conv_in_condition.weight[:, -tones:]
         return {"conv_in_condition.weight": weight.detach(), "conv_in_condition.bias": conv_in.bias.detach().clone()}
 
     def forward(
@@ -147,13 +158,13 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         Args:
             noisy_latents: ``(B, in_channels, h, w)``.
             timesteps: ``(B,)`` or scalar integers.
-            condition: ``(B, conditioning_channels, h, w)``.
+            condition: ``(B, conditioning_channels + 2 tone_octaves, h, w)``.
             conditioning_scale: Factor on every residual.
 
         Returns:
             Down, middle and up residuals in the order of the walk (12 + 1 + 15 for SD1.5).
         """
-        expected = self.conditioning_channels
+        expected = self.conditioning_channels + 2 * self.tone_octaves
         if condition.shape[1] != expected:
             raise ValueError(f"condition has {condition.shape[1]} channels, this guider expects {expected}")
         taps = iter([*self.brushnet_down_blocks, self.brushnet_mid_block, *self.brushnet_up_blocks])

@@ -1,8 +1,7 @@
 """One explicit walk through the blocks of diffusers' ``UNet2DConditionModel``.
 
-ColorFlow reads features of one U-Net (the guider) and adds them to another (the base) at the same
-points: the input convolution, every resnet (with its attention, where the block has one), every down-
-and upsampler, and the middle block. Both sides are this one walk with a different ``visit``; no fork, no
+The guider's features are read, and added to the base's, at the same points: input convolution, every resnet (with its
+attention), every down- and upsampler, middle block. Both sides are this walk with a different ``visit``: no fork, no
 hooks, nothing that ``torch.compile`` has to break its graph for.
 """
 

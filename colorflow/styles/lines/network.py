@@ -6,6 +6,8 @@ first block of an upward group doubles by nearest neighbour after its first unit
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,15 +33,6 @@ class _Unit(nn.Module):
         return self.model["2"](leaky(self.model["0"](x)))
 
 
-class _Shortcut(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.model = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.model(x)
-
-
 class _Block(nn.Module):
     """Two units beside a shortcut, which is the identity where widths and sizes stay."""
 
@@ -49,7 +42,7 @@ class _Block(nn.Module):
         self.conv1 = _Unit(inputs, outputs, stride)
         self.residual = _Unit(outputs, outputs)
         changes = inputs != outputs or stride != 1 or doubles
-        self.shortcut = _Shortcut(inputs, outputs, stride) if changes else nn.Identity()
+        self.shortcut = _named(nn.Conv2d(inputs, outputs, 1, stride)) if changes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         inner, direct = self.conv1(x), self.shortcut(x)
@@ -58,18 +51,18 @@ class _Block(nn.Module):
         return direct + self.residual(inner)
 
 
-class _Group(nn.Module):
+def _named(*modules: nn.Module) -> nn.Sequential:
+    """Modules in a row, under the name that the files give the row."""
+    return nn.Sequential(OrderedDict(model=nn.Sequential(*modules)))
+
+
+def _group(inputs: int, outputs: int, blocks: int, kind: str = "") -> nn.Sequential:
     """Blocks in a row: ``down`` halves in the last, ``up`` doubles in the first."""
-
-    def __init__(self, inputs: int, outputs: int, blocks: int, kind: str = "") -> None:
-        super().__init__()
-        self.model = nn.Sequential()
-        for place in range(blocks):
-            stride = 2 if kind == "down" and place == blocks - 1 else 1
-            self.model.append(_Block(inputs if place == 0 else outputs, outputs, stride, kind == "up" and place == 0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.model(x)
+    return _named(
+        _Block(inputs, outputs, doubles=kind == "up"),
+        *(_Block(outputs, outputs) for _ in range(blocks - 2)),
+        _Block(outputs, outputs, stride=2 if kind == "down" else 1),
+    )
 
 
 class LineNetwork(nn.Module):
@@ -77,13 +70,13 @@ class LineNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.block0 = _Group(1, _WIDTHS[0], _BLOCKS[0])
+        self.block0 = _group(1, _WIDTHS[0], _BLOCKS[0])
         for level in range(1, 5):
-            self.add_module(f"block{level}", _Group(_WIDTHS[level - 1], _WIDTHS[level], _BLOCKS[level], "down"))
+            self.add_module(f"block{level}", _group(_WIDTHS[level - 1], _WIDTHS[level], _BLOCKS[level], "down"))
         for level in range(5, 9):
             above = 8 - level
-            self.add_module(f"block{level}", _Group(_WIDTHS[above + 1], _WIDTHS[above], _BLOCKS[above], "up"))
-        self.block9 = _Group(_WIDTHS[0], _LAST_WIDTH, _BLOCKS[0])
+            self.add_module(f"block{level}", _group(_WIDTHS[above + 1], _WIDTHS[above], _BLOCKS[above], "up"))
+        self.block9 = _group(_WIDTHS[0], _LAST_WIDTH, _BLOCKS[0])
         self.conv15 = _Unit(_LAST_WIDTH, 1, kernel=1)
         self.eval()
 

@@ -64,14 +64,11 @@ class _Level(nn.Module):
         self.model[last] = nn.Conv2d(outer, outer, 3)
 
     def forward(self, x: Tensor, draws: Draws) -> Tensor:
-        down, middle, up, last = (self.model[name] if name else None for name in self.slots)
-        assert down is not None
-        assert up is not None
-        assert last is not None
+        down, up, last = (self.model[self.slots[place]] for place in (0, 2, 3))
         skip = leaky(x)  # officially in place: the skip is activated, and the level above activates it again
         inner = down(pad(skip, 1))
-        if middle is not None:
-            inner = middle(layer_norm(inner), draws)
+        if not self.innermost:
+            inner = self.model[self.slots[1]](layer_norm(inner), draws)
         inner = leaky(inner)
         raised = layer_norm(up(inner if self.transposed else double(inner)))
         raised = layer_norm(last(pad(leaky(raised), 1)))

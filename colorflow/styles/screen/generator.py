@@ -31,15 +31,12 @@ class _Level(nn.Module):
         self.model[last] = SpectralConv2d(outer, outer)
 
     def forward(self, x: Tensor) -> Tensor:
-        down, middle, up, last = (self.model[name] if name else None for name in self.slots)
-        assert down is not None
-        assert up is not None
-        assert last is not None
+        down, up, last = (self.model[self.slots[place]] for place in (0, 2, 3))
         # Officially the activation runs in place, on the tensor that is also the skip: the skip is activated.
         skip = x if self.outermost else leaky(x)
         inner = down(skip)
-        if middle is not None:
-            inner = middle(inner if self.outermost else layer_norm(inner))
+        if not self.innermost:
+            inner = self.model[self.slots[1]](inner if self.outermost else layer_norm(inner))
         raised = last(leaky(layer_norm(up(double(leaky(inner))))))
         return raised if self.outermost else layer_norm(raised) + skip
 
