@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -145,8 +145,12 @@ class ColorFlowPipeline:
         references: References,
         *,
         seed: int = 0,
+        sampling: Sampling | None = None,
         guide: Image.Image | None = None,
-        **options: Any,
+        latents: Tensor | None = None,
+        posterior_noise: Sequence[Tensor] | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_stage: StageCallback | None = None,
     ) -> ColorFlowOutput:
         """Colour one page.
 
@@ -154,14 +158,27 @@ class ColorFlowPipeline:
             page: The page; only its luminance is used.
             references: Coloured pages, or what `index` made of them; may be empty.
             seed: Of noise (and of random retrieval).
+            sampling: Other than the pipeline's.
             guide: See `batch`.
-            options: Others of `batch`.
+            latents: See `batch`.
+            posterior_noise: See `batch`.
+            callback_on_step_end: See `batch`.
+            callback_on_stage: See `batch`.
 
         Returns:
             The page in colour, the canvases, and what was retrieved.
         """
-        guides = None if guide is None else [guide]
-        return self.batch([page], [references], seeds=[seed], guides=guides, **options)[0]
+        return self.batch(
+            [page],
+            [references],
+            seeds=[seed],
+            sampling=sampling,
+            guides=None if guide is None else [guide],
+            latents=latents,
+            posterior_noise=posterior_noise,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_stage=callback_on_stage,
+        )[0]
 
     @torch.no_grad()
     def batch(
@@ -199,17 +216,13 @@ class ColorFlowPipeline:
             ValueError: For other numbers of references, seeds or guides than pages.
         """
         guides = pages if guides is None else guides
-        for name, items in {"references": references, "seeds": seeds, "guides": guides}.items():
-            if len(items) != len(pages):
-                raise ValueError(f"{name}: expected one a page ({len(pages)}), got {len(items)}")
+        _check_counts(len(pages), {"references": references, "seeds": seeds, "guides": guides})
         if not pages:
             return []
         announce: StageCallback = callback_on_stage or (lambda stage: None)
         announce("retrieve")
         tasks = [self._task(*item) for item in zip(pages, guides, references, seeds, strict=True)]
         canvas_noise, page_noise = self._split(posterior_noise)
-        margin = self.recipe.decode_margin
-        region = None if margin is None else Region(query_box(self.page_size), margin)
         result = self.icp(
             torch.stack([to_tensor(task.canvas) for task in tasks]),
             query_mask(self.page_size)[None],
@@ -218,7 +231,7 @@ class ColorFlowPipeline:
             latents,
             canvas_noise,
             self.recipe.share_condition,
-            region,
+            self._region(),
             callback_on_step_end,
             announce,
         )
@@ -226,6 +239,11 @@ class ColorFlowPipeline:
             announce("super_resolve")
         draws = [None] * len(tasks) if page_noise is None else page_noise.split(1)
         return [self._finish(*item) for item in zip(tasks, map(to_image, result), draws, strict=True)]
+
+    def _region(self) -> Region | None:
+        """What is decoded; None for the whole canvas."""
+        margin = self.recipe.decode_margin
+        return None if margin is None else Region(query_box(self.page_size), margin)
 
     def _split(self, noise: Sequence[Tensor] | None) -> tuple[Sequence[Tensor] | None, Tensor | None]:
         """Given posterior draws as those of the condition and that of super-resolution."""
@@ -323,3 +341,9 @@ def load_pipeline(
     if row_tile is not None:
         pipeline.enable_row_tiling(row_tile)
     return pipeline
+
+
+def _check_counts(pages: int, given: Mapping[str, Sequence[object]]) -> None:
+    for name, items in given.items():
+        if len(items) != pages:
+            raise ValueError(f"{name}: expected one a page ({pages}), got {len(items)}")

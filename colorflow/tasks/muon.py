@@ -52,17 +52,18 @@ class MuonAdamW(AdamW):
         momentum: float = 0.95,
         ends: Sequence[str] = ENDS,
     ) -> None:
-        matrices, rest = [], []
+        matrices: list[tuple[str, nn.Parameter]] = []
+        rest: list[tuple[str, nn.Parameter]] = []
         for name, parameter in params:
             inside = parameter.ndim >= 2 and not set(name.split(".")) & set(ends)
             (matrices if inside else rest).append((name, parameter))
         if not matrices:
             raise ValueError("MuonAdamW: expected matrices or convolutions to train, got none; use AdamW")
         groups: list[dict[str, Any]] = [{"params": rest}, {"params": matrices, "momentum": momentum}]
-        super().__init__(groups[not rest :], lr=lr, betas=tuple(betas), weight_decay=weight_decay)
+        super().__init__(groups[not rest :], lr=lr, betas=(betas[0], betas[1]), weight_decay=weight_decay)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]  # torch: overloads
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step of both; returns what the closure gave."""
         loss = None
         if closure is not None:
