@@ -348,7 +348,7 @@ def test_an_export_from_before_families_had_names(tmp_path: Path, family: str) -
 
 def test_an_export_of_an_unknown_family_is_refused(folder: Path) -> None:
     edit_json(folder / INDEX, lambda index: index.update(family="sdd"))
-    with pytest.raises(ValueError, match=r"family: expected one of pixart, sd, toon, or .*, got 'sdd'; did you mean sd"):
+    with pytest.raises(ValueError, match=r"family: expected one of .*toon, or .*, got 'sdd'; did you mean sd"):
         load_export(folder)
     edit_json(folder / INDEX, lambda index: index.pop("family"))
     edit_json(folder / "guider" / "config.json", lambda config: config.update(_class_name="ColorGuiderSDModel"))
