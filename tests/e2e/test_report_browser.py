@@ -118,7 +118,7 @@ def test_the_plot_opens_a_chapter_and_switches_methods(page):
     groups = page.locator("#chapter-panels [data-style=gray] g")
     assert groups.count() == len(CHAPTERS)
     assert page.locator("[data-style=gray] g").first.locator("path").count() == 4
-    page.get_by_role("button", name="theirs", exact=True).click()
+    page.get_by_role("button", name="Theirs", exact=True).click()
     assert page.locator("[data-style=gray] g").first.locator("path").count() == 3
     groups.first.focus()
     page.keyboard.press("ArrowRight")

@@ -26,7 +26,6 @@ TINY = (
     "weights=random",
     "model.page_size=[64,96]",
     "model.train_size=[64,96]",
-    "model.gsrp.page_size=[96,144]",
     "data=toon",
     "data.datamodule.source.spec.size=[64,96]",
     "data.datamodule.source.chapters=3",

@@ -12,7 +12,7 @@ from tiny.benchmark import color_page
 from tiny.painter import QUIET, Painter, is_marked
 
 import colorize
-from colorflow.colorize import chapter_report
+from colorflow.colorize import chapter_report, chapters
 from colorflow.colorize.chapter_folder import MANIFEST, SHEET, SOURCE_TYPE
 from colorflow.colorize.chapters import ColorizeOptions, colorize_chapters, find_jobs
 from colorflow.config import compose_config
@@ -127,8 +127,8 @@ def test_the_command_fails_where_no_page_could_be_coloured(folders, monkeypatch)
 def test_where_pages_are_computed_is_no_other_setting(monkeypatch, tmp_path):
     """Device and memory savings change no result, so a run may be gone on with under others."""
     seen = []
-    monkeypatch.setattr(colorize, "colorize_chapters", lambda load, jobs, output, options: seen.append(options))
-    monkeypatch.setattr(colorize, "find_jobs", lambda *_: [])
+    monkeypatch.setattr(chapters, "colorize_chapters", lambda load, jobs, output, options: seen.append(options))
+    monkeypatch.setattr(chapters, "find_jobs", lambda *_: [])
     same = ["pipeline.device=cpu", "pipeline.offload=stages", "pipeline.row_tile=64"]
     for more in ([], same, ["pipeline.keep_luminance=true"]):
         given = ["weights=w", f"pages={tmp_path}", f"output={tmp_path}", *more]

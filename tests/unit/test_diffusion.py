@@ -123,18 +123,19 @@ def loss_inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 def test_loss_is_the_mean_of_the_whole_crop_in_float32():
     prediction, target, mask = loss_inputs()
-    found = DiffusionObjective().loss(prediction, target, mask)
+    objective = DiffusionObjective()
+    found = objective.loss(prediction, target, objective.pixel_weights(mask))
     assert found.shape == (3,)
     torch.testing.assert_close(found, ((prediction - target) ** 2).mean(dim=(1, 2, 3)))
-    prediction, target, mask = loss_inputs()
-    found = DiffusionObjective().loss(prediction.bfloat16(), target, mask)
+    found = objective.loss(prediction.bfloat16(), target, objective.pixel_weights(mask))
     assert found.dtype == torch.float32
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 4.0])
 def test_loss_with_query_weight(weight):
     prediction, target, mask = loss_inputs()
-    found = DiffusionObjective(query_weight=weight).loss(prediction, target, mask)
+    objective = DiffusionObjective(query_weight=weight)
+    found = objective.loss(prediction, target, objective.pixel_weights(mask))
     for sample in range(3):
         above = below = 0.0
         for row in range(6):
