@@ -55,9 +55,9 @@ class Layout(ABC):
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """Configuration entries that our guider takes beside the channels."""
+        """Configuration entries that our guider takes beside the channels, but those that no released one has."""
         names = inspect.signature(self.guider_class.__init__).parameters
-        return tuple(name for name in names if name not in ("self", self.channels))
+        return tuple(name for name in names if name not in ("self", self.channels, "tone_octaves"))
 
     def guider(self, config: Config) -> Shapes:
         """Tensors of our guider."""

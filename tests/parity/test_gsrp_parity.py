@@ -111,7 +111,11 @@ def test_end_to_end_super_resolution(path):
 
 @pytest.mark.parametrize("path", cases("h_end_to_end_sd"))
 def test_upsampling_is_the_released_one(path):
-    """``bicubic`` against Pillow's resize of the canvas's centre, which rounds and clips after each of its two passes."""
+    """``bicubic`` against Pillow's resize of the canvas's centre, which rounds and clips after each of its passes.
+
+    A tie that the first pass rounds the other way is one level, and the second pass makes 1.25 of it at most (the sum
+    of the bicubic kernel's sizes), rounded once more: two levels.
+    """
     config, tensors = load(path)
     expected = tensors["out.upscaled_center"]
     canvas = Image.fromarray(tensors["out.low_res_canvas"].numpy())
@@ -124,7 +128,7 @@ def test_upsampling_is_the_released_one(path):
         across = levels(upsample(centre, (centre.shape[2], size[1]), mode)) / 127.5 - 1
         return (levels(upsample(across, size, mode))[0].permute(1, 2, 0) - expected).abs()
 
-    assert after_both_passes("bicubic").max() <= 1, "rounding alone may differ"
+    assert after_both_passes("bicubic").max() <= 2
     assert after_both_passes("bilinear").max() > 10
     at_once = levels(upsample(centre, size, "bicubic"))[0].permute(1, 2, 0)
     assert (at_once - expected).abs().mean() < 0.5  # what is not rounded and clipped between the passes; bilinear 2.7

@@ -31,11 +31,15 @@ class SDLayout(Layout):
             return UNet2DConditionModel(**settings, out_channels=answer, cross_attention_dim=text_width)
 
     def unfit(self, config: Config) -> list[str]:
-        """The released classes know four levels and four latent channels (3.1 and 3.6); toon has others."""
+        """The released classes know four levels, four latent channels (3.1 and 3.6) and no tones; toon has others."""
         levels, latents = len(config["block_out_channels"]), config["in_channels"]
+        tones = ["the released code knows no tone_octaves"] if config.get("tone_octaves") else []
         if (levels, latents) == (4, 4):
-            return []
-        return [f"the released code knows 4 levels and 4 latent channels alone, this guider has {levels} and {latents}"]
+            return tones
+        return [
+            *tones,
+            f"the released code knows 4 levels and 4 latent channels alone, this guider has {levels} and {latents}",
+        ]
 
     def text_and_answer(self, config: Config, lora: Mapping[str, Tensor]) -> tuple[int, int]:
         """The answer has the latents' channels."""
