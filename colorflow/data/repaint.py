@@ -173,7 +173,7 @@ def painted(sample: ColorizationSample, page_size: Size, spec: ToonSpec | None, 
     if sample.page.mode != "P":
         raise DataError(
             f"{sample.page_id}: expected a page of palette indices (mode P), got {sample.page.mode}; "
-            "set data.datamodule.source.indexed=true"
+            "set data=toon_identity"
         )
     palette = None
     if spec is not None:

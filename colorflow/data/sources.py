@@ -119,8 +119,9 @@ class ToonSource(ChapterSource):
         pages: Pages a chapter.
         val_chapters: How many of the chapters are held out.
         seed: Seed of the chapters, the split and the pools.
-        indexed: Keep pages as pictures with a palette, as they were drawn; `colorflow.data.repaint.Repaint` needs it.
     """
+
+    indexed = False
 
     def __init__(
         self,
@@ -134,11 +135,10 @@ class ToonSource(ChapterSource):
         val_chapters: int = 2,
         pool_size: int = 20,
         seed: int = 0,
-        indexed: bool = False,
     ) -> None:
         self.chapters, self.pages = chapters, pages
-        self.spec, self.indexed = spec, indexed
-        name = name_set(chapters, pages, seed, spec) + ("_indexed" if indexed else "")
+        self.spec = spec
+        name = name_set(chapters, pages, seed, spec) + ("_indexed" if self.indexed else "")
         super().__init__(Path(root) / name, page_size, retriever, cache_dir, val_chapters, pool_size, seed)
 
     def _make(self) -> Splits:
@@ -148,9 +148,13 @@ class ToonSource(ChapterSource):
             marker.touch()
         return super()._make()
 
+
+class IndexedToonSource(ToonSource):
+    """The same with pages as palette indices, as they were drawn; `colorflow.data.repaint.Repaint` needs them."""
+
+    indexed = True
+
     def _dataset(self, chapters: Sequence[RecordedChapter]) -> ChapterDataset:
-        if not self.indexed:
-            return super()._dataset(chapters)
         return ChapterDataset(chapters, self.page_size, load=IndexedPages())
 
 

@@ -107,9 +107,9 @@ def evaluate(
         ValueError, RuntimeError: `EvaluationError` and the stages' own, each with a remedy.
     """
     _check_choices(stage, incomplete)
-    protocol = Protocol(_size(metric_size), ssim_window)
-    benchmark, output = read_benchmark(benchmark_root, verify=work.ranks.first), Path(output)
-    specs, marks = _with_gray_copy(methods), Incomplete(incomplete == "mark", work.ranks)
+    protocol, output = Protocol(_size(metric_size), ssim_window), Path(output)
+    benchmark, specs = read_benchmark(benchmark_root, verify=work.ranks.first), _with_gray_copy(methods)
+    marks = Incomplete(incomplete == "mark", work.ranks)
     stages = Stages(specs, benchmark, output, styles, marks, work, base_seed, max_failures, progress)
     stages.check()
     suite = build_suite(metrics or MetricSettings()) if stage in ("all", "score") else Suite()
@@ -122,10 +122,13 @@ def evaluate(
             results = _tabulate(stages, stages.score(protocol, suite), run, draws, folder)
         if stage in ("all", "report") and work.ranks.first:
             results = _report(benchmark, stages.folders, folder)
-    if progress and results["rows"]:
-        print_table(results)
-        for grid in beside_grids(results):
-            grid.print()
+    return _printed(results) if progress and results["rows"] else results
+
+
+def _printed(results: Results) -> Results:
+    print_table(results)
+    for grid in beside_grids(results):
+        grid.print()
     return results
 
 

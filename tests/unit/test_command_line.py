@@ -72,7 +72,7 @@ def test_it_answers_without_torch_and_leaves_nothing(case, tmp_path):
         ("~callbacks.nothing", "'callbacks.nothing' does not exist"),
         ("+seed=1", "An item is already at 'seed'"),
         ("seed=[1", "no viable alternative at input '[1'"),
-        ("task=sd15", "task: expected one of base_unet, base_vae, gsrp, icp, got 'sd15'"),
+        ("task=sd15", "task: expected one of base_unet, base_vae, codec, gsrp, icp, got 'sd15'"),
     ],
 )
 def test_what_hydra_says_is_one_line(override, expected):

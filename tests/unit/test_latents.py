@@ -209,7 +209,7 @@ def test_rows_come_back_as_they_were_written(dtype, tmp_path):
 
 
 def _part(batch: LatentBatch, rows: slice) -> LatentBatch:
-    parts: dict[str, Any] = {name: value[rows] for name, value in vars(batch).items()}
+    parts: dict[str, Any] = {name: value[rows] for name, value in vars(batch).items() if value is not None}
     return replace(batch, **parts)
 
 

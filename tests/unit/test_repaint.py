@@ -127,7 +127,9 @@ def test_pages_alone(sample):
 
 def test_pages_without_indices_are_refused(sample, tmp_path):
     plain = ColorizationSample("c/000", sample.page.convert("RGB"), ())
-    with pytest.raises(DataError, match=r"expected a page of palette indices \(mode P\), got RGB; set .*indexed=true"):
+    with pytest.raises(
+        DataError, match=r"expected a page of palette indices \(mode P\), got RGB; set data=toon_identity"
+    ):
         repaint()(plain, 0, 0)
     save_png(plain.page, tmp_path / "rgb.png")
     with pytest.raises(ImageError, match="expected palette indices"):
