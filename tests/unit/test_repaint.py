@@ -127,9 +127,7 @@ def test_pages_alone(sample):
 
 def test_pages_without_indices_are_refused(sample, tmp_path):
     plain = ColorizationSample("c/000", sample.page.convert("RGB"), ())
-    with pytest.raises(
-        DataError, match=r"expected a page of palette indices \(mode P\), got RGB; set data=toon_identity"
-    ):
+    with pytest.raises(DataError, match=r"expected a page of palette indices .*got RGB; set data=toon_identity"):
         repaint()(plain, 0, 0)
     save_png(plain.page, tmp_path / "rgb.png")
     with pytest.raises(ImageError, match="expected palette indices"):
