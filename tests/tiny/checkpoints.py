@@ -42,6 +42,7 @@ def write_released(model: ICPModel, family: str, folder: Path) -> None:
     folder.mkdir(parents=True)
     names = {"cross_attention_dim": 8} if family == "sd" else {"caption_channels": 8, "out_channels": 8}
     config = {key: value for key, value in model.guider.config.items() if not key.startswith("_")}
+    config.pop("tone_octaves", None)  # ours alone
     (folder / "config.json").write_text(json.dumps(config | names | {"_class_name": CLASS[family]}))
     guider = dict(model.guider.state_dict())
     if family == "pixart":
