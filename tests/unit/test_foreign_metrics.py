@@ -1,5 +1,6 @@
 """Metrics of somebody else's package, by configuration alone: evaluate.py, tables, CSV, LaTeX, page, results.json."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -69,9 +70,16 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name, source in (("__init__", ""), ("warmth", WARMTH), ("others", OTHERS)):
         (package / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(package.parent)
+    _forget()
     yield
+    _forget()
+
+
+def _forget() -> None:
+    """Let the package be imported from where it is now."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "theirs"]:
         del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 def test_a_package_outside_measures_by_its_names_in_the_config(theirs, tmp_path):
