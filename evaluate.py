@@ -23,8 +23,8 @@ def run(cfg: DictConfig, output: Path, work: Work | None = None) -> None:
     Raises:
         EvaluationError: At the end, where rows failed and the others are whole.
     """
-    from colorflow.evaluation.incomplete import EvaluationError
     from colorflow.evaluation.run import ALONE, evaluate
+    from colorflow.evaluation.stages import EvaluationError
     from colorflow.metrics import MetricSettings
 
     work = work or ALONE

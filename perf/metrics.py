@@ -35,9 +35,8 @@ from colorflow import metrics
 from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
 from colorflow.evaluation.bench.build import build_benchmark
-from colorflow.evaluation.score.protocol import Protocol
+from colorflow.evaluation.score.protocol import Protocol, Suite
 from colorflow.evaluation.score.score import score
-from colorflow.evaluation.score.suite import Suite
 from colorflow.metrics.clip import clip_pixels
 from colorflow.metrics.distances import frechet_distance
 from colorflow.metrics.inception import FoldedInception, fidelity_inception, legacy_pixels

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from colorflow.baselines.nearest import check_pool, nearest_page, retrieval_row
-from colorflow.baselines.together import together
+from colorflow.baselines.weights import together
 from colorflow.methods import References, Rows, row_label
 from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.retrieval.settings import RetrievalSettings
@@ -35,9 +35,8 @@ from colorflow.styles.networks import (
     to_batch,
 )
 from colorflow.styles.screen.color import ScreenColorizer, StyleCodeEncoder
-from colorflow.styles.screen.decoder import Draws
-from colorflow.styles.screen.encoder import ScreenEncoder
 from colorflow.styles.screen.path import pad_to_256, signed
+from colorflow.styles.screen.vae import Draws, ScreenEncoder
 from colorflow.utils.images import to_image
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import full_precision, resolve_device

@@ -1,8 +1,12 @@
-"""What ports that look at no references share: official files, one network a file, strictly; and their row."""
+"""What ports share: official files, one network a file, strictly; the row of one without references; batches.
+
+None of the ported networks mixes the samples of a batch in eval mode, so that a page's result is, up to rounding, what
+it would be alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,3 +53,32 @@ def port_row(load: Callable[[str], Any], device: str, label: str) -> Rows:
     method = load("cpu")
     fingerprint = digest_json([type(method).__name__, method.digests, asdict(method.settings)])
     return {method.name: MethodSpec(lambda: load(device), "none", fingerprint, label=label)}
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def together(
+    items: Sequence[Item], key: Callable[[Item], Hashable], work: Callable[[list[Item]], Iterable[Result]]
+) -> list[Result]:
+    """Hand items of equal keys over together.
+
+    Args:
+        items: Anything.
+        key: What items that go together have in common.
+        work: Returns a result for each item that it is given, in their order.
+
+    Returns:
+        A result an item, in the order of the items.
+
+    Raises:
+        ValueError: For fewer or more results than items.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for place, item in enumerate(items):
+        groups.setdefault(key(item), []).append(place)
+    results: dict[int, Result] = {}
+    for places in groups.values():
+        results.update(zip(places, work([items[place] for place in places]), strict=True))
+    return [results[place] for place in range(len(items))]

@@ -15,16 +15,14 @@ from typing import Any, Literal, get_args
 from colorflow.baselines import gray_copy
 from colorflow.baselines.predictions import PredictionsFolder
 from colorflow.evaluation.bench.benchmark import Benchmark, read_benchmark
-from colorflow.evaluation.incomplete import EvaluationError, Incomplete, OnIncomplete
 from colorflow.evaluation.report.beside_paper import beside_grids
 from colorflow.evaluation.report.paper import TABLES
 from colorflow.evaluation.report.report import write_report
 from colorflow.evaluation.report.tables import label, print_table
 from colorflow.evaluation.results import GRAY_COPY, Bootstrap, Key, Results, build_results, read_results, write_results
-from colorflow.evaluation.score.protocol import MetricSize, Protocol, describe_run
+from colorflow.evaluation.score.protocol import MetricSize, Protocol, Suite, build_suite, describe_run
 from colorflow.evaluation.score.score import RowScores
-from colorflow.evaluation.score.suite import Suite, build_suite
-from colorflow.evaluation.stages import Stages, Work
+from colorflow.evaluation.stages import EvaluationError, Incomplete, OnIncomplete, Stages, Work
 from colorflow.methods import MethodSpec
 from colorflow.metrics import MetricSettings
 from colorflow.metrics.catalog.ssim import SsimWindow

@@ -6,8 +6,7 @@ config as ``metrics.names=[psnr,other_package.metric]``. `SpecMetric` puts each 
 
 from colorflow.metrics.networks import PageNetwork
 from colorflow.metrics.pages import PagePair
-from colorflow.metrics.settings import FREE_METRICS, MetricSettings
-from colorflow.metrics.spec import Column, MetricSpec, find_metric, is_ours, metric_names
+from colorflow.metrics.spec import FREE_METRICS, Column, MetricSettings, MetricSpec, find_metric, is_ours, metric_names
 from colorflow.metrics.torchmetric import SpecMetric
 from colorflow.metrics.weights import WrongWeightsError
 from colorflow.utils.tensors import MissingWeightsError

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from colorflow.metrics.networks import PageNetwork, pixels
-from colorflow.metrics.settings import MetricSettings
+from colorflow.metrics.spec import MetricSettings
 from colorflow.metrics.weights import INCEPTION, find_weights, load_state
 from colorflow.utils.seeding import fixed_draws
 from colorflow.utils.tensors import digest_weights

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from pkgutil import iter_modules, resolve_name
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,9 +15,10 @@ from torch import Tensor
 
 from colorflow.metrics.networks import PageNetwork, Side
 from colorflow.metrics.pages import PagePair, check_shapes, page_pairs
+from colorflow.utils.tensors import resolve_device
 
 if TYPE_CHECKING:
-    from colorflow.metrics.settings import MetricSettings
+    from colorflow.metrics.spec import MetricSettings
 
 Sees = Literal["pair", "prediction", "set", "chapter"]
 
@@ -191,3 +192,59 @@ def find_metric(name: str) -> MetricSpec:
 def is_ours(spec: MetricSpec) -> bool:
     """Whether the spec is that of its key in the catalog."""
     return spec.key in metric_names() and find_metric(spec.key) == spec
+
+
+ClipResize = Literal["squash", "centre_crop"]
+FidResize = Literal["clean", "legacy"]
+
+FREE_METRICS = ("psnr", "ssim", "chroma_psnr", "ciede2000", "color_identity")
+"""What is measured where nothing else is asked for; the digest of the protocol covers their definitions."""
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """What is to be measured, and by which weights; docs/metrics.md has the definitions.
+
+    Attributes:
+        names: Of metrics, as ``find_metric`` takes them, in the order of results.json.
+        weights_dir: Folder to look for weights in before the caches of torch and Hugging Face.
+        strict: Missing weights are an error; False leaves their metrics out, with a line that says how to get them.
+        clip_model: open_clip's name of the model of CLIP-IS (the paper's supplement names ViT-H-14).
+        clip_pretrained: Its tag.
+        clip_resize: ``squash`` shows the whole page; ``centre_crop`` is CLIP's own and cuts 36 % of a 512 x 800 page.
+        fid_resize: ``clean`` squashes to 299 x 299 as clean-fid does (bicubic, antialiased, not rounded), ``legacy`` as
+            torch-fidelity does (TensorFlow 1's bilinear, aliased).
+        device: ``auto`` takes the GPU where there is one.
+        batch_size: Pages a forward pass.
+    """
+
+    names: Sequence[str] = FREE_METRICS
+    weights_dir: str | None = None
+    strict: bool = False
+    clip_model: str = "ViT-H-14"
+    clip_pretrained: str = "laion2b_s32b_b79k"
+    clip_resize: ClipResize = "squash"
+    fid_resize: FidResize = "clean"
+    device: str = "auto"
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        keys = [spec.key for spec in self.specs]
+        if len(set(keys)) < len(keys) or not keys:
+            raise ValueError(f"metrics.names: expected metrics, each key once, got {list(self.names)}")
+
+    @cached_property
+    def specs(self) -> tuple[MetricSpec, ...]:
+        """The metrics, in the order of the names."""
+        return tuple(map(find_metric, self.names))
+
+    @property
+    def folder(self) -> Path | None:
+        """``weights_dir`` as a path."""
+        return None if self.weights_dir is None else Path(self.weights_dir)
+
+    @property
+    def place(self) -> torch.device:
+        """Where networks run."""
+        return resolve_device(self.device)

@@ -19,8 +19,8 @@ from colorflow.styles.networks import (
     to_batch,
     to_page,
 )
-from colorflow.styles.screen.decoder import Draws
 from colorflow.styles.screen.path import ScreenPath, to_levels
+from colorflow.styles.screen.vae import Draws
 
 
 @dataclass(frozen=True)

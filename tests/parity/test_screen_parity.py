@@ -22,10 +22,9 @@ from torch import Tensor, nn
 from colorflow.baselines.screenvae import ScreenToColor
 from colorflow.styles.compose import blend
 from colorflow.styles.screen.color import ScreenColorizer, StyleCodeEncoder
-from colorflow.styles.screen.decoder import Draws, ScreenDecoder
-from colorflow.styles.screen.encoder import ScreenEncoder
 from colorflow.styles.screen.generator import ScreenGenerator
 from colorflow.styles.screen.path import Screen, ScreenPath, luminance, pad_to_256, signed, to_levels
+from colorflow.styles.screen.vae import Draws, ScreenDecoder, ScreenEncoder
 from parity.filling import baseline_state, noise
 from parity.fixtures import folder, npz_cases, npz_index
 

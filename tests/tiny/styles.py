@@ -6,8 +6,8 @@ import torch
 
 from colorflow.styles.lines.network import LineNetwork
 from colorflow.styles.networks import DECODER_FILE, GENERATOR_FILE, LINE_FILE
-from colorflow.styles.screen.decoder import ScreenDecoder
 from colorflow.styles.screen.generator import ScreenGenerator
+from colorflow.styles.screen.vae import ScreenDecoder
 
 
 def seeded(seed: int = 0) -> torch.Generator:

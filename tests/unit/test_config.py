@@ -18,7 +18,7 @@ import train
 from colorflow import config
 from colorflow.config import CONFIGS, ConfigError, compose_config, to_dict
 from colorflow.evaluation.report.paper import TABLES
-from colorflow.evaluation.rows.same_training import compare
+from colorflow.evaluation.rows.trainings import compare
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 EVALUATIONS = [

@@ -17,9 +17,8 @@ from colorflow.distributed.ranks import Ranks
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkError
 from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.generate.generate import MethodError
-from colorflow.evaluation.incomplete import EvaluationError
 from colorflow.evaluation.results import read_results, write_results
-from colorflow.evaluation.stages import Work
+from colorflow.evaluation.stages import EvaluationError, Work
 from colorflow.methods import MethodSpec, Problem
 
 GOOD = {"tint": MethodSpec(build=lambda: Tint(5)), "more": MethodSpec(build=lambda: Tint(60))}

@@ -9,8 +9,8 @@ from tiny.comics import draw_page
 from tiny.styles import seeded
 
 from colorflow.styles.networks import DECODER_FILE, GENERATOR_FILE, LINE_FILE
-from colorflow.styles.screen.decoder import Draws
 from colorflow.styles.screen.path import ScreenPath
+from colorflow.styles.screen.vae import Draws
 from colorflow.styles.screenvae import ScreenVAEStyle
 from colorflow.styles.sketch import SketchStyle
 from colorflow.utils.tensors import CheckpointError

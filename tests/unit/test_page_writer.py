@@ -9,8 +9,7 @@ from PIL import Image
 from tiny.benchmark import color_page
 
 from colorflow.evaluation.generate import page_writer
-from colorflow.evaluation.generate.generation_folder import GenerationError, read_manifest
-from colorflow.evaluation.generate.page_writer import PageWriter
+from colorflow.evaluation.generate.generation_folder import GenerationError, PageWriter, read_manifest
 from colorflow.schema import PageRecord
 from colorflow.utils.hashing import digest_file
 

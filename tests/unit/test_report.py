@@ -13,9 +13,9 @@ from tiny.metrics import PIXELS, TINY
 from colorflow.baselines.predictions import PredictionsError
 from colorflow.evaluation.bench.benchmark import BenchmarkError
 from colorflow.evaluation.generate.generate import GenerationError
-from colorflow.evaluation.incomplete import EvaluationError
 from colorflow.evaluation.report.tables import markdown_table
 from colorflow.evaluation.results import Bootstrap, ResultsError, read_results, write_results
+from colorflow.evaluation.stages import EvaluationError
 from colorflow.methods import MethodSpec
 from colorflow.metrics import MetricSettings
 from colorflow.utils import strips

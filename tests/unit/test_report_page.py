@@ -11,11 +11,9 @@ import pytest
 from PIL import Image
 from tiny.benchmark import evaluate_tiny, find_row, page_scores, scored_pages, tint_rows, tiny_benchmark, tiny_results
 
-from colorflow.evaluation.report.assets import fill_page
-from colorflow.evaluation.report.html import html_page
-from colorflow.evaluation.report.page_data import page_data
+from colorflow.evaluation.report.html import fill_page, html_page, page_data
 from colorflow.evaluation.report.paper import SHAPE
-from colorflow.evaluation.report.shown_pages import shown_pages
+from colorflow.evaluation.report.strips import shown_pages
 from colorflow.evaluation.results import Bootstrap, build_results
 
 

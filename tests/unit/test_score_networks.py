@@ -20,10 +20,9 @@ from colorflow.evaluation.generate.generate import generate
 from colorflow.evaluation.report.tables import csv_table, markdown_table
 from colorflow.evaluation.results import read_results
 from colorflow.evaluation.run import evaluate
-from colorflow.evaluation.score.features import FeatureStore
-from colorflow.evaluation.score.protocol import Protocol
+from colorflow.evaluation.score.measuring import FeatureStore
+from colorflow.evaluation.score.protocol import Protocol, Suite, build_suite
 from colorflow.evaluation.score.score import RowScores, score
-from colorflow.evaluation.score.suite import Suite, build_suite
 from colorflow.methods import MethodSpec
 from colorflow.metrics import MetricSettings, PageNetwork
 from colorflow.toon import ToonSpec

@@ -22,7 +22,7 @@ from colorflow.data.sources import ChapterSource
 from colorflow.data.transforms import CanvasTransform
 from colorflow.evaluation.bench.benchmark import BenchmarkError, read_benchmark
 from colorflow.evaluation.bench.build import build_benchmark
-from colorflow.evaluation.bench.toon_benchmark import toon_benchmark
+from colorflow.evaluation.bench.sources import toon_benchmark
 from colorflow.retrieval.retriever import SimilarityRetriever
 from colorflow.schema import ColorizationSample
 from colorflow.styles.augmentation import screenstyle

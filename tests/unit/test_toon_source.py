@@ -4,7 +4,7 @@ from PIL import Image
 
 from colorflow.data.sources import ToonSource
 from colorflow.evaluation.bench.benchmark import read_benchmark
-from colorflow.evaluation.bench.toon_benchmark import existing_benchmark, toon_benchmark
+from colorflow.evaluation.bench.sources import existing_benchmark, toon_benchmark
 from colorflow.retrieval.retriever import RandomRetriever
 from colorflow.toon import ToonSpec
 from colorflow.utils.hashing import digest_image

@@ -17,8 +17,7 @@ from tiny.benchmark import SIZE, Tint, tiny_benchmark
 from colorflow.evaluation.run import evaluate
 from colorflow.evaluation.user_study.__main__ import main
 from colorflow.evaluation.user_study.build import StudyOptions, build_study
-from colorflow.evaluation.user_study.tables import csv_study, latex_study, markdown_study
-from colorflow.evaluation.user_study.tally import tally_votes
+from colorflow.evaluation.user_study.tally import csv_study, latex_study, markdown_study, tally_votes
 from colorflow.evaluation.user_study.votes import Ranking, StudyError, read_key, read_votes
 from colorflow.methods import MethodSpec
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from tiny.metrics import random_network
 from tiny.networks import TINY_CLIP, pages, published_head_state, register_tiny_clip, write_weights
 
-from colorflow.evaluation.score.suite import build_suite
+from colorflow.evaluation.score.protocol import build_suite
 from colorflow.metrics import MetricSettings
 from colorflow.metrics.catalog.aesthetic import AestheticHead, fill_head
 from colorflow.metrics.catalog.clip_is import clip

@@ -11,9 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from colorflow.baselines.ebmc.encoder import ColorEncoder
+from colorflow.baselines.ebmc.networks import ColorEncoder, ColorUNet
 from colorflow.baselines.ebmc.panels import Panel, find_panels
-from colorflow.baselines.ebmc.unet import ColorUNet
 from colorflow.baselines.lab import to_lab, to_page
 from colorflow.baselines.nearest import check_pool, nearest_page, retrieval_row
 from colorflow.methods import References, Rows, row_label

@@ -15,8 +15,7 @@ from torch import Tensor
 from colorflow.baselines.mcv2.denoiser import Denoiser, denoise
 from colorflow.baselines.mcv2.generator import Generator
 from colorflow.baselines.mcv2.resize import MULTIPLE, network_size, pad_free_side, resize_area
-from colorflow.baselines.together import together
-from colorflow.baselines.weights import load_network, port_row
+from colorflow.baselines.weights import load_network, port_row, together
 from colorflow.methods import Rows, row_label
 from colorflow.schema import NATIVE_SIZE, BatchColorizer, ReferencePool
 from colorflow.utils.hashing import digest_file

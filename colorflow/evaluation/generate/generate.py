@@ -7,20 +7,86 @@ How many processes share the pages changes no page, and how many are computed at
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from colorflow.distributed.ranks import Ranks
 from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
-from colorflow.evaluation.generate.coloring import Colored, ColoringJob
-from colorflow.evaluation.generate.generation_folder import GenerationError, finish, page_settings, resume
-from colorflow.evaluation.generate.page_writer import PageWriter
+from colorflow.evaluation.generate.generation_folder import GenerationError, PageWriter, finish, page_settings, resume
 from colorflow.methods import References
-from colorflow.schema import BatchColorizer, Colorizer, PoolColorizer
+from colorflow.schema import NATIVE_SIZE, BatchColorizer, Colorizer, PageRecord, PoolColorizer, ReferencePool
 from colorflow.utils.failures import allowed_failures
+from colorflow.utils.images import to_rgb
 from colorflow.utils.log import get_logger
 from colorflow.utils.progress import track
+
+
+@dataclass(frozen=True)
+class Colored:
+    """A page, its result, the seconds it took and the size it was computed at."""
+
+    page: BenchmarkPage
+    image: Image.Image
+    seconds: float
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ColoringJob:
+    """What is asked of a method: arguments of ``generate`` under their names."""
+
+    method: Colorizer
+    benchmark: Benchmark
+    row: str
+    style: str
+    references: References
+    base_seed: int
+
+    @property
+    def name(self) -> str:
+        """For messages, and in names that processes meet under."""
+        return f"{self.row} ({self.style})"
+
+    def one(self, page: BenchmarkPage) -> Colored:
+        """Colour a page."""
+        image, pool = self._inputs(page)
+        start = time.perf_counter()
+        result = self.method.colorize(image, pool, seed=self._seed(page))
+        return _checked(page, result, time.perf_counter() - start)
+
+    def record(self, colored: Colored) -> PageRecord:
+        """Of a page that is not written yet: without digest."""
+        page, seconds = colored.page, round(colored.seconds, 4)
+        return PageRecord(
+            self.row, self.style, page.chapter, page.name, self._seed(page), seconds, colored.size, sha256=""
+        )
+
+    def at_once(self, pages: Sequence[BenchmarkPage]) -> list[Colored]:
+        """Colour pages in one call; each is said to have taken an equal part of the time."""
+        assert isinstance(self.method, BatchColorizer)
+        images, pools = zip(*map(self._inputs, pages), strict=True)
+        start = time.perf_counter()
+        results = self.method.colorize_batch(images, pools, seeds=[self._seed(page) for page in pages])
+        seconds = (time.perf_counter() - start) / len(pages)
+        return [_checked(page, result, seconds) for page, result in zip(pages, results, strict=True)]
+
+    def _inputs(self, page: BenchmarkPage) -> tuple[Image.Image, ReferencePool]:
+        return self.benchmark.input(page, self.style), self.benchmark.references(page, self.references)
+
+    def _seed(self, page: BenchmarkPage) -> int:
+        return self.base_seed + page.index
+
+
+def _checked(page: BenchmarkPage, result: Any, seconds: float) -> Colored:
+    if not isinstance(result, Image.Image):
+        raise TypeError(f"colorize: expected a PIL image, got {type(result).__name__}")
+    return Colored(page, to_rgb(result), seconds, result.info.get(NATIVE_SIZE, result.size))
+
 
 logger = get_logger(__name__)
 

@@ -20,8 +20,7 @@ from colorflow.evaluation.report.beside_paper import beside_grids
 from colorflow.evaluation.report.comparisons import csv_differences, paired_differences
 from colorflow.evaluation.report.grid import Grid
 from colorflow.evaluation.report.html import Figure, Strip, html_page
-from colorflow.evaluation.report.shown_pages import even_pages, shown_pages
-from colorflow.evaluation.report.strips import page_cells
+from colorflow.evaluation.report.strips import even_pages, page_cells, shown_pages
 from colorflow.evaluation.report.tables import csv_pages, csv_table, label, latex_table, markdown_table
 from colorflow.evaluation.results import Results
 from colorflow.utils.files import atomic_path, write_json_atomic, write_text_atomic

@@ -21,8 +21,7 @@ from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
 from colorflow.evaluation.generate.generation_folder import read_manifest
 from colorflow.evaluation.results import PAGE_KEY, PAGE_SOURCES, Row
 from colorflow.evaluation.score.measuring import Answers, Batches, Job, column, in_order, prepare, single_threads
-from colorflow.evaluation.score.protocol import Protocol
-from colorflow.evaluation.score.suite import Suite
+from colorflow.evaluation.score.protocol import Protocol, Suite
 from colorflow.metrics import MetricSpec
 from colorflow.utils.failures import allowed_failures
 from colorflow.utils.hashing import digest_file

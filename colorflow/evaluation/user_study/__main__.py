@@ -13,8 +13,7 @@ from colorflow.baselines.predictions import PredictionsError
 from colorflow.evaluation.bench.benchmark import BenchmarkError
 from colorflow.evaluation.results import ResultsError
 from colorflow.evaluation.user_study.build import StudyOptions, build_study
-from colorflow.evaluation.user_study.tables import csv_study, latex_study, markdown_study
-from colorflow.evaluation.user_study.tally import tally_votes
+from colorflow.evaluation.user_study.tally import csv_study, latex_study, markdown_study, tally_votes
 from colorflow.evaluation.user_study.votes import KEY_FILE, StudyError, read_key, read_votes
 from colorflow.utils.files import write_text_atomic
 

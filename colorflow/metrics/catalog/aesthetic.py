@@ -9,8 +9,7 @@ from torch.nn.functional import normalize
 
 from colorflow.metrics.clip import clip_pixels, clip_tower
 from colorflow.metrics.networks import PageNetwork
-from colorflow.metrics.settings import MetricSettings
-from colorflow.metrics.spec import MetricSpec
+from colorflow.metrics.spec import MetricSettings, MetricSpec
 from colorflow.metrics.weights import AESTHETIC_HEAD, WrongWeightsError, find_weights, load_state
 from colorflow.utils.tensors import digest_weights
 

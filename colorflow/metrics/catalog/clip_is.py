@@ -7,8 +7,7 @@ from torch import Tensor
 
 from colorflow.metrics.clip import clip_pixels, clip_tower
 from colorflow.metrics.networks import PageNetwork
-from colorflow.metrics.settings import MetricSettings
-from colorflow.metrics.spec import MetricSpec
+from colorflow.metrics.spec import MetricSettings, MetricSpec
 from colorflow.utils.tensors import digest_weights
 
 

@@ -9,8 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from colorflow.metrics.networks import PageNetwork, pixels
-from colorflow.metrics.settings import MetricSettings
-from colorflow.metrics.spec import MetricSpec
+from colorflow.metrics.spec import MetricSettings, MetricSpec
 from colorflow.metrics.weights import alexnet_file, find_weights, load_state
 from colorflow.utils.seeding import fixed_draws
 from colorflow.utils.tensors import digest_weights

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from colorflow.styles.screen.blocks import ChannelScale, SpectralConv2d, SpectralLinear, double, layer_norm, leaky
-from colorflow.styles.screen.decoder import Draws
+from colorflow.styles.screen.vae import Draws
 
 LEVELS = 8
 _TINY = 1e-8

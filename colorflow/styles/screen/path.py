@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from colorflow.styles.screen.blocks import pad_to_next_128
-from colorflow.styles.screen.decoder import Draws, ScreenDecoder
 from colorflow.styles.screen.generator import ScreenGenerator
+from colorflow.styles.screen.vae import Draws, ScreenDecoder
 
 _MULTIPLE = 256
 _LUMA = (19595, 38470, 7471)  # ITU-R 601 in 1/65536, the integers of Pillow's "L"
