@@ -11,6 +11,7 @@ from PIL import Image
 from tiny.comics import draw_page
 from tiny.styles import seeded
 
+from colorflow.styles.bitonal import BitonalStyle
 from colorflow.styles.compose import Interpolated, Mixed
 from colorflow.styles.gray import GrayStyle
 
@@ -48,6 +49,17 @@ def test_gray_is_itu_601_luminance_in_three_equal_channels_and_draws_nothing():
     page = Image.new("RGB", (8, 8), (77, 77, 77))
     assert GrayStyle()(page, generator).tobytes() == page.tobytes()
     assert torch.equal(generator.get_state(), before)
+
+
+def test_bitonal_keeps_what_is_darker_than_the_page_as_ink():
+    page = Image.new("RGB", (8, 6), (200, 220, 240))
+    page.paste((60, 40, 20), (2, 1, 5, 6))
+    ink = np.asarray(BitonalStyle()(page, torch.Generator()))
+    expected = np.full((6, 8, 3), 255)
+    expected[1:6, 2:5] = 0
+    assert np.array_equal(ink, expected)
+    for flat in ("black", "gray", "white"):
+        assert np.asarray(BitonalStyle()(Image.new("RGB", (4, 4), flat), torch.Generator())).min() == 255
 
 
 def test_interpolation_is_uniform_between_the_two_and_depends_on_the_generator_alone():
