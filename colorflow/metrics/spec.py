@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from pkgutil import iter_modules, resolve_name
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,9 +16,6 @@ from torch import Tensor
 from colorflow.metrics.networks import PageNetwork, Side
 from colorflow.metrics.pages import PagePair, check_shapes, page_pairs
 from colorflow.utils.tensors import resolve_device
-
-if TYPE_CHECKING:
-    from colorflow.metrics.spec import MetricSettings
 
 Sees = Literal["pair", "prediction", "set", "chapter"]
 
