@@ -122,7 +122,7 @@ def test_the_loss_of_a_sample_does_not_depend_on_its_batch():
         batch = batch_of(*numbers)
         with torch.no_grad():
             drawn = task.draw(batch)
-            return task.losses(drawn, task.objective.timesteps(drawn.uniform, task.model.noise_scheduler))
+            return task.losses(drawn, task.objective.timesteps(drawn.noise.uniform, task.model.noise_scheduler))
 
     together, turned = losses(1, 2, 3), losses(3, 1, 2)
     alone = torch.cat([losses(number) for number in (1, 2, 3)])
