@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from colorflow.models.base import Base
 from colorflow.models.conditioning import (
     condition_images,
-    encode_condition,
     encode_latents,
     encode_posterior,
     join_condition,
@@ -118,8 +117,17 @@ class ICPModel(nn.Module):
 
     @torch.no_grad()
     def encode_condition(self, canvas: Tensor, mask: Tensor, noises: tuple[Tensor, Tensor]) -> Tensor:
-        """The guider's condition; see `colorflow.models.conditioning.encode_condition`."""
-        return encode_condition(self.vae, canvas, mask, self.guider.conditioning_channels, noises, self.tone_octaves)
+        """The guider's condition ``(B, conditioning_channels + 2 tone_octaves, h, w)``.
+
+        Args:
+            canvas: ``(B, 3, H, W)`` in [-1, 1], query in black and white.
+            mask: ``(B, 1, H, W)`` in [0, 1], 0 on the query.
+            noises: Posterior draws of the (first, second) encoding; the second serves references and query apart.
+        """
+        images = condition_images(self.vae, canvas, mask, self.guider.conditioning_channels)
+        latents = [encode_latents(self.vae, image, noise) for image, noise in zip(images, noises, strict=False)]
+        tones = tone_code(self.vae, canvas, self.tone_octaves) if self.tone_octaves else None
+        return join_condition(latents, shrink_mask(self.vae, mask), tones)
 
     @torch.no_grad()
     def encode_batch(self, batch: ColorizationBatch | LatentBatch) -> LatentBatch:

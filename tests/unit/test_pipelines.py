@@ -13,7 +13,6 @@ from tiny.recipes import pixels
 from torch import Tensor
 
 from colorflow.canvas import fit_page, query_box, query_mask, reference_patches, slot_box
-from colorflow.models.conditioning import encode_condition
 from colorflow.models.sd.trunk import unet_with_residuals
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import ICPPipeline, Sampling
@@ -151,7 +150,7 @@ def test_sampling_by_hand(icp):
     """The loop written out once more: encode, UniPC steps on the model's predictions, decode."""
     model, canvas = tiny_model().eval(), canvases(1)
     start, first, second = (noise(1, 4, 12, 8, seed=seed) for seed in (1, 2, 3))
-    condition = encode_condition(model.vae, canvas, MASK, 5, (first, second))
+    condition = model.encode_condition(canvas, MASK, (first, second))
     betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     scheduler = UniPCMultistepScheduler(**betas, steps_offset=1)
     scheduler.set_timesteps(STEPS)
