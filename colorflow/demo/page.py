@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,30 +36,9 @@ _NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A page that is being served.
-
-    Attributes:
-        address: Where.
-    """
-
-    address: str
-
-    def wait(self) -> None:
-        """Until Ctrl-C."""
-        try:
-            while True:
-                time.sleep(1)
-        except KeyboardInterrupt:
-            return
-
-
 @contextmanager
-def open_page(
-    studio: Studio, host: str = "127.0.0.1", port: int | None = None, share: bool = False
-) -> Iterator[Opened]:
-    """Serve the page until the block ends.
+def open_page(studio: Studio, host: str = "127.0.0.1", port: int | None = None, share: bool = False) -> Iterator[str]:
+    """Serve the page, at the address that is yielded, until the block ends.
 
     Args:
         studio: Does the work; uploads are kept in its folder.
@@ -92,7 +70,7 @@ def open_page(
             head='<meta name="color-scheme" content="light dark">',
         )
         try:
-            yield Opened(public or local)
+            yield public or local
         finally:
             blocks.close(verbose=False)
 

@@ -35,12 +35,8 @@ class BaseTask(DenoisingTask):
 
     Args:
         base: Its network is trained, its VAE is frozen.
-        objective: See `DenoisingTask`.
-        optimizer: See `TrainableTask`.
-        lr_scheduler: See `TrainableTask`.
         hinted: Share of canvases with such a hint (our choice).
         gray_queries: Share of canvases with a query in black and white (our choice).
-        validation_timesteps: See `DenoisingTask`.
         full_hints: Hints are whole, and the loss is on the references too: a small base learns to copy by it.
         supervision: See `DenoisingTask`; of hinted canvases.
     """

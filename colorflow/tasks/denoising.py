@@ -42,8 +42,6 @@ class DenoisingTask(TrainableTask):
     Args:
         model: What denoises.
         objective: Timestep sampling and loss.
-        optimizer: See `TrainableTask`.
-        lr_scheduler: See `TrainableTask`.
         validation_timesteps: The validation loss is measured at each of these, with fixed noise.
         supervision: Tells attention where to look, on batches with labels: the guider's, or without one the base
             network's. None (the paper) does not.

@@ -32,8 +32,6 @@ class GSRPTask(TrainableTask):
     Args:
         model: Frozen VAE and fusion network.
         degradation: Steps that simulate ICP's output; not used on batches with a recorded one.
-        optimizer: See `TrainableTask`.
-        lr_scheduler: See `TrainableTask`.
         lpips_weight: Weight of LPIPS (VGG) beside L1; 0 (the paper: L1) loads nothing.
         patch_size: (width, height) of the part of each page that a step sees, at a random place; None: whole pages.
             A step's cost and memory go with it. Under ``norm_mode=batch`` a part is normalized by its own statistics.

@@ -140,8 +140,8 @@ def test_conditioning_scale(icp, scale):
     condition = noise(1, 5, 12, 8, seed=1)
     found = prediction(icp, Sampling(STEPS, conditioning_scale=scale), [(condition, icp.model.prompt_embeds)])
     latents = noise(1, 4, 12, 8)
-    residuals = [scale * residual for residual in icp.guider(latents, torch.tensor(500), condition)]
-    expected = unet_with_residuals(icp.network, latents, torch.tensor(500), icp.model.prompt_embeds, residuals)
+    residuals = [scale * residual for residual in icp.model.guider(latents, torch.tensor(500), condition)]
+    expected = unet_with_residuals(icp.model.network, latents, torch.tensor(500), icp.model.prompt_embeds, residuals)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
 
 

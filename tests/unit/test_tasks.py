@@ -182,7 +182,7 @@ def test_a_hint_is_a_share_of_the_condition_and_the_loss_is_on_the_query_alone(m
     scheduler = task.model.noise_scheduler
     strengths = []
 
-    def perfect_on_the_query(noisy_latents, timesteps):
+    def perfect_on_the_query(noisy_latents, timesteps, *_):
         hints = noisy_latents - scheduler.add_noise(latents, noise.noise, timesteps)
         for hint, clean in zip(hints, condition, strict=True):
             strength = float((hint * clean).sum() / clean.square().sum())

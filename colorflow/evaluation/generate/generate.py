@@ -18,9 +18,8 @@ from colorflow.evaluation.generate.generation_folder import GenerationError, fin
 from colorflow.evaluation.generate.page_writer import PageWriter
 from colorflow.methods import References
 from colorflow.schema import BatchColorizer, Colorizer, PoolColorizer
-from colorflow.utils.failures import allowed_failures
 from colorflow.utils.log import get_logger
-from colorflow.utils.progress import track
+from colorflow.utils.progress import allowed_failures, track
 
 logger = get_logger(__name__)
 
