@@ -40,6 +40,8 @@ class RunRecord(Callback):
             return
         trained = sum(parameter.numel() for parameter in pl_module.parameters() if parameter.requires_grad)
         data: Any = getattr(trainer, "datamodule", None)
+        device = pl_module.device
+        gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
         record = {
             "colorflow": __version__,
             "commit": git_commit(),
@@ -48,7 +50,7 @@ class RunRecord(Callback):
             "python": platform.python_version(),
             "packages": {name: _version(name) for name in _PACKAGES},
             "devices": trainer.num_devices * trainer.num_nodes,
-            "device": _device_name(pl_module.device),
+            "device": gpu or platform.processor() or device.type,
             "start_step": trainer.global_step,
             "trained_parameters": trained,
             "data": None if data is None else data.state_dict().get("data"),
@@ -85,7 +87,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type

@@ -143,10 +143,12 @@ class CanvasTransform:
         """Style and window from (seed, number)."""
         canvases = self.canvases(sample, seed, number)
         window = training_window(self.page_size, generator(seed, "window", number), *self.window)
+        # The mask by area: a pixel holds the share of reference under it, ringing-free.
+        mask = _mask_canvas(self.page_size).resize(self.train_size, Image.Resampling.BOX, box=window)
         return ColorizationBatch(
             target=self._view(canvases.target, window)[None],
             condition=self._view(canvases.condition, window)[None],
-            mask=self._mask_view(window)[None],
+            mask=torch.from_numpy(np.array(mask))[None, None].clamp(0, 1),
             page_ids=(sample.page_id,),
             seeds=(noise_seed,),
         )
@@ -154,11 +156,6 @@ class CanvasTransform:
     def _view(self, canvas: Image.Image, window: Box) -> Tensor:
         """Cut and downsample a canvas: bicubic with antialiasing, the filter of every other resize here."""
         return to_tensor(canvas.resize(self.train_size, Image.Resampling.BICUBIC, box=window))
-
-    def _mask_view(self, window: Box) -> Tensor:
-        """Cut and downsample the mask by area: a pixel holds the share of reference under it, ringing-free."""
-        view = _mask_canvas(self.page_size).resize(self.train_size, Image.Resampling.BOX, box=window)
-        return torch.from_numpy(np.array(view))[None].clamp(0, 1)
 
 
 def collate(batches: Sequence[BatchT]) -> BatchT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -101,10 +101,6 @@ class ICPModel(nn.Module):
         super().train(mode)
         self.vae.eval()
         return self
-
-    def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Name and parameter of everything that is trained."""
-        return ((name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad)
 
     def latent_shape(self, images: Tensor) -> tuple[int, int, int]:
         """``(C, h, w)`` of the latents of ``(B, 3, H, W)`` images."""

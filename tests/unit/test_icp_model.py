@@ -73,7 +73,7 @@ def test_prompt_is_the_default_text_and_no_weight():
 def test_only_guider_and_lora_get_gradients_and_the_vae_stays_in_evaluation_mode():
     model = trained_model()
     _, found = gradients(model)
-    trained = {name for name, _ in model.trainable()}
+    trained = {name for name, value in model.named_parameters() if value.requires_grad}
     assert trained == {name for name in found if name.startswith("guider.") or "lora_" in name}
     assert {name for name, gradient in found.items() if gradient is not None} == trained
     still = [name for name in trained if not found[name].any()]
@@ -126,7 +126,7 @@ def test_channels_last_changes_rounding_alone():
     for name, gradient in plain.items():
         if gradient is not None:
             torch.testing.assert_close(found[name], gradient, atol=1e-4, rtol=1e-3, msg=f"gradient of {name}")
-    trained = [parameter for _, parameter in model.trainable()]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     torch.optim.AdamW(trained, fused=True).step()  # it wants weight and gradient in one layout
 
 
