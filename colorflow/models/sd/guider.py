@@ -14,11 +14,11 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.controlnets.controlnet import zero_module
 from torch import Tensor, nn
 
+from colorflow.models.denoiser import start_as_copy
 from colorflow.models.sd.trunk import embed_timesteps, run_trunk, tap_widths
 
 SELF_ATTENTION_DOWN = ("SelfAttnDownBlock2D",) * 3 + ("DownBlock2D",)
 SELF_ATTENTION_UP = ("UpBlock2D",) + ("SelfAttnUpBlock2D",) * 3
-_OWN = ("conv_in_condition.", "brushnet_")
 
 
 class ColorizationGuider(ModelMixin, ConfigMixin):
@@ -91,11 +91,7 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
     def from_unet(
         cls, unet: UNet2DConditionModel, conditioning_channels: int = 5, tone_octaves: int = 0
     ) -> ColorizationGuider:
-        """Start from a base U-Net (released code 3.6).
-
-        Every tensor the guider shares with the U-Net is copied; ``conv_in`` serves both the noisy latents
-        and the first condition latents; channels of the mask and of a second image start at zero, as do all
-        1 x 1 convolutions, so that an untrained guider leaves the U-Net unchanged.
+        """Start from a base U-Net; see `start_as_copy`.
 
         Args:
             unet: Base U-Net, before LoRA layers are injected.
@@ -127,28 +123,8 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
             norm_num_groups=config.norm_num_groups,
             tone_octaves=tone_octaves,
         )
-        source, own = unet.state_dict(), guider.state_dict()
-        shared = [key for key in own if not key.startswith(_OWN)]
-        absent = [key for key in shared if key not in source]
-        if absent:
-            raise ValueError(
-                f"the guider is a copy of the base U-Net, but {len(absent)} of its {len(shared)} tensors are not "
-                f"there (first: {absent[0]}); build the guider before LoRA layers are injected"
-            )
-        copied = {key: source[key] for key in shared} | guider._input_convolution(unet.conv_in)
-        guider.load_state_dict(own | copied)
+        start_as_copy(guider, unet, "brushnet_", ("conv_in_condition", "conv_in"), 2 * tone_octaves)
         return guider
-
-    def _input_convolution(self, conv_in: nn.Conv2d) -> dict[str, Tensor]:
-        assert conv_in.bias is not None
-        channels = conv_in.in_channels
-        weight = torch.zeros_like(self.conv_in_condition.weight)
-        weight[:, :channels] = conv_in.weight
-        weight[:, channels : 2 * channels] = conv_in.weight
-        tones = 2 * self.tone_octaves
-        if tones:
-            weight[:, -tones:] = self.conv_in_condition.weight[:, -tones:]
-        return {"conv_in_condition.weight": weight.detach(), "conv_in_condition.bias": conv_in.bias.detach().clone()}
 
     def forward(
         self, noisy_latents: Tensor, timesteps: Tensor, condition: Tensor, conditioning_scale: float = 1.0
