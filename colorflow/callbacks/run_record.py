@@ -41,6 +41,7 @@ class RunRecord(Callback):
         trained = sum(parameter.numel() for parameter in pl_module.parameters() if parameter.requires_grad)
         data: Any = getattr(trainer, "datamodule", None)
         device = pl_module.device
+        style = getattr(getattr(data, "transform", None), "style", None)
         gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
         record = {
             "colorflow": __version__,
@@ -54,7 +55,8 @@ class RunRecord(Callback):
             "start_step": trainer.global_step,
             "trained_parameters": trained,
             "data": None if data is None else data.state_dict().get("data"),
-            "style": style_record(data),
+            # how pages were made black and white, and how renditions in the samples were
+            "style": style and {**style.describe(), "recorded": dict(getattr(data.train_samples, "styles", {}))},
         }
         name = "run.json" if trainer.global_step == 0 else f"run_{trainer.global_step:07d}.json"
         write_json_atomic(record, self.folder / name)
@@ -63,14 +65,6 @@ class RunRecord(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams({"run": record, "config": config})
-
-
-def style_record(data: Any) -> dict[str, Any] | None:
-    """What pages were made black and white by, and how renditions in the samples were made; None without a style."""
-    style = getattr(getattr(data, "transform", None), "style", None)
-    if style is None:
-        return None
-    return {**style.describe(), "recorded": dict(getattr(data.train_samples, "styles", {}))}
 
 
 def git_commit() -> str | None:

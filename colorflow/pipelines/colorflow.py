@@ -16,7 +16,7 @@ from colorflow.canvas import fit_page, matching_size, query_box, query_mask, sti
 from colorflow.models.conditioning import Region
 from colorflow.models.gsrp.model import GSRPModel
 from colorflow.pipelines.export import Export, find_export, load_export, save_loaded
-from colorflow.pipelines.gsrp import posterior_shape, super_resolve, super_resolve_released
+from colorflow.pipelines.gsrp import super_resolve, super_resolve_released
 from colorflow.pipelines.icp import ICPPipeline, Sampling, StageCallback, StepCallback
 from colorflow.pipelines.offload import Turns, offload_stages
 from colorflow.pipelines.output import ColorFlowOutput, LookUp, with_luminance
@@ -260,8 +260,9 @@ class ColorFlowPipeline(BatchColorizer):
         image = low_res
         if self.gsrp is not None and self.recipe.released_pages:
             if noise is None:
-                shape = posterior_shape(self.gsrp, task.guide)
-                noise = torch.randn((1, *shape), generator=generator(task.seed, "gsrp"))
+                height, width = (-(-side // self.gsrp.factor) for side in reversed(task.guide.size))
+                shape = 1, self.gsrp.vae.config.latent_channels, height, width
+                noise = torch.randn(shape, generator=generator(task.seed, "gsrp"))
             image = super_resolve_released(self.gsrp, task.guide, low_res, noise)
         elif self.gsrp is not None:
             image = super_resolve(self.gsrp, task.guide, low_res)
