@@ -175,18 +175,12 @@ class ICPModel(nn.Module):
         Returns:
             ``(B, C, h, w)``.
         """
-        if encoder_hidden_states is None:
-            batch = len(noisy_latents)
-            encoder_hidden_states = self.prompt_embeds.to(noisy_latents.dtype).expand(batch, -1, -1)
-            if self.prompt_mask is not None:
-                encoder_attention_mask = self.prompt_mask.expand(batch, -1)
-        return self.denoiser.predict(
-            self.network,
-            self.guider,
-            noisy_latents,
-            timesteps,
-            condition,
-            encoder_hidden_states,
-            encoder_attention_mask,
-            conditioning_scale,
-        )
+        text: tuple[Tensor, Tensor | None]
+        if encoder_hidden_states is not None:
+            text = encoder_hidden_states, encoder_attention_mask
+        else:
+            count, mask = len(noisy_latents), self.prompt_mask
+            embeds = self.prompt_embeds.to(noisy_latents.dtype).expand(count, -1, -1)
+            text = embeds, None if mask is None else mask.expand(count, -1)
+        networks = self.network, self.guider
+        return self.denoiser.predict(*networks, noisy_latents, timesteps, condition, *text, conditioning_scale)
