@@ -21,7 +21,7 @@ from colorflow.data.chapters import DataError
 from colorflow.data.transforms import CanvasTransform, Transform, collate
 from colorflow.schema import QUADRANTS, Batch, ColorizationBatch, ColorizationSample, Style
 from colorflow.toon import ToonSpec, cast_of, paint_world
-from colorflow.utils.images import ImageError
+from colorflow.utils.images import read_indexed
 from colorflow.utils.seeding import generator, stable_seed
 
 OVERSAMPLING = 3
@@ -49,12 +49,7 @@ class IndexedPages:
         if path in self._pages:
             self._pages.move_to_end(path)
             return self._pages[path]
-        with Image.open(path) as file:
-            file.load()
-            page = file.copy()
-        if page.mode != "P":
-            raise ImageError(path, f"expected palette indices (mode P), got mode {page.mode}; generate the pages again")
-        self._pages[path] = page
+        page = self._pages[path] = read_indexed(path)
         self._held += page.width * page.height
         while self._held > self.capacity:
             _, oldest = self._pages.popitem(last=False)

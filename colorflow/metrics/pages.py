@@ -23,15 +23,19 @@ class PagePair:
     Attributes:
         pred: ``(H, W, 3)`` float64 in [0, 1], sRGB.
         target: The same.
+        parts: Of a generated page, its picture of parts (`colorflow.toon.ToonPage.parts`) at the same size.
     """
 
     pred: FloatArray
     target: FloatArray
+    parts: Image.Image | None = None
 
     @classmethod
-    def of(cls, prediction: Image.Image, truth: Image.Image) -> PagePair:
-        """Of two 8-bit RGB pictures of one size: levels / 255."""
-        return cls(*(np.asarray(image, dtype=np.float64) / 255 for image in (prediction, truth)))
+    def of(cls, prediction: Image.Image, truth: Image.Image, parts: Image.Image | None = None) -> PagePair:
+        """Of two 8-bit RGB pictures of one size: levels / 255; parts of any size."""
+        shown = None if parts is None else parts.resize(truth.size, Image.Resampling.NEAREST)
+        pred, target = (np.asarray(image, dtype=np.float64) / 255 for image in (prediction, truth))
+        return cls(pred, target, shown)
 
     @cached_property
     def labs(self) -> tuple[FloatArray, FloatArray]:

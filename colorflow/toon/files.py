@@ -31,6 +31,7 @@ def write_chapters(
     spec: ToonSpec | None = None,
     progress: bool = True,
     lines: bool = False,
+    parts: bool = False,
     indexed: bool = False,
 ) -> list[Path]:
     """Write ``<output>/toon_<seed>_<chapter>/NNN.png``, each file whole or not at all.
@@ -43,6 +44,7 @@ def write_chapters(
         spec: Options of the drawing.
         progress: Show a progress bar.
         lines: Also write the line layer, under the same names, to the sibling folder ``<output>_lines``.
+        parts: Also write whose part is where (`ToonPage.parts`), to ``<output>_parts``.
         indexed: Write pages as they were drawn, ``supersample`` times finer, as pictures with a palette: they can be
             painted anew (`colorflow.data.repaint`).
 
@@ -54,16 +56,17 @@ def write_chapters(
         NotADirectoryError: ``output`` is a file.
     """
     root, spec = Path(os.path.abspath(output)), spec or ToonSpec()
-    line_root = root.with_name(root.name + "_lines")
-    _check((root, line_root) if lines else (root,), chapters, pages)
+    layers = [name for name, wanted in (("lines", lines), ("parts", parts)) if wanted]
+    beside = {name: root.with_name(f"{root.name}_{name}") for name in layers}
+    _check((root, *beside.values()), chapters, pages)
     folders = [root / f"toon_{seed}_{chapter:03d}" for chapter in range(chapters)]
     with bar(chapters * pages, "toon pages", "page", progress) as shown:
         for chapter, folder in enumerate(folders):
             for index in range(pages):
                 page = draw_page(chapter_seed(seed, chapter), index, spec)
                 save_png(page.indices if indexed else page.color, folder / f"{index:03d}.png")
-                if lines:
-                    save_png(page.lines, line_root / folder.name / f"{index:03d}.png")
+                for name, place in beside.items():
+                    save_png(getattr(page, name), place / folder.name / f"{index:03d}.png")
                 shown.update()
     return folders
 

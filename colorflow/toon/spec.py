@@ -120,3 +120,10 @@ class ToonPage:
     colors: tuple[tuple[Color, ...], ...]
     index: int
     indices: Image.Image
+
+    @property
+    def parts(self) -> Image.Image:
+        """The labels as a picture with a palette: the color of each part of each character of the cast."""
+        picture = Image.fromarray(self.labels).convert("P")
+        picture.putpalette([0, 0, 0, *(channel for row in self.colors for color in row for channel in color)])
+        return picture

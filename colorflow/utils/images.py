@@ -89,6 +89,18 @@ def load_image(path: str | os.PathLike[str], min_side: int = 16) -> Image.Image:
         raise ImageError(path, f"expected a readable picture, got {type(error).__name__}: {error}") from error
 
 
+def read_indexed(path: str | os.PathLike[str]) -> Image.Image:
+    """Read a picture of palette indices as it is, mode "P".
+
+    Raises:
+        ImageError: For a picture of another mode.
+    """
+    with Image.open(path) as file:
+        if file.mode != "P":
+            raise ImageError(path, f"expected palette indices (mode P), got mode {file.mode}; generate the pages again")
+        return file.copy()
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert a picture of any mode to 8-bit RGB, transparency over white.
 

@@ -1,44 +1,59 @@
-"""Parts in their own colors: a page as it is, one painted as somebody else, and a gray one."""
+"""Parts in their own colors: a page as it is, one painted as somebody else, one without labels, and from files."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+from PIL import Image
 
-from colorflow.metrics.parts import count_parts
+from colorflow.evaluation.bench.benchmark import read_benchmark
+from colorflow.evaluation.bench.toon_benchmark import toon_benchmark
+from colorflow.metrics.catalog.part_accuracy import SPEC, judged_parts
+from colorflow.metrics.pages import PagePair
 from colorflow.toon import ToonSpec, draw_page
-from colorflow.utils.images import to_tensor
+
+TOON = ToonSpec(size=(96, 144), min_cast=3, max_cast=3, max_panels=1)
 
 
 @pytest.fixture(scope="module")
 def page():
-    return draw_page(3, 0, ToonSpec(size=(96, 144), min_cast=3, max_cast=3, max_panels=1))
+    return draw_page(3, 0, TOON)
 
 
-def unit(image):
-    return (to_tensor(image) + 1) / 2
-
-
-def test_the_truth_is_right_and_chance_is_one_in_the_cast(page):
-    found = count_parts(unit(page.color), page.labels, page.colors)
-    assert found.parts >= 4
-    assert found.right == found.parts
-    assert found.chance == pytest.approx(found.parts / 3)
+def test_the_truth_is_right_and_a_guess_is_one_in_the_cast(page):
+    rows = judged_parts(PagePair.of(page.color, page.color, page.parts))
+    assert len(rows) >= 4
+    assert rows[:, 0].min() == 1
+    assert rows[:, 1].numpy() == pytest.approx(1 / 3)
+    assert SPEC.reduce(rows).item() == 1
 
 
 def test_another_characters_colors_are_wrong(page):
     turned = page.colors[1:] + page.colors[:1]
-    pred = torch.full((3, *page.labels.shape), 0.5)
+    painted = np.full((*page.labels.shape, 3), 128, np.uint8)
     for label in np.unique(page.labels[page.labels > 0]):
         character, part = divmod(int(label) - 1, 5)
-        pred[:, torch.from_numpy(page.labels == label)] = torch.tensor(turned[character][part])[:, None] / 255
-    assert count_parts(pred, page.labels, page.colors).right == 0
+        painted[page.labels == label] = turned[character][part]
+    rows = judged_parts(PagePair.of(Image.fromarray(painted), page.color, page.parts))
+    assert rows[:, 0].max() == 0
 
 
-def test_specks_are_not_judged(page):
-    labels = np.zeros_like(page.labels)
-    labels[0, 0] = 1
-    assert count_parts(unit(page.color), labels, page.colors).parts == 0
-    with pytest.raises(ValueError, match=r"labels of the page's \(144, 96\), got \(96, 144\)"):
-        count_parts(unit(page.color), page.labels.T, page.colors)
+def test_specks_and_pages_without_labels_are_not_judged(page):
+    speck = page.parts
+    speck.paste(0, (0, 0, *speck.size))
+    speck.putpixel((0, 0), 1)
+    for parts in (speck, None):
+        rows = judged_parts(PagePair.of(page.color, page.color, parts))
+        assert rows.shape == (0, 2)
+    assert SPEC.reduce(rows).isnan()
+
+
+def test_a_benchmark_of_generated_pages_tells_whose_part_is_where(tmp_path):
+    benchmark = read_benchmark(toon_benchmark(tmp_path, 1, 2, TOON, 5))
+    for page in benchmark.pages:
+        target, parts = benchmark.target(page), benchmark.parts(page)
+        half = target.resize((48, 72))
+        rows = [judged_parts(PagePair.of(shown, shown, parts)) for shown in (target, half)]
+        assert rows[0][:, 0].min() == 1
+        assert rows[0][:, 1].numpy() == pytest.approx(1 / 3)
+        assert rows[1][:, 0].mean() > 0.9

@@ -19,7 +19,7 @@ from colorflow.methods import References
 from colorflow.retrieval.retriever import reference_pool
 from colorflow.schema import ReferencePool
 from colorflow.utils.hashing import digest_file
-from colorflow.utils.images import IMAGE_SUFFIXES, load_image, natural_key
+from colorflow.utils.images import IMAGE_SUFFIXES, load_image, natural_key, read_indexed
 
 PROTOCOL_VERSION = 1
 """Version of the folder's form and of the rules that numbers on it are made by."""
@@ -110,6 +110,11 @@ class Benchmark:
     def target(self, page: BenchmarkPage) -> Image.Image:
         """The ground truth, RGB, native size."""
         return load_image(self.root / self.target_key(page))
+
+    def parts(self, page: BenchmarkPage) -> Image.Image | None:
+        """Whose part is where (`colorflow.toon.ToonPage.parts`), of generated pages."""
+        key = f"{page.chapter}/parts/{page.name}.png"
+        return read_indexed(self.root / key) if key in self.files else None
 
     def input(self, page: BenchmarkPage, style: str) -> Image.Image:
         """The black-and-white page, RGB with equal channels, native size."""

@@ -20,7 +20,7 @@ from colorflow.schema import Chapter, Page, Style
 from colorflow.styles.gray import GrayStyle
 from colorflow.utils.files import atomic_folder, write_json_atomic
 from colorflow.utils.hashing import digest_file, digest_json
-from colorflow.utils.images import ImageError, load_image, save_png
+from colorflow.utils.images import ImageError, load_image, read_indexed, save_png
 from colorflow.utils.log import get_logger
 from colorflow.utils.progress import track
 from colorflow.utils.seeding import generator, stable_seed
@@ -50,6 +50,7 @@ def build_benchmark(
     seed: int = 0,
     name: str | None = None,
     styles: Sequence[Style] = (),
+    parts: str | Path | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Benchmark:
@@ -68,6 +69,7 @@ def build_benchmark(
         seed: Seed of the choice.
         name: Name in tables, by default the output folder's.
         styles: Input styles beside gray, which is always made; what is random in them is drawn once, by page.
+        parts: Folder of the same names with whose part is where (``colorflow.toon.write_chapters(parts=True)``).
         overwrite: Replace what is at ``output``.
         progress: Show a progress bar.
 
@@ -96,7 +98,7 @@ def build_benchmark(
     }
     if not overwrite and output.exists() and any(output.iterdir()):
         return _existing(output, head)
-    _write(selected, all_styles, output, head, seed=seed, progress=progress)
+    _write(selected, all_styles, output, head, None if parts is None else Path(parts), seed=seed, progress=progress)
     return read_benchmark(output)
 
 
@@ -183,6 +185,7 @@ def _write(
     styles: Sequence[Style],
     output: Path,
     head: dict[str, Any],
+    parts: Path | None,
     *,
     seed: int,
     progress: bool,
@@ -196,11 +199,13 @@ def _write(
     with atomic_folder(output) as fresh:
         files: dict[str, Any] = {}
         for item in track(selected, "writing benchmark", progress):
-            files |= _write_chapter(item, styles, fresh, seed)
+            files |= _write_chapter(item, styles, parts, fresh, seed)
         write_json_atomic(head | {"chapters": chapters, "files": files}, fresh / INDEX_FILE)
 
 
-def _write_chapter(item: Selection, styles: Sequence[Style], root: Path, seed: int) -> dict[str, Any]:
+def _write_chapter(
+    item: Selection, styles: Sequence[Style], parts: Path | None, root: Path, seed: int
+) -> dict[str, Any]:
     """Write one chapter's pictures and return digest and size of each by its path below ``root``."""
     files: dict[str, Any] = {}
     for number, page in enumerate(item.pages):
@@ -208,6 +213,8 @@ def _write_chapter(item: Selection, styles: Sequence[Style], root: Path, seed: i
         images = {"target": color}
         for style in styles:
             images[style.name] = style(color, generator(seed, item.chapter, page.name, style.name))
+        if parts is not None:
+            images["parts"] = read_indexed(parts / item.chapter / page.path.name)
         for kind, image in images.items():
             files |= _write_picture(image, root, f"{item.chapter}/{kind}/{number:03d}.png")
     for number, page in enumerate(item.references):

@@ -32,9 +32,18 @@ def toon_benchmark(
     folder = Path(parent) / f"{name_set(chapters, pages, seed, spec)}{digest}"
     if not (folder / "benchmark.json").is_file():
         with tempfile.TemporaryDirectory(prefix="colorflow-toon-") as source:
-            write_chapters(source, chapters, pages, seed, spec)
+            drawn = Path(source) / "pages"
+            write_chapters(drawn, chapters, pages, seed, spec, parts=True)
             build_benchmark(
-                source, folder, pages=pages, references=pages, seed=seed, name="toon", styles=styles, progress=False
+                drawn,
+                folder,
+                pages=pages,
+                references=pages,
+                seed=seed,
+                name="toon",
+                styles=styles,
+                parts=drawn.with_name("pages_parts"),
+                progress=False,
             )
     return folder
 

@@ -173,7 +173,7 @@ def prepare(job: Job, benchmark: Benchmark, protocol: Protocol) -> Prepared:
         prediction, truth = protocol.fit(load_image(job.path), benchmark.target(job.page))
     except ValueError as error:
         raise PredictionsError(f"{job.key['method']}: page {job.page.id} ({job.path}): {error}") from error
-    pair, options = PagePair.of(prediction, truth), {"ssim_window": protocol.ssim_window}
+    pair, options = PagePair.of(prediction, truth, benchmark.parts(job.page)), {"ssim_window": protocol.ssim_window}
     found = {spec: spec.bound(options).of_page(pair) for spec in job.pixels}
     values = {column(spec): rows.item() if spec.a_page else rows.tolist() for spec, rows in found.items()}
     pictures = {"prediction": (prediction,), "target": (truth,), "pair": (prediction, truth)}

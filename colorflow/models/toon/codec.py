@@ -1,8 +1,8 @@
 """A codec of generated comics: whitened linear patch latents, and a learned decoder that works at their resolution.
 
-Flat colours and lines need no deep encoder. The principal components of f x f patches of (luma, chroma, chroma), each
-scaled to unit variance, keep gray and colour in channels of their own, so that a gray query and its colour reference
-look alike to attention, and cost nothing to train or to run. What they drop, a small network restores.
+Flat colours and lines need no deep encoder. The principal components of f x f patches of (luma, chroma, chroma) keep
+gray and colour in channels of their own, so that a gray query and its colour reference look alike to attention, and
+cost nothing to train or to run. What they drop, a small network restores.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class PatchCodec(ModelMixin, ConfigMixin):
         width: Channels of the decoder.
         depth: Residual blocks of the decoder.
         norm_num_groups: Groups of its GroupNorms.
-        scaling_factor: 1; latents have unit variance as they are.
+        whitening: Component i of standard deviation s_i is divided by s_i to this power. 1: every component counts the
+            same to a loss on latents; 0: as much as it does in the picture (our choice is between).
+        scaling_factor: 1; latents have unit variance, on average over the channels, as they are.
     """
 
     @register_to_config
@@ -51,6 +53,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         width: int = 128,
         depth: int = 3,
         norm_num_groups: int = 8,
+        whitening: float = 1.0,
         scaling_factor: float = 1.0,
     ) -> None:
         super().__init__()
@@ -71,7 +74,9 @@ class PatchCodec(ModelMixin, ConfigMixin):
         Args:
             images: ``(B, 3, H, W)`` in [-1, 1], sides multiples of the factor; some dozens.
         """
-        basis, scale, mean = principal_components(images, self.config.factor, self.config.latent_channels)
+        basis, deviation, mean = principal_components(images, self.config.factor, self.config.latent_channels)
+        scale = deviation**self.config.whitening
+        scale = scale * (deviation / scale).square().mean().sqrt()
         forward, backward = luma_axes()
         project = torch.einsum("cixy,ij->cjxy", basis / scale[:, None, None, None], forward)
         with torch.no_grad():
