@@ -167,14 +167,11 @@ class DemoPage:
         gr.HTML(_NOTE)
 
     def _connect(self) -> None:
-        one_at_a_time: dict[str, Any] = {
-            "concurrency_limit": 1,
-            "concurrency_id": "pipeline",
-            "api_visibility": "private",
-        }
+        private: dict[str, Any] = {"api_visibility": "private"}
+        one_at_a_time = {"concurrency_limit": 1, "concurrency_id": "pipeline", **private}
         view = [self.slider, self.looks, self.file]
         chapter = [self.version, self.page, self.gallery, self.zip, self.tabs]
-        aside: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        aside = {"show_progress": "hidden", **private}
         self.pages.change(self.took_pages, [self.session, self.pages], [self.pages_note, *chapter, *view], **aside)
         self.references.change(
             self.took_references, [self.session, self.references], [self.references_note, self.chosen], **aside
@@ -185,15 +182,10 @@ class DemoPage:
         self.look.click(
             self.looked, asked, [self.looks, self.tabs, self.status], show_progress_on=self.looks, **one_at_a_time
         )
-        colored: dict[str, Any] = {
-            "fn": self.colored,
-            "inputs": asked,
-            "outputs": [self.status, self.stop, *chapter, *view],
-            "show_progress_on": self.status,
-            **one_at_a_time,
-        }
-        self.color.click(**colored)
-        self.again.click(lambda seed: int(seed or 0) + 1, self.seed, self.seed, **aside).then(**colored)
+        colored: Any = self.colored, asked, [self.status, self.stop, *chapter, *view]
+        told = {"show_progress_on": self.status, **one_at_a_time}
+        self.color.click(*colored, **told)
+        self.again.click(lambda seed: int(seed or 0) + 1, self.seed, self.seed, **aside).then(*colored, **told)
         self.stop.click(self.stopped, self.session, self.status, queue=False, **aside)
         picked = [self.session, self.version, self.page]
         self.version.input(self.picked, picked, [*chapter, *view], **aside)

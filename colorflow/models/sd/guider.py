@@ -6,6 +6,7 @@ load strictly (the ``brushnet_`` prefix is theirs).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
 import torch
@@ -102,27 +103,16 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
             ValueError: If the U-Net has LoRA layers, lacks a tensor that the guider needs, or is of another kind.
         """
         config = unet.config
-        if (
-            config.use_linear_projection
-            or not config.flip_sin_to_cos
-            or config.freq_shift
-            or config.addition_embed_type
-        ):
+        kind = config.use_linear_projection, config.flip_sin_to_cos, config.freq_shift, config.addition_embed_type
+        if kind != (False, True, 0, None):
             raise ValueError(
                 "the guider is a copy of a Stable Diffusion v1.5-like U-Net; expected use_linear_projection=False, "
                 "flip_sin_to_cos=True, freq_shift=0 and no addition_embed_type, got another configuration"
             )
-        guider = cls(
-            in_channels=config.in_channels,
-            conditioning_channels=conditioning_channels,
-            block_out_channels=config.block_out_channels,
-            down_block_types=[name.replace("CrossAttn", "SelfAttn") for name in config.down_block_types],
-            up_block_types=[name.replace("CrossAttn", "SelfAttn") for name in config.up_block_types],
-            layers_per_block=config.layers_per_block,
-            attention_head_dim=config.attention_head_dim,
-            norm_num_groups=config.norm_num_groups,
-            tone_octaves=tone_octaves,
-        )
+        given = {name: config[name] for name in inspect.signature(cls.__init__).parameters if name in config}
+        for name in ("down_block_types", "up_block_types"):
+            given[name] = [block.replace("CrossAttn", "SelfAttn") for block in config[name]]
+        guider = cls(**given, conditioning_channels=conditioning_channels, tone_octaves=tone_octaves)
         start_as_copy(guider, unet, "brushnet_", ("conv_in_condition", "conv_in"), 2 * tone_octaves)
         return guider
 
