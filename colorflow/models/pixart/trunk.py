@@ -7,6 +7,7 @@ points (released code 4); both sides are this walk with a different ``visit``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from diffusers import ModelMixin, PixArtTransformer2DModel
@@ -39,7 +40,7 @@ def run_blocks(
     Returns:
         ``(B, N, D)``.
     """
-    others = {"encoder_hidden_states": context, "encoder_attention_mask": context_bias, "timestep": modulation}
+    others: Any = {"encoder_hidden_states": context, "encoder_attention_mask": context_bias, "timestep": modulation}
     for block in net.transformer_blocks:
         if net.gradient_checkpointing and torch.is_grad_enabled():
             hidden = visit(torch.utils.checkpoint.checkpoint(block, hidden, use_reentrant=False, **others))
