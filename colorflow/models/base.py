@@ -157,6 +157,8 @@ def random_base(family: Family, settings: Mapping[str, Any]) -> Base:
             network=network,
             scheduler=DDPMScheduler(**settings["scheduler"]),
             source="random",
+            revision=None,
+            prompt=PROMPT,
             **embeds,
         )
 
