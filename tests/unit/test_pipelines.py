@@ -119,6 +119,30 @@ def test_injected_noise_is_what_would_be_drawn(icp, icp9, channels, sampling):
     assert not torch.allclose(other, expected, atol=1e-4), "posterior noise has no effect"
 
 
+@pytest.mark.parametrize("guidance", [1.0, 4.0], ids=["plain", "guided"])
+def test_of_several_samples_the_mean_latents_are_decoded(icp, monkeypatch, guidance):
+    """Whatever the order of their draws; the first is that of one sample, whose canvas is not another's."""
+    one, two = (Sampling(STEPS, guidance, samples=count) for count in (1, 2))
+    canvas, seen = canvases(2), []
+    draws = torch.randn(2, 2, 4, HEIGHT // 8, WIDTH // 8, generator=generators(7)[0])
+    decode = "colorflow.pipelines.icp.decode_latents"
+    monkeypatch.setattr(decode, lambda vae, latents: seen.append(latents) or torch.zeros_like(canvas))
+    posterior = [torch.zeros(4 if guidance > 1 else 2, *draws.shape[2:])] * 2
+    for sampling, latents in (
+        (one, draws[0]),
+        (one, draws[1]),
+        (two, draws.flatten(0, 1)),
+        (two, draws.flip(0).flatten(0, 1)),
+    ):
+        icp(canvas, MASK, sampling, latents=latents, posterior_noise=posterior)
+    expected = (seen[0] + seen[1]) / 2
+    for found in seen[2:]:
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert (seen[0] - seen[1]).abs().max() > 0.1
+    with pytest.raises(ValueError, match="samples: expected at least 1, got 0"):
+        Sampling(samples=0)
+
+
 def prediction(icp: ICPPipeline, sampling: Sampling, halves: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     conditions, texts = zip(*halves, strict=True)
     return icp.predict(noise(1, 4, 12, 8), torch.tensor(500), torch.cat(conditions), torch.cat(texts), sampling)
