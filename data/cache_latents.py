@@ -11,8 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from colorflow import command, config
-from colorflow.callbacks.latent_writer import LatentWriter
-from colorflow.data.latents import ViewDataModule
+from colorflow.data.latents import LatentWriter, ViewDataModule
 from colorflow.utils.log import get_logger
 
 log = get_logger("cache_latents")

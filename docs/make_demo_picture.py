@@ -48,8 +48,8 @@ def main() -> None:
     pipeline = load_pipeline("toon")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        with open_page(Studio(pipeline, Limits(), Path(folder))) as demo:
-            for name, picture in photograph(browser, demo.address).items():
+        with open_page(Studio(pipeline, Limits(), Path(folder))) as address:
+            for name, picture in photograph(browser, address).items():
                 save_png(picture, ASSETS / f"{name}.png")
         browser.close()
 

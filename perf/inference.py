@@ -155,7 +155,7 @@ class Bench:
     def _count(self, pipe: ColorFlowPipeline, seed: int) -> tuple[float, ...]:
         """FLOPs, CLIP images, images encoded, megapixels decoded and canvases through the base network, of a page."""
         assert pipe.gsrp is not None
-        vae, before = pipe.icp.vae, self.encoder.images
+        vae, before = pipe.icp.model.vae, self.encoder.images
         calls = {"encoded": 0.0, "decoded": 0.0, "networks": 0.0}
         factor = pipe.gsrp.factor
 
@@ -165,7 +165,7 @@ class Bench:
 
             return count
 
-        network = pipe.icp.network.conv_in
+        network = pipe.icp.model.network.conv_in
         hooks = [
             vae.encoder.conv_in.register_forward_pre_hook(counter("encoded", len)),
             vae.decoder.conv_in.register_forward_pre_hook(

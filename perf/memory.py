@@ -67,7 +67,7 @@ class Networks:
 
     def modules(self) -> tuple[nn.Module, ...]:
         """All there is to hold."""
-        return self.icp.network, self.icp.guider, self.gsrp, self.tower
+        return self.icp.model.network, self.icp.model.guider, self.gsrp, self.tower
 
 
 def build(device: str = "meta", dtype: torch.dtype = torch.bfloat16) -> Networks:
@@ -85,7 +85,7 @@ def build(device: str = "meta", dtype: torch.dtype = torch.bfloat16) -> Networks
 
 def stages(networks: Networks, setting: Setting) -> dict[str, Callable[[], object]]:
     """What a page goes through, by the functions that the pipelines call, on inputs without content."""
-    icp, vae = networks.icp, networks.icp.vae
+    icp, vae = networks.icp, networks.icp.model.vae
     device, dtype, copies = vae.device, vae.dtype, 2 if setting.guidance > 1 else 1
     latent = latent_size(vae, *CANVAS[::-1])
 
@@ -116,7 +116,7 @@ def stages(networks: Networks, setting: Setting) -> dict[str, Callable[[], objec
 
 def measure(networks: Networks, setting: Setting) -> StagePeaks:
     """Peak bytes of every stage, weights included."""
-    vae = networks.icp.vae
+    vae = networks.icp.model.vae
     tracker = MemoryTracker("meta") if vae.device.type == "meta" else None
     networks.gsrp.fusion.set_row_tile(setting.row_tile)
     vae.use_slicing = setting.slicing or setting.turns
@@ -136,12 +136,15 @@ def measure(networks: Networks, setting: Setting) -> StagePeaks:
 
 def _turns(networks: Networks, tracker: MemoryTracker | None) -> Turns:
     """On the meta device a module that would be moved away is only counted no longer."""
-    device = networks.icp.vae.device
+    device = networks.icp.model.vae.device
     options: dict[str, Any] = {}
     if tracker is not None:
         options["move"] = lambda module, to: tracker.hold(module) if to == device else tracker.release(module)
     return take_turns(
-        Turns(device, **options), networks.icp.vae, (networks.icp.guider, networks.icp.network), (networks.tower,)
+        Turns(device, **options),
+        networks.icp.model.vae,
+        (networks.icp.model.guider, networks.icp.model.network),
+        (networks.tower,),
     )
 
 

@@ -36,7 +36,7 @@ class Plain:
     def run(self, clock: StepClock) -> None:
         """Train for as many steps as the clock wants."""
         self.model.to(self.device).train()
-        trained = [parameter for _, parameter in self.model.trainable()]
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-5, foreach=False, fused=False)
         sampler, workers = StepSampler(len(self.samples), self.size, 0), self.workers
         loader = DataLoader(self.samples, batch_sampler=sampler, num_workers=workers, collate_fn=collate)  # type: ignore[arg-type]

@@ -39,8 +39,7 @@ from step_clock import StepClock, Timing
 from torch.utils.flop_counter import FlopCounterMode
 
 from colorflow import config
-from colorflow.callbacks.latent_writer import LatentWriter
-from colorflow.data.latents import ViewDataModule
+from colorflow.data.latents import LatentWriter, ViewDataModule
 from colorflow.tasks.dry_run import GPUS
 from colorflow.utils.log import quiet_libraries
 

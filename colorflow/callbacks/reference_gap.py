@@ -42,9 +42,9 @@ class ReferenceGap(Callback):
         """Measure on the first process; the averaged weights are in place until `on_validation_end`."""
         task: TrainableTask = pl_module
         data = getattr(trainer, "datamodule", None)
-        if not (trainer.is_global_zero and task.colors_canvases and isinstance(data, ComicDataModule)):
-            return
-        if data.val_samples is None:
+        if not (
+            trainer.is_global_zero and task.colors_canvases and isinstance(data, ComicDataModule) and data.val_samples
+        ):
             return
         count = len(data.val_samples)
         pages = sorted({place * count // self.pages for place in range(self.pages)})

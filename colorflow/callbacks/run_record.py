@@ -40,6 +40,9 @@ class RunRecord(Callback):
             return
         trained = sum(parameter.numel() for parameter in pl_module.parameters() if parameter.requires_grad)
         data: Any = getattr(trainer, "datamodule", None)
+        device = pl_module.device
+        style = getattr(getattr(data, "transform", None), "style", None)
+        gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
         record = {
             "colorflow": __version__,
             "commit": git_commit(),
@@ -48,11 +51,12 @@ class RunRecord(Callback):
             "python": platform.python_version(),
             "packages": {name: _version(name) for name in _PACKAGES},
             "devices": trainer.num_devices * trainer.num_nodes,
-            "device": _device_name(pl_module.device),
+            "device": gpu or platform.processor() or device.type,
             "start_step": trainer.global_step,
             "trained_parameters": trained,
             "data": None if data is None else data.state_dict().get("data"),
-            "style": style_record(data),
+            # how pages were made black and white, and how renditions in the samples were
+            "style": style and {**style.describe(), "recorded": dict(getattr(data.train_samples, "styles", {}))},
         }
         name = "run.json" if trainer.global_step == 0 else f"run_{trainer.global_step:07d}.json"
         write_json_atomic(record, self.folder / name)
@@ -61,14 +65,6 @@ class RunRecord(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams({"run": record, "config": config})
-
-
-def style_record(data: Any) -> dict[str, Any] | None:
-    """What pages were made black and white by, and how renditions in the samples were made; None without a style."""
-    style = getattr(getattr(data, "transform", None), "style", None)
-    if style is None:
-        return None
-    return {**style.describe(), "recorded": dict(getattr(data.train_samples, "styles", {}))}
 
 
 def git_commit() -> str | None:
@@ -85,7 +81,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type

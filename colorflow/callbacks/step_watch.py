@@ -47,7 +47,9 @@ class StepWatch(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """The batch is there; the arithmetic of the first one is counted."""
         self._waited += time.perf_counter() - self._free
-        if self.peak_tflops is not None and self._flops is None and not _has_compiled(pl_module):
+        if self.peak_tflops is None or self._flops is not None:
+            return
+        if not any(part._compiled_call_impl is not None for part in pl_module.modules()):
             self._counter = FlopCounterMode(display=False)
             self._counter.__enter__()
             self._counted = len(batch)
@@ -105,7 +107,3 @@ def _known_peak(device: torch.device) -> float | None:
     """TFLOP/s of dense bf16 of a GPU whose name tells."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return next((peak for gpu, (peak, _) in GPUS.items() if gpu in name), None)
-
-
-def _has_compiled(module: torch.nn.Module) -> bool:
-    return any(part._compiled_call_impl is not None for part in module.modules())

@@ -10,7 +10,7 @@ import torch
 from colorflow.checkpoints.parts import DIFFUSERS_NAMES, Parts, first_of, layouts, new_folder, read_json, save_tensors
 from colorflow.checkpoints.released import ENCODER, GSRP_FILE
 from colorflow.utils.files import write_json_atomic
-from colorflow.utils.tensors import CheckpointError, Tensors, refuse
+from colorflow.utils.tensors import CheckpointError, refuse
 
 
 def export_released(source: Path, target: Path) -> Parts:
@@ -74,13 +74,10 @@ def _write(parts: Parts, folder: Path) -> None:
         torch.save(parts.guider | aliases, folder / DIFFUSERS_NAMES[1])
     else:
         save_tensors(parts.guider, folder / DIFFUSERS_NAMES[0])
-    torch.save(_with_adapter(parts.lora), folder / layout.lora_file)
+    # Peft's names inside a model with the adapter "default".
+    lora = {key.removesuffix(".weight") + ".default.weight": value for key, value in parts.lora.items()}
+    torch.save(lora, folder / layout.lora_file)
     if parts.gsrp is not None:
         torch.save(parts.gsrp, folder / GSRP_FILE)
     if parts.image_encoder is not None:
         shutil.copytree(parts.image_encoder, folder / ENCODER)
-
-
-def _with_adapter(lora: Tensors) -> Tensors:
-    """Peft's names inside a model with the adapter ``default``."""
-    return {key.removesuffix(".weight") + ".default.weight": value for key, value in lora.items()}

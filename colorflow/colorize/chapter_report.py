@@ -9,9 +9,9 @@ from PIL import Image
 
 from colorflow.colorize.chapter_folder import SHEET, ChapterFolder, provenance
 from colorflow.schema import Page
-from colorflow.utils.failures import allowed_failures
 from colorflow.utils.images import load_image, save_png
 from colorflow.utils.log import get_logger
+from colorflow.utils.progress import allowed_failures
 from colorflow.utils.strips import CELL_HEIGHT, StripCell, contain, draw_strip, mosaic
 
 _LISTED = 20

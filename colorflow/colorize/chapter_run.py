@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -78,31 +78,28 @@ class ColorizeOptions:
         return {name: getattr(self, name) for name in names}
 
 
+@dataclass
 class ChapterRun:
     """The colouring of one chapter.
 
-    Args:
+    Attributes:
         load: Gives the pipeline; called when a page is to be coloured.
         job: Chapter and references.
         folder: Where its results go.
         options: See `ColorizeOptions`.
         report: Takes what was done.
         watch: Called with a page, the steps of it that are done, and their number (`page_painting.OnStep`).
+        pool: References by id, in colour; filled on the way.
     """
 
-    def __init__(
-        self,
-        load: Callable[[], ColorFlowPipeline],
-        job: ChapterJob,
-        folder: ChapterFolder,
-        options: ColorizeOptions,
-        report: ColorizeReport,
-        watch: Callable[[Page, int, int], None] | None = None,
-    ) -> None:
-        self.load, self.job, self.folder, self.options, self.report = load, job, folder, options, report
-        self.watch = watch
-        self.pool: dict[str, Image.Image] = {}
-        self._made: ReferencePool | None = None
+    load: Callable[[], ColorFlowPipeline]
+    job: ChapterJob
+    folder: ChapterFolder
+    options: ColorizeOptions
+    report: ColorizeReport
+    watch: Callable[[Page, int, int], None] | None = None
+    pool: dict[str, Image.Image] = field(default_factory=dict)
+    _made: ReferencePool | None = None
 
     def go(self) -> None:
         """Colour what is missing, in reading order, then draw the sheet."""

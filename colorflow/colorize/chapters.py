@@ -95,8 +95,6 @@ def _check_attention_pages(jobs: Sequence[ChapterJob], options: ColorizeOptions)
 
 def _chapters(folder: Path, key: str) -> list[Chapter]:
     """The chapters of a folder; pictures directly in it are one chapter."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: expected a folder, found none; set {key}=DIR")
     if alone := _pictures(folder, key):
         return [Chapter(folder.resolve().name, alone)]
     chapters, skipped = read_chapters(folder)

@@ -22,8 +22,8 @@ from colorflow.data.sampler import StepSampler, validation_batches
 from colorflow.data.sources import Source, Splits
 from colorflow.data.transforms import Transform, collate
 from colorflow.schema import Batch
-from colorflow.utils.failures import allowed_failures
 from colorflow.utils.log import get_logger
+from colorflow.utils.progress import allowed_failures
 from colorflow.utils.seeding import stable_seed
 from colorflow.utils.signals import obey_parent_alone
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -107,16 +107,16 @@ class ChapterDataset:
         return reference_patches(self._load(self._files[patch.reference]))[patch.patch]
 
 
+@dataclass
 class PositionDataset:
     """A dataset seen through a transform: what the loader's workers run.
 
     Indexed by the sampler's (position, index) pairs, it returns batches of one sample.
     """
 
-    def __init__(self, dataset: SampleDataset, transform: Transform, seed: int) -> None:
-        self.dataset = dataset
-        self.transform = transform
-        self.seed = seed
+    dataset: SampleDataset
+    transform: Transform
+    seed: int
 
     def __len__(self) -> int:
         """Number of samples."""

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
@@ -152,11 +153,13 @@ class LatentCache:
         return _ID_BYTES + self._mask_bytes + math.prod(self.shape) * item
 
 
+@dataclass
 class CachedLatents:
     """What the loader's workers run in place of `colorflow.data.dataset.PositionDataset`: rows of a cache."""
 
-    def __init__(self, cache: LatentCache, transform: CanvasTransform, seed: int) -> None:
-        self.cache, self.transform, self.seed = cache, transform, seed
+    cache: LatentCache
+    transform: CanvasTransform
+    seed: int
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -279,6 +282,22 @@ class ViewDataModule(LightningDataModule):
         """Declare the cache complete, once every process has written its share."""
         assert self._cache is not None
         self._cache.finish()
+
+
+class LatentWriter(Callback):
+    """Keep every batch of a prediction over a `ViewDataModule`."""
+
+    def on_predict_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        """Write a batch."""
+        trainer.datamodule.keep(outputs)
+
+    def on_predict_end(self, trainer: Any, pl_module: Any) -> None:
+        """Finish when all processes are here."""
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            trainer.datamodule.finish()
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -7,7 +7,8 @@ the positions [t G, (t + 1) G), on any number of ranks and workers: to start at 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import count, pairwise
 
 import torch
 
@@ -17,52 +18,48 @@ Positions = list[tuple[int, int]]
 """A rank's part of a batch: pairs of (position in the sequence, index into the dataset)."""
 
 
+@dataclass
 class StepSampler:
     """Batch sampler of one rank: endless, each epoch a fresh permutation.
 
     Rank r takes the r-th contiguous part of every global batch, so the ranks' parts in rank order
     are the global batch. It has no length: the trainer counts steps, not epochs.
+
+    Attributes:
+        length: Number of samples in the dataset.
+        global_batch_size: Samples a batch over all ranks; a multiple of ``world_size``.
+        seed: Seed of the order.
+        rank: This process, from 0.
+        world_size: Number of processes.
+        start_batch: First global batch to yield; a resumed run passes the number already consumed.
     """
 
-    def __init__(
-        self,
-        length: int,
-        global_batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        start_batch: int = 0,
-    ) -> None:
-        """Fix the sequence and this rank's part of it.
+    length: int
+    global_batch_size: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+    start_batch: int = 0
 
-        Args:
-            length: Number of samples in the dataset.
-            global_batch_size: Samples a batch over all ranks; a multiple of ``world_size``.
-            seed: Seed of the order.
-            rank: This process, from 0.
-            world_size: Number of processes.
-            start_batch: First global batch to yield; a resumed run passes the number already consumed.
+    def __post_init__(self) -> None:
+        """Begin before the first epoch.
 
         Raises:
             ValueError: For sizes that do not fit together.
         """
-        if length < 1:
+        if self.length < 1:
             raise ValueError("StepSampler: expected at least one sample, got an empty dataset; check data.root")
-        if global_batch_size < 1 or world_size < 1 or global_batch_size % world_size:
+        if self.global_batch_size < 1 or self.world_size < 1 or self.global_batch_size % self.world_size:
             raise ValueError(
-                f"StepSampler: expected global_batch_size to be a multiple of the {world_size} devices, "
-                f"got {global_batch_size}; change data.global_batch_size or trainer.devices"
+                f"StepSampler: expected global_batch_size to be a multiple of the {self.world_size} devices, "
+                f"got {self.global_batch_size}; change data.global_batch_size or trainer.devices"
             )
-        if not 0 <= rank < world_size or start_batch < 0:
+        if not 0 <= self.rank < self.world_size or self.start_batch < 0:
             raise ValueError(
-                f"StepSampler: expected 0 <= rank < {world_size} and start_batch >= 0, got {rank} and {start_batch}"
+                f"StepSampler: expected 0 <= rank < {self.world_size} and start_batch >= 0, got {self.rank} "
+                f"and {self.start_batch}"
             )
-        self.length = length
-        self.global_batch_size = global_batch_size
-        self.seed = seed
-        self.start_batch = start_batch
-        self._local = global_batch_size // world_size
-        self._offset = rank * self._local
+        self._local = self.global_batch_size // self.world_size
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
@@ -76,15 +73,12 @@ class StepSampler:
 
     def batch(self, number: int) -> Positions:
         """Return this rank's part of a global batch."""
-        first = number * self.global_batch_size + self._offset
+        first = number * self.global_batch_size + self.rank * self._local
         return [(position, self.index(position)) for position in range(first, first + self._local)]
 
     def __iter__(self) -> Iterator[Positions]:
-        """Yield this rank's parts of the batches ``start_batch``, ``start_batch + 1``, ... without end."""
-        number = self.start_batch
-        while True:
-            yield self.batch(number)
-            number += 1
+        """This rank's parts of the batches ``start_batch``, ``start_batch + 1``, ... without end."""
+        return map(self.batch, count(self.start_batch))
 
 
 def validation_batches(length: int, batch_size: int, rank: int = 0, world_size: int = 1) -> list[Positions]:
@@ -115,7 +109,7 @@ def validation_batches(length: int, batch_size: int, rank: int = 0, world_size: 
             f"got {length} pages and {batch_size}; hold out more chapters (data.source.val_chapters)"
         )
     fewest, most = length // world_size, -(-length // world_size)
-    count = min(-(-most // batch_size), fewest)
+    number = min(-(-most // batch_size), fewest)
     mine = list(range(rank, length, world_size))
-    bounds = [len(mine) * number // count for number in range(count + 1)]
+    bounds = [len(mine) * place // number for place in range(number + 1)]
     return [[(index, index) for index in mine[low:high]] for low, high in pairwise(bounds)]

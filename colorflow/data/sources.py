@@ -100,7 +100,9 @@ class ChapterSource:
                 f"{self.root}: no usable page is left in the {'validation' if len(sets[0]) else 'training'} chapters; "
                 f"left out: {report.counts()}; choose other val_chapters"
             )
-        _warn_copies(sets[0], sets[1])
+        known = {recorded.digest for recorded in sets[0].recorded}
+        if copies := [recorded.page.id for recorded in sets[1].recorded if recorded.digest in known]:  # the very files
+            _log.warning("%d validation pages are also in training chapters, among them %s", len(copies), copies[:5])
         counts = f"{len(sets[0])} training and {len(sets[1])} validation pages"
         _log.info("%s: %s; val_chapters holds out %s", self.root, counts, some_names(val) if val else "none")
         return Splits(sets[0], sets[1] if val else None)
@@ -228,11 +230,3 @@ def size_pair(size: Sequence[int]) -> Size:
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise ValueError(f"expected a size [width, height] of two positive integers, got {list(pair)}")
     return pair[0], pair[1]
-
-
-def _warn_copies(train: ChapterDataset, val: ChapterDataset) -> None:
-    """Tell of validation pages whose very file is also in a training chapter."""
-    known = {recorded.digest for recorded in train.recorded}
-    copies = [recorded.page.id for recorded in val.recorded if recorded.digest in known]
-    if copies:
-        _log.warning("%d validation pages are also in training chapters, among them %s", len(copies), copies[:5])

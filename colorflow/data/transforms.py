@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import chain
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -38,13 +38,6 @@ class Transform(Protocol):
 
     def __call__(self, sample: ColorizationSample, seed: int, position: int) -> Batch:
         """Return a batch of one; all randomness comes from (seed, position)."""
-
-
-class Canvases(NamedTuple):
-    """Target and condition canvas of a sample, 2W x 2H; they differ on the query only."""
-
-    target: Image.Image
-    condition: Image.Image
 
 
 @dataclass(frozen=True)
@@ -109,8 +102,8 @@ class CanvasTransform:
         """Return one of a page's views."""
         return self._batch(sample, stable_seed("views", sample.page_id), number, noise_seed)
 
-    def canvases(self, sample: ColorizationSample, seed: int, position: int) -> Canvases:
-        """Stitch target and condition; the references are in colour in both."""
+    def canvases(self, sample: ColorizationSample, seed: int, position: int) -> tuple[Image.Image, Image.Image]:
+        """Stitch target and condition, 2W x 2H, which differ on the query only."""
         patches = {(patch.quadrant, patch.rank): image for patch, image in sample.patches}
         target = stitch(fit_page(sample.page, self.page_size), patches)
         if self.palette is not None:
@@ -121,7 +114,7 @@ class CanvasTransform:
             raise ValueError(f"style {self.style.name!r}: expected the page's size {page.size}, got {query.size}")
         condition = target.copy()
         condition.paste(query.convert("RGB"), query_box(self.page_size))
-        return Canvases(target, condition)
+        return target, condition
 
     def __call__(self, sample: ColorizationSample, seed: int, position: int) -> ColorizationBatch:
         """Return the training tensors of a sample at a position of the sequence.
@@ -141,12 +134,14 @@ class CanvasTransform:
 
     def _batch(self, sample: ColorizationSample, seed: int, number: int, noise_seed: int) -> ColorizationBatch:
         """Style and window from (seed, number)."""
-        canvases = self.canvases(sample, seed, number)
+        target, condition = self.canvases(sample, seed, number)
         window = training_window(self.page_size, generator(seed, "window", number), *self.window)
+        # The mask by area: a pixel holds the share of reference under it, ringing-free.
+        mask = _mask_canvas(self.page_size).resize(self.train_size, Image.Resampling.BOX, box=window)
         return ColorizationBatch(
-            target=self._view(canvases.target, window)[None],
-            condition=self._view(canvases.condition, window)[None],
-            mask=self._mask_view(window)[None],
+            target=self._view(target, window)[None],
+            condition=self._view(condition, window)[None],
+            mask=torch.from_numpy(np.array(mask))[None, None].clamp(0, 1),
             page_ids=(sample.page_id,),
             seeds=(noise_seed,),
         )
@@ -154,11 +149,6 @@ class CanvasTransform:
     def _view(self, canvas: Image.Image, window: Box) -> Tensor:
         """Cut and downsample a canvas: bicubic with antialiasing, the filter of every other resize here."""
         return to_tensor(canvas.resize(self.train_size, Image.Resampling.BICUBIC, box=window))
-
-    def _mask_view(self, window: Box) -> Tensor:
-        """Cut and downsample the mask by area: a pixel holds the share of reference under it, ringing-free."""
-        view = _mask_canvas(self.page_size).resize(self.train_size, Image.Resampling.BOX, box=window)
-        return torch.from_numpy(np.array(view))[None].clamp(0, 1)
 
 
 def collate(batches: Sequence[BatchT]) -> BatchT:

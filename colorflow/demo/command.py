@@ -6,7 +6,9 @@ import argparse
 import importlib.util
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,9 +66,9 @@ def _serve(options: argparse.Namespace) -> None:
 
     with tempfile.TemporaryDirectory(prefix="colorflow-demo-") as folder:
         studio = Studio(pipeline, limits, Path(folder))
-        with open_page(studio, options.host, options.port, options.share) as opened:
-            print(f"Open {opened.address} in a browser. {_who(options)} Ctrl-C ends it.", flush=True)
-            opened.wait()
+        with open_page(studio, options.host, options.port, options.share) as address, suppress(KeyboardInterrupt):
+            print(f"Open {address} in a browser. {_who(options)} Ctrl-C ends it.", flush=True)
+            threading.Event().wait()
 
 
 def recipe(name: str, steps: int | None) -> Recipe:

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,30 +36,9 @@ _NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A page that is being served.
-
-    Attributes:
-        address: Where.
-    """
-
-    address: str
-
-    def wait(self) -> None:
-        """Until Ctrl-C."""
-        try:
-            while True:
-                time.sleep(1)
-        except KeyboardInterrupt:
-            return
-
-
 @contextmanager
-def open_page(
-    studio: Studio, host: str = "127.0.0.1", port: int | None = None, share: bool = False
-) -> Iterator[Opened]:
-    """Serve the page until the block ends.
+def open_page(studio: Studio, host: str = "127.0.0.1", port: int | None = None, share: bool = False) -> Iterator[str]:
+    """Serve the page, at the address that is yielded, until the block ends.
 
     Args:
         studio: Does the work; uploads are kept in its folder.
@@ -92,7 +70,7 @@ def open_page(
             head='<meta name="color-scheme" content="light dark">',
         )
         try:
-            yield Opened(public or local)
+            yield public or local
         finally:
             blocks.close(verbose=False)
 
@@ -189,14 +167,11 @@ class DemoPage:
         gr.HTML(_NOTE)
 
     def _connect(self) -> None:
-        one_at_a_time: dict[str, Any] = {
-            "concurrency_limit": 1,
-            "concurrency_id": "pipeline",
-            "api_visibility": "private",
-        }
+        private: dict[str, Any] = {"api_visibility": "private"}
+        one_at_a_time = {"concurrency_limit": 1, "concurrency_id": "pipeline", **private}
         view = [self.slider, self.looks, self.file]
         chapter = [self.version, self.page, self.gallery, self.zip, self.tabs]
-        aside: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        aside = {"show_progress": "hidden", **private}
         self.pages.change(self.took_pages, [self.session, self.pages], [self.pages_note, *chapter, *view], **aside)
         self.references.change(
             self.took_references, [self.session, self.references], [self.references_note, self.chosen], **aside
@@ -207,15 +182,10 @@ class DemoPage:
         self.look.click(
             self.looked, asked, [self.looks, self.tabs, self.status], show_progress_on=self.looks, **one_at_a_time
         )
-        colored: dict[str, Any] = {
-            "fn": self.colored,
-            "inputs": asked,
-            "outputs": [self.status, self.stop, *chapter, *view],
-            "show_progress_on": self.status,
-            **one_at_a_time,
-        }
-        self.color.click(**colored)
-        self.again.click(lambda seed: int(seed or 0) + 1, self.seed, self.seed, **aside).then(**colored)
+        colored: Any = self.colored, asked, [self.status, self.stop, *chapter, *view]
+        told = {"show_progress_on": self.status, **one_at_a_time}
+        self.color.click(*colored, **told)
+        self.again.click(lambda seed: int(seed or 0) + 1, self.seed, self.seed, **aside).then(*colored, **told)
         self.stop.click(self.stopped, self.session, self.status, queue=False, **aside)
         picked = [self.session, self.version, self.page]
         self.version.input(self.picked, picked, [*chapter, *view], **aside)

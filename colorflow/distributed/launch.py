@@ -65,12 +65,11 @@ def find_place(environ: Mapping[str, str] = os.environ) -> Place | None:
 
 
 @contextmanager
-def join_ranks(place: Place | None, interval: float = 0.1, limit: float = 120.0) -> Iterator[Ranks]:
+def join_ranks(place: Place | None, limit: float = 120.0) -> Iterator[Ranks]:
     """Work together with the other processes of a launch; an error in one of them ends all.
 
     Args:
         place: Which process this is; None: alone.
-        interval: See `JoinedRanks`.
         limit: See `JoinedRanks`.
 
     Raises:
@@ -81,16 +80,16 @@ def join_ranks(place: Place | None, interval: float = 0.1, limit: float = 120.0)
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(place.local % torch.cuda.device_count())
-    with _meet(place, interval, limit).together() as ranks:
+    with _meet(place, limit).together() as ranks:
         yield ranks
 
 
-def _meet(place: Place, interval: float, limit: float) -> JoinedRanks:
+def _meet(place: Place, limit: float) -> JoinedRanks:
     try:
         store = PrefixStore(f"work{next(_numbers)}", _store(place))  # jobs of a sweep follow each other in one process
         store.set(f"here/{place.rank}", "")
         store.wait([f"here/{rank}" for rank in range(place.world)], _WAIT)
-        return JoinedRanks(store, place.rank, place.world, interval, limit)
+        return JoinedRanks(store, place.rank, place.world, limit=limit)
     except RuntimeError as error:
         raise RankError(
             f"process {place.rank} of {place.world}: expected all processes at {place.host}, port {place.port}, got "

@@ -77,11 +77,7 @@ class Base:
 
 
 def load_base(
-    family: Family,
-    source: str,
-    revision: str | None = None,
-    prompt: str = PROMPT,
-    dtype: torch.dtype = torch.float32,
+    family: Family, source: str, revision: str | None = None, prompt: str = PROMPT, dtype: torch.dtype = torch.float32
 ) -> Base:
     """Load a base in diffusers layout (``vae/``, ``unet/`` or ``transformer/``, ``scheduler/``, text or embeddings).
 

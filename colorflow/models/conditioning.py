@@ -165,30 +165,3 @@ def join_condition(latents: Sequence[Tensor], mask: Tensor, tones: Tensor | None
     """
     parts = [latents[0], mask.to(latents[0]), *latents[1:]]
     return torch.cat(parts if tones is None else [*parts, tones.to(latents[0])], dim=1)
-
-
-def encode_condition(
-    vae: AutoencoderKL,
-    canvas: Tensor,
-    mask: Tensor,
-    channels: int,
-    noises: tuple[Tensor, Tensor],
-    tone_octaves: int = 0,
-) -> Tensor:
-    """The guider's condition.
-
-    Args:
-        vae: With C latent channels.
-        canvas: ``(B, 3, H, W)`` in [-1, 1], query in black and white.
-        mask: ``(B, 1, H, W)`` in [0, 1], 0 on the query.
-        channels: ``C + 1``: canvas latents, mask. ``2 C + 1``: latents of the references, mask, of the query.
-        noises: Posterior draws of the (first, second) encoding; the second serves ``2 C + 1`` only.
-        tone_octaves: n of `tone_code`; 0 leaves it out.
-
-    Returns:
-        ``(B, channels + 2 n, h, w)``.
-    """
-    images = condition_images(vae, canvas, mask, channels)
-    latents = [encode_latents(vae, image, noise) for image, noise in zip(images, noises, strict=False)]
-    tones = tone_code(vae, canvas, tone_octaves) if tone_octaves else None
-    return join_condition(latents, shrink_mask(vae, mask), tones)

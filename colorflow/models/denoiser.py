@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from diffusers import ModelMixin
 from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
@@ -84,3 +85,33 @@ def guide(
     timesteps = timesteps if timesteps.ndim == 0 else timesteps[:count]
     added: Sequence[Tensor] = guider(noisy_latents[:count], timesteps, condition, *others)
     return added if copies == 1 else [item.repeat(copies, *[1] * (item.ndim - 1)) for item in added]
+
+
+def start_as_copy(guider: ModelMixin, base: ModelMixin, taps: str, layers: tuple[str, str], kept: int = 0) -> None:
+    """Fill a new guider with the tensors of the base network, so that untrained it changes nothing (released code 3.6).
+
+    The input layer serves both the noisy latents and the first condition latents; its other channels start at zero.
+
+    Args:
+        guider: Its output layers are zero.
+        base: Before LoRA layers are injected.
+        taps: What the names of the output layers begin with, which the base does not have.
+        layers: Names of the input layer in the guider and in the base.
+        kept: Last channels of the guider's input layer that stay as they were drawn.
+
+    Raises:
+        ValueError: If the base has LoRA layers or lacks a tensor that the guider needs.
+    """
+    own, source, (inner, outer) = guider.state_dict(), base.state_dict(), layers
+    shared = [key for key in own if not key.startswith((taps, f"{inner}."))]
+    if absent := [key for key in shared if key not in source]:
+        raise ValueError(
+            f"the guider is a copy of the base network, but {len(absent)} of its {len(shared)} tensors are not there "
+            f"(first: {absent[0]}); build the guider before LoRA layers are injected"
+        )
+    given, drawn = source[f"{outer}.weight"], own[f"{inner}.weight"]
+    weight, channels = torch.zeros_like(drawn), given.shape[1]
+    weight[:, :channels] = weight[:, channels : 2 * channels] = given
+    weight[:, weight.shape[1] - kept :] = drawn[:, weight.shape[1] - kept :]
+    inputs = {f"{inner}.weight": weight, f"{inner}.bias": source[f"{outer}.bias"]}
+    guider.load_state_dict(own | {key: source[key] for key in shared} | inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from colorflow.models.base import Base
 from colorflow.models.conditioning import (
     condition_images,
-    encode_condition,
     encode_latents,
     encode_posterior,
     join_condition,
@@ -103,10 +102,6 @@ class ICPModel(nn.Module):
         self.vae.eval()
         return self
 
-    def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Name and parameter of everything that is trained."""
-        return ((name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad)
-
     def latent_shape(self, images: Tensor) -> tuple[int, int, int]:
         """``(C, h, w)`` of the latents of ``(B, 3, H, W)`` images."""
         return (self.vae.config.latent_channels, *latent_size(self.vae, *images.shape[-2:]))
@@ -118,8 +113,17 @@ class ICPModel(nn.Module):
 
     @torch.no_grad()
     def encode_condition(self, canvas: Tensor, mask: Tensor, noises: tuple[Tensor, Tensor]) -> Tensor:
-        """The guider's condition; see `colorflow.models.conditioning.encode_condition`."""
-        return encode_condition(self.vae, canvas, mask, self.guider.conditioning_channels, noises, self.tone_octaves)
+        """The guider's condition ``(B, conditioning_channels + 2 tone_octaves, h, w)``.
+
+        Args:
+            canvas: ``(B, 3, H, W)`` in [-1, 1], query in black and white.
+            mask: ``(B, 1, H, W)`` in [0, 1], 0 on the query.
+            noises: Posterior draws of the (first, second) encoding; the second serves references and query apart.
+        """
+        images = condition_images(self.vae, canvas, mask, self.guider.conditioning_channels)
+        latents = [encode_latents(self.vae, image, noise) for image, noise in zip(images, noises, strict=False)]
+        tones = tone_code(self.vae, canvas, self.tone_octaves) if self.tone_octaves else None
+        return join_condition(latents, shrink_mask(self.vae, mask), tones)
 
     @torch.no_grad()
     def encode_batch(self, batch: ColorizationBatch | LatentBatch) -> LatentBatch:
@@ -171,18 +175,12 @@ class ICPModel(nn.Module):
         Returns:
             ``(B, C, h, w)``.
         """
-        if encoder_hidden_states is None:
-            batch = len(noisy_latents)
-            encoder_hidden_states = self.prompt_embeds.to(noisy_latents.dtype).expand(batch, -1, -1)
-            if self.prompt_mask is not None:
-                encoder_attention_mask = self.prompt_mask.expand(batch, -1)
-        return self.denoiser.predict(
-            self.network,
-            self.guider,
-            noisy_latents,
-            timesteps,
-            condition,
-            encoder_hidden_states,
-            encoder_attention_mask,
-            conditioning_scale,
-        )
+        text: tuple[Tensor, Tensor | None]
+        if encoder_hidden_states is not None:
+            text = encoder_hidden_states, encoder_attention_mask
+        else:
+            count, mask = len(noisy_latents), self.prompt_mask
+            embeds = self.prompt_embeds.to(noisy_latents.dtype).expand(count, -1, -1)
+            text = embeds, None if mask is None else mask.expand(count, -1)
+        networks = self.network, self.guider
+        return self.denoiser.predict(*networks, noisy_latents, timesteps, condition, *text, conditioning_scale)

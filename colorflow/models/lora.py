@@ -27,11 +27,6 @@ def add_lora(
     _inject(net, config)
 
 
-def lora_state_dict(net: ModelMixin) -> dict[str, Tensor]:
-    """The LoRA tensors under peft's adapter-free names (``...to_q.lora_A.weight``)."""
-    return get_peft_model_state_dict(net)
-
-
 def has_lora(net: ModelMixin) -> bool:
     """Whether the net has LoRA layers that stand beside their base layers, not merged into them."""
     layers = [module for module in net.modules() if isinstance(module, BaseTunerLayer)]
@@ -41,7 +36,7 @@ def has_lora(net: ModelMixin) -> bool:
 def save_lora(net: ModelMixin, folder: Path) -> None:
     """Write ``adapter_config.json`` and ``adapter_model.safetensors``, peft's own layout."""
     net.peft_config["default"].save_pretrained(str(folder))
-    tensors = {key: value.detach().cpu().contiguous() for key, value in lora_state_dict(net).items()}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in get_peft_model_state_dict(net).items()}
     save_file(tensors, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
 
 
@@ -67,7 +62,7 @@ def load_lora(net: ModelMixin, folder: Path) -> None:
 def load_lora_state_dict(net: ModelMixin, tensors: dict[str, Tensor], source: str) -> None:
     """Load LoRA tensors onto an injected net; any difference in keys or shapes is an error that names it."""
     remedy = "check that rank, target modules and base model are those of the training run"
-    check_exactly(lora_state_dict(net), tensors, f"LoRA weights in {source} for this network", remedy)
+    check_exactly(get_peft_model_state_dict(net), tensors, f"LoRA weights in {source} for this network", remedy)
     set_peft_model_state_dict(net, tensors)
 
 

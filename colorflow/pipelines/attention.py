@@ -64,7 +64,7 @@ class AttentionMap:
 
 def attention_layers(pipeline: ColorFlowPipeline) -> list[str]:
     """Names of the layers that can be asked."""
-    return self_attention_layers(pipeline.icp.network)
+    return self_attention_layers(pipeline.icp.model.network)
 
 
 def attention_map(
@@ -90,8 +90,8 @@ def attention_map(
     check_attention(pipeline, settings)
     size = pipeline.page_size
     box, canvas = region_on_canvas(settings.region, page.size, size), canvas_size(size)
-    layer = settings.layer or default_layer(pipeline.icp.network)
-    with record_attention(pipeline.icp.network, layer, lambda grid: tokens_in(box, canvas, grid)) as maps:
+    layer = settings.layer or default_layer(pipeline.icp.model.network)
+    with record_attention(pipeline.icp.model.network, layer, lambda grid: tokens_in(box, canvas, grid)) as maps:
         output = pipeline(page, references, seed=seed)
     steps = tuple(range(len(maps)) if settings.steps is None else settings.steps)
     weights = torch.stack([maps[step][-1] for step in steps]).mean(dim=0)  # under guidance the last is of the prompt

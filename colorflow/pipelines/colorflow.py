@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,14 +16,14 @@ from colorflow.canvas import fit_page, matching_size, query_box, query_mask, sti
 from colorflow.models.conditioning import Region
 from colorflow.models.gsrp.model import GSRPModel
 from colorflow.pipelines.export import Export, find_export, load_export, save_loaded
-from colorflow.pipelines.gsrp import posterior_shape, super_resolve, super_resolve_released
+from colorflow.pipelines.gsrp import super_resolve, super_resolve_released
 from colorflow.pipelines.icp import ICPPipeline, Sampling, StageCallback, StepCallback
 from colorflow.pipelines.offload import Turns, offload_stages
 from colorflow.pipelines.output import ColorFlowOutput, LookUp, with_luminance
 from colorflow.pipelines.recipes import LEAN, Recipe, prepare_networks
 from colorflow.retrieval.retriever import IndexedPool, Retriever, reference_pool
 from colorflow.retrieval.settings import RetrievalSettings, build_retriever
-from colorflow.schema import ReferencePool, RetrievedPatch
+from colorflow.schema import BatchColorizer, ReferencePool, RetrievedPatch
 from colorflow.utils.images import to_image, to_rgb, to_tensor
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import resolve_device
@@ -43,7 +43,7 @@ class _Task:
     seed: int
 
 
-class ColorFlowPipeline:
+class ColorFlowPipeline(BatchColorizer):
     """Colours pages of a sequence from a pool of coloured pages.
 
     Args:
@@ -152,22 +152,7 @@ class ColorFlowPipeline:
         callback_on_step_end: StepCallback | None = None,
         callback_on_stage: StageCallback | None = None,
     ) -> ColorFlowOutput:
-        """Colour one page.
-
-        Args:
-            page: The page; only its luminance is used.
-            references: Coloured pages, or what `index` made of them; may be empty.
-            seed: Of noise (and of random retrieval).
-            sampling: Other than the pipeline's.
-            guide: See `batch`.
-            latents: See `batch`.
-            posterior_noise: See `batch`.
-            callback_on_step_end: See `batch`.
-            callback_on_stage: See `batch`.
-
-        Returns:
-            The page in colour, the canvases, and what was retrieved.
-        """
+        """Colour one page; arguments as of `batch`, each for this page alone. References may be empty."""
         return self.batch(
             [page],
             [references],
@@ -216,13 +201,16 @@ class ColorFlowPipeline:
             ValueError: For other numbers of references, seeds or guides than pages.
         """
         guides = pages if guides is None else guides
-        _check_counts(len(pages), {"references": references, "seeds": seeds, "guides": guides})
+        for name, items in {"references": references, "seeds": seeds, "guides": guides}.items():
+            if len(items) != len(pages):
+                raise ValueError(f"{name}: expected one a page ({len(pages)}), got {len(items)}")
         if not pages:
             return []
         announce: StageCallback = callback_on_stage or (lambda stage: None)
         announce("retrieve")
         tasks = [self._task(*item) for item in zip(pages, guides, references, seeds, strict=True)]
         canvas_noise, page_noise = self._split(posterior_noise)
+        margin = self.recipe.decode_margin
         result = self.icp(
             torch.stack([to_tensor(task.canvas) for task in tasks]),
             query_mask(self.page_size)[None],
@@ -231,7 +219,7 @@ class ColorFlowPipeline:
             latents,
             canvas_noise,
             self.recipe.share_condition,
-            self._region(),
+            None if margin is None else Region(query_box(self.page_size), margin),
             callback_on_step_end,
             announce,
         )
@@ -239,11 +227,6 @@ class ColorFlowPipeline:
             announce("super_resolve")
         draws = [None] * len(tasks) if page_noise is None else page_noise.split(1)
         return [self._finish(*item) for item in zip(tasks, map(to_image, result), draws, strict=True)]
-
-    def _region(self) -> Region | None:
-        """What is decoded; None for the whole canvas."""
-        margin = self.recipe.decode_margin
-        return None if margin is None else Region(query_box(self.page_size), margin)
 
     def _split(self, noise: Sequence[Tensor] | None) -> tuple[Sequence[Tensor] | None, Tensor | None]:
         """Given posterior draws as those of the condition and that of super-resolution."""
@@ -277,8 +260,9 @@ class ColorFlowPipeline:
         image = low_res
         if self.gsrp is not None and self.recipe.released_pages:
             if noise is None:
-                shape = posterior_shape(self.gsrp, task.guide)
-                noise = torch.randn((1, *shape), generator=generator(task.seed, "gsrp"))
+                height, width = (-(-side // self.gsrp.factor) for side in reversed(task.guide.size))
+                shape = 1, self.gsrp.vae.config.latent_channels, height, width
+                noise = torch.randn(shape, generator=generator(task.seed, "gsrp"))
             image = super_resolve_released(self.gsrp, task.guide, low_res, noise)
         elif self.gsrp is not None:
             image = super_resolve(self.gsrp, task.guide, low_res)
@@ -286,14 +270,10 @@ class ColorFlowPipeline:
             image = with_luminance(image, task.page)
         return ColorFlowOutput(image, task.canvas, low_res, task.retrieved, whole)
 
-    def colorize(self, page: Image.Image, references: ReferencePool, *, seed: int) -> Image.Image:
-        """The `Colorizer` protocol: just the coloured page."""
-        return self(page, references, seed=seed).image
-
     def colorize_batch(
         self, pages: Sequence[Image.Image], references: Sequence[ReferencePool], *, seeds: Sequence[int]
     ) -> list[Image.Image]:
-        """The `BatchColorizer` protocol, likewise."""
+        """The `BatchColorizer` protocol: just the coloured pages."""
         return [output.image for output in self.batch(pages, references, seeds=seeds)]
 
     def at_size(self, page_size: tuple[int, int]) -> ColorFlowPipeline:
@@ -341,9 +321,3 @@ def load_pipeline(
     if row_tile is not None:
         pipeline.enable_row_tiling(row_tile)
     return pipeline
-
-
-def _check_counts(pages: int, given: Mapping[str, Sequence[object]]) -> None:
-    for name, items in given.items():
-        if len(items) != pages:
-            raise ValueError(f"{name}: expected one a page ({pages}), got {len(items)}")

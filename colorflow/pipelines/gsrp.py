@@ -50,8 +50,3 @@ def super_resolve_released(model: GSRPModel, page: Image.Image, color: Image.Ima
     upsampled = color.resize(page.size, Image.Resampling.BICUBIC)
     shown = (to_tensor(image)[None].to(device) for image in (page.convert("L"), upsampled))
     return to_image(model(*shown, noise.to(device))[0], truncate=True)
-
-
-def posterior_shape(model: GSRPModel, page: Image.Image) -> tuple[int, int, int]:
-    """``(C, h, w)`` of the latents that super-resolution draws for a page."""
-    return (model.vae.config.latent_channels, -(-page.height // model.factor), -(-page.width // model.factor))

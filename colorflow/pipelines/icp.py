@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, ModelMixin
+from diffusers import DiffusionPipeline
 from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
 
@@ -62,21 +62,6 @@ class ICPPipeline(DiffusionPipeline):
         scheduler = scheduler or model.denoiser.inference_scheduler(model.noise_scheduler.config)
         self.register_modules(model=model, scheduler=scheduler)
 
-    @property
-    def vae(self) -> AutoencoderKL:
-        """The model's autoencoder."""
-        return self.model.vae
-
-    @property
-    def network(self) -> ModelMixin:
-        """The model's base network, with its LoRA (injected or merged)."""
-        return self.model.network
-
-    @property
-    def guider(self) -> ModelMixin:
-        """The model's guider."""
-        return self.model.guider
-
     @torch.no_grad()
     def __call__(
         self,
@@ -125,7 +110,11 @@ class ICPPipeline(DiffusionPipeline):
         latents = self._denoise(latents, condition, sampling, callback_on_step_end)
         latents = latents.unflatten(0, (sampling.samples, -1)).mean(0)
         announce("decode")
-        image = decode_latents(self.vae, latents) if region is None else decode_region(self.vae, latents, region)
+        image = (
+            decode_latents(self.model.vae, latents)
+            if region is None
+            else decode_region(self.model.vae, latents, region)
+        )
         return image.float().clamp(-1.0, 1.0)
 
     def _denoise(self, latents: Tensor, condition: Tensor, sampling: Sampling, callback: StepCallback | None) -> Tensor:
@@ -133,7 +122,7 @@ class ICPPipeline(DiffusionPipeline):
         embeds, embeds_mask = self._prompt(len(latents), sampling.guidance_scale > 1.0)
         # On the CPU, where the schedulers keep their sigmas: none of a step's branches then waits for the GPU.
         self.scheduler.set_timesteps(sampling.num_inference_steps, device="cpu")
-        latents = latents.to(self._execution_device, self.network.dtype) * self.scheduler.init_noise_sigma
+        latents = latents.to(self._execution_device, self.model.dtype) * self.scheduler.init_noise_sigma
         for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
             prediction = self.predict(latents, timestep, condition, embeds, sampling, embeds_mask)
             latents = self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]
@@ -183,7 +172,7 @@ class ICPPipeline(DiffusionPipeline):
         """Embeddings and masks of the text, [negative, positive] under guidance."""
         device, model = self._execution_device, self.model
         parts = [model.negative_prompt_embeds, model.prompt_embeds] if guided else [model.prompt_embeds]
-        embeds = torch.cat([part.to(device, self.network.dtype).expand(batch, -1, -1) for part in parts])
+        embeds = torch.cat([part.to(device, self.model.dtype).expand(batch, -1, -1) for part in parts])
         masks = [model.negative_prompt_mask, model.prompt_mask] if guided else [model.prompt_mask]
         given = [mask.to(device).expand(batch, -1) for mask in masks if mask is not None]
         return embeds, torch.cat(given) if given else None

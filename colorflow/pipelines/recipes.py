@@ -73,10 +73,10 @@ RELEASED = Recipe(
 def prepare_networks(icp: ICPPipeline, gsrp: GSRPModel | None, recipe: Recipe) -> None:
     """Apply what a recipe does to the networks, in place."""
     if recipe.merge_lora:
-        fuse_lora(icp.network)
+        fuse_lora(icp.model.network)
     if recipe.channels_last:
-        for net in (icp.network, icp.guider, icp.vae, *(() if gsrp is None else (gsrp.fusion,))):
+        for net in (icp.model.network, icp.model.guider, icp.model.vae, *(() if gsrp is None else (gsrp.fusion,))):
             net.to(memory_format=torch.channels_last)
     if recipe.compile_blocks:
-        for net in (icp.network, icp.guider):
+        for net in (icp.model.network, icp.model.guider):
             compile_blocks(net)

@@ -83,12 +83,13 @@ class OpenClipEncoder(_TowerEncoder):
         dtype: str = "float32",
         batch_size: int = 64,
     ) -> None:
+        from open_clip import list_pretrained_tags_by_model
         from open_clip.transform import PreprocessCfg, image_transform_v2  # seconds to import: only where it is used
 
         tower = _open_clip_tower(model, pretrained)
         preprocess = image_transform_v2(PreprocessCfg(**tower.preprocess_cfg), is_train=False)
         super().__init__(tower, preprocess, device, dtype, batch_size)
-        weights = pretrained if pretrained in _open_clip_tags(model) else self._digest
+        weights = pretrained if pretrained in list_pretrained_tags_by_model(model) else self._digest
         self.name = f"open_clip-{model}-{weights}{self._suffix}"
 
 
@@ -152,12 +153,6 @@ class _ImageEmbeds(nn.Module):
         return self.model(pixel_values=pixels).image_embeds
 
 
-def _open_clip_tags(model: str) -> list[str]:
-    import open_clip
-
-    return open_clip.list_pretrained_tags_by_model(model)
-
-
 def _open_clip_tower(model: str, pretrained: str | None) -> Any:
     """Build a model, load its weights, keep the image tower."""
     import open_clip
@@ -168,7 +163,7 @@ def _open_clip_tower(model: str, pretrained: str | None) -> Any:
                 f"retrieval encoder: expected an open_clip model name, got {model!r}; "
                 "`open_clip.list_models()` lists them, the paper's is ViT-H-14"
             )
-        tags = _open_clip_tags(model)
+        tags = open_clip.list_pretrained_tags_by_model(model)
         if pretrained is not None and pretrained not in tags and not Path(pretrained).is_file():
             raise ValueError(
                 f"retrieval encoder: expected a tag of {model} ({', '.join(tags) or 'it has none'}) "

@@ -166,7 +166,8 @@ class SimilarityRetriever(Retriever):
         """Fit and embed a pool, or return it from the cache (by pool key and size)."""
         key = (pool.key, size)
         if key not in self._cache:
-            self._cache[key] = self._index(pool, size)
+            pages = tuple(fit_page(page, size) for page in pool.pages)
+            self._cache[key] = IndexedPool(pool.ids, pool.key, pages, self._embed(pages) if pages else None)
         self._cache.move_to_end(key)
         indexed = self._cache[key]
         while len(self._cache) > self.cached_pools:
@@ -202,10 +203,6 @@ class SimilarityRetriever(Retriever):
             for quadrant, row in enumerate(indices.tolist())
             for rank, index in enumerate(row)
         )
-
-    def _index(self, pool: ReferencePool, size: Size) -> IndexedPool:
-        pages = tuple(fit_page(page, size) for page in pool.pages)
-        return IndexedPool(pool.ids, pool.key, pages, self._embed(pages) if pages else None)
 
     def _embed(self, pages: Sequence[Image.Image]) -> Tensor:
         """Embed the views of fitted pages, ``(5N, D)``; only those of pages not seen before are encoded."""

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from colorflow.diffusion.noise import draw_noise
-from colorflow.diffusion.objective import DiffusionObjective, regression_target
+from colorflow.diffusion.objective import DiffusionObjective
 from colorflow.models.base import Base, save_base
 from colorflow.models.conditioning import shrink_mask
 from colorflow.models.icp_model import ICPModel
 from colorflow.pipelines.export import ExportSettings
 from colorflow.schema import ColorizationBatch
-from colorflow.tasks.denoising import DenoisingTask
+from colorflow.tasks.denoising import DenoisingTask, Drawn
 from colorflow.tasks.supervision import AttentionSupervision
 from colorflow.tasks.trainable import OptimizerFactory, SchedulerFactory
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import to_device
-
-
-class Drawn(NamedTuple):
-    """A batch as a step sees it, ``(B, ..., h, w)`` each; ``hint`` is added to the noisy latents."""
-
-    latents: Tensor
-    noise: Tensor
-    weight: Tensor
-    hint: Tensor | None = None
 
 
 class BaseTask(DenoisingTask):
@@ -44,12 +35,8 @@ class BaseTask(DenoisingTask):
 
     Args:
         base: Its network is trained, its VAE is frozen.
-        objective: See `DenoisingTask`.
-        optimizer: See `TrainableTask`.
-        lr_scheduler: See `TrainableTask`.
         hinted: Share of canvases with such a hint (our choice).
         gray_queries: Share of canvases with a query in black and white (our choice).
-        validation_timesteps: See `DenoisingTask`.
         full_hints: Hints are whole, and the loss is on the references too: a small base learns to copy by it.
         supervision: See `DenoisingTask`; of hinted canvases.
     """
@@ -80,7 +67,7 @@ class BaseTask(DenoisingTask):
         mask = interpolate(batch.mask, size=latents.shape[-2:]).round()
         weight = torch.ones_like(mask) if self.full_hints else 1.0 - is_hinted * mask
         timesteps = self.objective.timesteps(noise.uniform, self.model.noise_scheduler)
-        drawn = Drawn(latents, noise.noise, weight, is_hinted * strength * condition)
+        drawn = Drawn(latents, noise, mask, None, is_hinted * strength * condition, weight)
         loss = self.log_step(timesteps, self.losses(drawn, timesteps))
         return loss + self.attention_loss(batch.labels, mask, is_hinted.flatten() > 0)
 
@@ -88,15 +75,7 @@ class BaseTask(DenoisingTask):
         """Canvases in colour without a hint, for validation."""
         noise = draw_noise(batch.seeds, self.model.latent_shape(batch.target), self.device)
         latents = self.model.encode(batch.target, noise.target).float()
-        return Drawn(latents, noise.noise, self.objective.pixel_weights(shrink_mask(self.model.vae, batch.mask)))
-
-    def losses(self, drawn: Drawn, timesteps: Tensor) -> Tensor:
-        """One loss a sample ``(B,)``, of the network alone."""
-        schedule = self.model.noise_scheduler
-        noisy_latents = schedule.add_noise(drawn.latents, drawn.noise, timesteps)
-        prediction = self.model(noisy_latents if drawn.hint is None else noisy_latents + drawn.hint, timesteps)
-        target = regression_target(schedule, drawn.latents, drawn.noise, timesteps)
-        return self.objective.loss(prediction, target, drawn.weight)
+        return Drawn(latents, noise, shrink_mask(self.model.vae, batch.mask))
 
     def export_to(self, folder: Path, settings: ExportSettings, batch: Any) -> None:
         """The base, in the layout that `weights=FOLDER` loads; half of float32's size costs nothing visible."""

@@ -16,10 +16,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from colorflow.models.conditioning import decode_latents, encode_latents, latent_size
+from colorflow.utils.color import LUMA
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import to_device
-
-_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R 601, as everywhere here
 
 
 class Degradation(Protocol):
@@ -83,7 +82,7 @@ class ColorJitter:
         """Change each sample by its own three draws."""
         draws = torch.stack([torch.rand(3, generator=generator(seed, "jitter")) for seed in seeds]) * 2 - 1
         shift, contrast, saturation = to_device(draws, images.device).to(images.dtype).unbind(1)
-        weights = to_device(torch.tensor(_LUMINANCE), images.device).to(images.dtype)[:, None, None]
+        weights = to_device(torch.tensor(LUMA), images.device).to(images.dtype)[:, None, None]
         gray = (images * weights).sum(1, keepdim=True)
         images = gray + (images - gray) * (1 + self.saturation * saturation)[:, None, None, None]
         mean = images.mean((1, 2, 3), keepdim=True)

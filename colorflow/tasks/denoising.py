@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from colorflow.diffusion.objective import DiffusionObjective
+from colorflow.diffusion.noise import SampleNoise
+from colorflow.diffusion.objective import DiffusionObjective, regression_target
 from colorflow.models.icp_model import ICPModel
 from colorflow.tasks.supervision import AttentionSupervision
 from colorflow.tasks.trainable import (
@@ -21,14 +22,26 @@ from colorflow.tasks.trainable import (
 )
 
 
+class Drawn(NamedTuple):
+    """A batch as a step sees it, ``(B, ..., h, w)`` each; the condition is the guider's.
+
+    The hint is added to the noisy latents. Weights are of pixels in the loss; None: the objective's, by the mask.
+    """
+
+    latents: Tensor
+    noise: SampleNoise
+    mask: Tensor
+    condition: Tensor | None = None
+    hint: Tensor | None = None
+    weight: Tensor | None = None
+
+
 class DenoisingTask(TrainableTask):
-    """A task with a loss at every timestep; a subclass says what a batch is and how its losses come about.
+    """A task with a loss at every timestep; a subclass says what a batch is.
 
     Args:
         model: What denoises.
         objective: Timestep sampling and loss.
-        optimizer: See `TrainableTask`.
-        lr_scheduler: See `TrainableTask`.
         validation_timesteps: The validation loss is measured at each of these, with fixed noise.
         supervision: Tells attention where to look, on batches with labels: the guider's, or without one the base
             network's. None (the paper) does not.
@@ -56,12 +69,17 @@ class DenoisingTask(TrainableTask):
         self.register_buffer("timestep_weights", objective.weights(model.noise_scheduler), persistent=False)
 
     @abstractmethod
-    def draw(self, batch: Any) -> Any:
-        """Latents and all that is drawn for them, each sample from its own seed: what `losses` takes."""
+    def draw(self, batch: Any) -> Drawn:
+        """Latents and all that is drawn for them, each sample from its own seed."""
 
-    @abstractmethod
-    def losses(self, drawn: Any, timesteps: Tensor) -> Tensor:
-        """One loss a sample ``(B,)`` at timesteps ``(B,)``."""
+    def losses(self, drawn: Drawn, timesteps: Tensor) -> Tensor:
+        """Eq. 4, one loss a sample ``(B,)``, at timesteps ``(B,)``."""
+        schedule, noise = self.model.noise_scheduler, drawn.noise.noise
+        noisy_latents = schedule.add_noise(drawn.latents, noise, timesteps)
+        given = noisy_latents if drawn.hint is None else noisy_latents + drawn.hint
+        prediction = self.model(given, timesteps, drawn.condition)
+        weight = self.objective.pixel_weights(drawn.mask) if drawn.weight is None else drawn.weight
+        return self.objective.loss(prediction, regression_target(schedule, drawn.latents, noise, timesteps), weight)
 
     def log_step(self, timesteps: Tensor, losses: Tensor) -> Tensor:
         """The loss of a step: the mean of its samples' ``(B,)``, weighted by timestep; logged."""

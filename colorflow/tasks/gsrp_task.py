@@ -32,8 +32,6 @@ class GSRPTask(TrainableTask):
     Args:
         model: Frozen VAE and fusion network.
         degradation: Steps that simulate ICP's output; not used on batches with a recorded one.
-        optimizer: See `TrainableTask`.
-        lr_scheduler: See `TrainableTask`.
         lpips_weight: Weight of LPIPS (VGG) beside L1; 0 (the paper: L1) loads nothing.
         patch_size: (width, height) of the part of each page that a step sees, at a random place; None: whole pages.
             A step's cost and memory go with it. Under ``norm_mode=batch`` a part is normalized by its own statistics.
@@ -74,7 +72,8 @@ class GSRPTask(TrainableTask):
         low_res = self.low_res(batch)
         results = self.model(batch.gray, low_res).float().clamp(-1, 1)
         inputs = upsample(low_res, (batch.target.shape[-2], batch.target.shape[-1]))
-        found, before, target = (_unit(images) for images in (results, inputs, batch.target))
+        shown = (images.detach().cpu() for images in (results, inputs, batch.target))  # where metrics are computed
+        found, before, target = (images.div(2).add(0.5).clamp(0, 1) for images in shown)
         measures = [(results - batch.target).abs().mean((1, 2, 3)), psnr(found, target), ssim(found, target)]
         measures += [measures[1] - psnr(before, target), measures[2] - ssim(before, target)]
         for name, values in zip(_MEASURES, measures, strict=True):
@@ -156,8 +155,3 @@ def random_patches(stacks: Sequence[Tensor], size: Size, seeds: Sequence[int]) -
         torch.stack([image[:, y : y + height, x : x + width] for image, (x, y) in zip(stack, places, strict=True)])
         for stack in stacks
     ]
-
-
-def _unit(images: Tensor) -> Tensor:
-    """[-1, 1] to [0, 1], on the CPU, where metrics are computed."""
-    return images.detach().cpu().div(2).add(0.5).clamp(0, 1)

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
 from colorflow.diffusion.noise import draw_noise
-from colorflow.diffusion.objective import regression_target
 from colorflow.pipelines.export import ExportSettings, save_export
 from colorflow.pipelines.icp import ICPPipeline, Sampling
 from colorflow.schema import ColorizationBatch, LatentBatch
-from colorflow.tasks.denoising import DenoisingTask
+from colorflow.tasks.denoising import DenoisingTask, Drawn
 from colorflow.utils.hashing import digest_json
 from colorflow.utils.seeding import generator
 from colorflow.utils.tensors import digest_weights
-
-
-class Drawn(NamedTuple):
-    """A batch as a step sees it, ``(B, ..., h, w)`` each; labels as in `ColorizationBatch`."""
-
-    latents: Tensor
-    condition: Tensor
-    mask: Tensor
-    noise: Tensor
-    uniform: Tensor
-    labels: Tensor | None
 
 
 class ICPTask(DenoisingTask):
@@ -37,25 +25,16 @@ class ICPTask(DenoisingTask):
     def training_step(self, batch: ColorizationBatch | LatentBatch, batch_idx: int) -> Tensor:
         """Eq. 4 at timesteps of Eq. 5; scalar loss."""
         drawn = self.draw(batch)
-        timesteps = self.objective.timesteps(drawn.uniform, self.model.noise_scheduler)
+        timesteps = self.objective.timesteps(drawn.noise.uniform, self.model.noise_scheduler)
         loss = self.log_step(timesteps, self.losses(drawn, timesteps))
-        return loss + self.attention_loss(drawn.labels, drawn.mask)
+        return loss + self.attention_loss(batch.labels, drawn.mask)
 
     def draw(self, batch: ColorizationBatch | LatentBatch) -> Drawn:
         """Encode by the frozen VAE (a cache has done that already), then draw latents and noise."""
         posteriors = self.model.encode_batch(batch)
         noise = draw_noise(batch.seeds, posteriors.target.shape[2:], self.device)
         latents = self.model.draw_latents(posteriors, noise.target)
-        condition = self.model.draw_condition(posteriors, noise.condition)
-        return Drawn(latents, condition, posteriors.mask, noise.noise, noise.uniform, posteriors.labels)
-
-    def losses(self, drawn: Drawn, timesteps: Tensor) -> Tensor:
-        """Eq. 4, one loss a sample ``(B,)``."""
-        schedule = self.model.noise_scheduler
-        noisy_latents = schedule.add_noise(drawn.latents, drawn.noise, timesteps)
-        prediction = self.model(noisy_latents, timesteps, drawn.condition)
-        target = regression_target(schedule, drawn.latents, drawn.noise, timesteps)
-        return self.objective.loss(prediction, target, self.objective.pixel_weights(drawn.mask))
+        return Drawn(latents, noise, posteriors.mask, self.model.draw_condition(posteriors, noise.condition))
 
     def predict_step(self, batch: ColorizationBatch, batch_idx: int) -> LatentBatch:
         """What `data/cache_latents.py` keeps of a batch."""

@@ -144,10 +144,7 @@ class TrainableTask(LightningModule):
         self.log_dict(losses, prog_bar=True, batch_size=size)
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip by norm also under bf16 with a fused optimizer; log the norm before it.
 

@@ -22,8 +22,6 @@ class VAETask(TrainableTask):
 
     Args:
         base: Its VAE is trained.
-        optimizer: See `TrainableTask`.
-        lr_scheduler: See `TrainableTask`.
         color_weight: Weight of L1 on what differs between the channels (our choice).
         kl_weight: Weight of the KL term per latent value (our choice).
     """

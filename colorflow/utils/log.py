@@ -21,11 +21,9 @@ def is_rank_zero() -> bool:
     return next((os.environ[name] == "0" for name in _RANK_VARIABLES if name in os.environ), True)
 
 
-class _RankZeroFilter(logging.Filter):
-    """Lets every record of rank zero pass, and errors from anywhere."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.ERROR or is_rank_zero()
+def _passes(record: logging.LogRecord) -> bool:
+    """Every record of rank zero, and errors from anywhere."""
+    return record.levelno >= logging.ERROR or is_rank_zero()
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -34,8 +32,7 @@ def get_logger(name: str) -> logging.Logger:
     Handlers and levels are the application's (Hydra's, or ``logging.basicConfig``).
     """
     logger = logging.getLogger(name)
-    if not any(isinstance(item, _RankZeroFilter) for item in logger.filters):
-        logger.addFilter(_RankZeroFilter())
+    logger.addFilter(_passes)
     return logger
 
 

@@ -1,7 +1,8 @@
-"""One progress bar for every stage, on stderr."""
+"""Long runs: one progress bar for every stage, on stderr, and how many failures are forgiven."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -24,3 +25,14 @@ def track(items: Sequence[T], description: str, show: bool = True, unit: str = "
         for item in items:
             yield item
             shown.update()
+
+
+def allowed_failures(pages: int, fraction: float) -> int:
+    """Number of pages that may be missing: the fraction, rounded down, but one where any are allowed.
+
+    Raises:
+        ValueError: For a fraction outside [0, 1].
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"max_failures: expected a fraction in [0, 1], got {fraction}")
+    return max(1, math.floor(fraction * pages)) if fraction else 0

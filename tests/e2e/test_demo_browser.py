@@ -38,7 +38,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     save_export(tiny_model().eval(), folder / "export", PAGE_SIZE, RetrievalSettings(kind="hog"))
     studio = Studio(load_pipeline(folder / "export", device="cpu"), Limits(megapixels=0.2), folder / "studio")
     with open_page(studio) as demo:
-        yield demo.address
+        yield demo
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def test_the_export_loads_and_is_complete(debug_run):
     pipeline = ColorFlowPipeline.from_pretrained(export)
     assert pipeline.page_size == (64, 96)
     guider = sum(value.numel() for name, value in saved.items() if ".guider." in name)
-    assert sum(value.numel() for value in pipeline.icp.guider.parameters()) == guider
+    assert sum(value.numel() for value in pipeline.icp.model.guider.parameters()) == guider
 
 
 def test_a_dry_run_prints_a_summary_and_keeps_nothing(tmp_path, toon_cache, capsys):

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel, UniPCMultistepScheduler
+from peft import get_peft_model_state_dict
 from PIL import Image
 from torch import Tensor
 
 from colorflow.canvas import query_mask
 from colorflow.models.base import Base
 from colorflow.models.icp_model import ICPModel
-from colorflow.models.lora import add_lora, load_lora_state_dict, lora_state_dict
+from colorflow.models.lora import add_lora, load_lora_state_dict
 from colorflow.models.sd import FAMILY as SD
 from colorflow.models.sd.guider import ColorizationGuider
 from colorflow.models.sd.trunk import unet_with_residuals
@@ -40,7 +41,7 @@ def add_stored_lora(network: torch.nn.Module, settings: Config, stored: Tensors)
     add_lora(network, settings["r"], settings["alpha"], settings["targets"])
     assert {key for key in network.state_dict() if "lora_" in key} == stored.keys()
     load_lora_state_dict(network, {key.replace(".default.", "."): value for key, value in stored.items()}, "fixture")
-    assert len(lora_state_dict(network)) == len(stored)
+    assert len(get_peft_model_state_dict(network)) == len(stored)
 
 
 def build_guider(config: Config, tensors: Tensors) -> ColorizationGuider:

@@ -98,7 +98,7 @@ def test_the_recipes_savings_that_are_exact(path, tmp_path):
     pipe = build(config, tensors, tmp_path, recipe)
     pipe.retriever = SimilarityRetriever(pipe.retriever.encoder)  # type: ignore[attr-defined]
     prepare_networks(pipe.icp, pipe.gsrp, recipe)
-    assert not any("lora" in name for name, _ in pipe.icp.network.named_modules())
+    assert not any("lora" in name for name, _ in pipe.icp.model.network.named_modules())
     noise = numbered(tensors, "in.vae_noise.")
     run(pipe, tensors, noise)
     output = run(pipe, tensors, noise)

@@ -50,7 +50,7 @@ def evaluate_tint(benchmark: str | Path, output: str | Path, ranks: Ranks, kill:
 def evaluate_in_ranks(benchmark: str, output: str, *options: str) -> None:
     """``kill=SEED``: who gets the page of this seed kills itself; ``full=RANK``: to this process the disk is full."""
     given = {name: int(value) for name, _, value in (option.partition("=") for option in options)}
-    with join_ranks(find_place(), interval=0.1, limit=10.0) as ranks:
+    with join_ranks(find_place(), limit=10.0) as ranks:
         if ranks.rank == given.get("full"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (50, resource.RLIM_INFINITY))
         evaluate_tint(benchmark, output, ranks, given.get("kill"))
@@ -63,7 +63,7 @@ def run_evaluate(*overrides: str) -> None:
 
 def meet_and_stop(works: str) -> None:
     """The first process meets the others and stops; they work on, or wait for it."""
-    with join_ranks(find_place(), interval=0.1, limit=10.0) as ranks:
+    with join_ranks(find_place(), limit=10.0) as ranks:
         ranks.gather("here")
         if ranks.first:
             os.kill(os.getpid(), signal.SIGSTOP)

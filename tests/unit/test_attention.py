@@ -74,7 +74,7 @@ def explicit(attention: torch.nn.Module, hidden: Tensor) -> Tensor:
 @pytest.mark.parametrize("chunk", [1, 100, 1 << 24])
 def test_maps_are_the_softmax_of_queries_and_keys(pipe, monkeypatch, chunk):
     monkeypatch.setattr(attention_record, "_CHUNK", chunk)
-    network, inputs = pipe.icp.network, {}
+    network, inputs = pipe.icp.model.network, {}
 
     def keep(_: torch.nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
         inputs.setdefault("hidden", given[0] if given else named["hidden_states"])
@@ -103,7 +103,7 @@ def test_recording_changes_nothing(guidance_scale):
         assert np.array_equal(np.asarray(found.output.image), np.asarray(plain.image))
         after = pipe(PAGE, REFERENCES, seed=4)
         assert np.array_equal(np.asarray(after.image), np.asarray(plain.image))
-        assert not any(module._forward_pre_hooks for module in pipe.icp.network.modules()), "hooks are taken off"
+        assert not any(module._forward_pre_hooks for module in pipe.icp.model.network.modules()), "hooks are taken off"
 
 
 def test_steps_are_averaged(pipe):
@@ -120,10 +120,10 @@ def test_steps_are_averaged(pipe):
 
 def test_under_guidance_the_map_is_of_the_prompt():
     pipe = pipeline("sd", 4.0)
-    layer = default_layer(pipe.icp.network)
+    layer = default_layer(pipe.icp.model.network)
     found = attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION, layer, steps=[1]), seed=2)
     choose = lambda grid: tokens_in(found.box, found.output.canvas.size, grid)  # noqa: E731
-    with record_attention(pipe.icp.network, layer, choose) as maps:
+    with record_attention(pipe.icp.model.network, layer, choose) as maps:
         pipe(PAGE, REFERENCES, seed=2)
     assert maps[1].shape[0] == 2
     assert torch.equal(found.weights, maps[1][1])
@@ -204,7 +204,7 @@ def test_unknown_layers_and_steps_that_are_not_taken_are_told(pipe):
         attention_map(pipe, PAGE, REFERENCES, AttentionSettings(REGION, "attn1"))
     with (
         pytest.raises(ValueError, match="got 'conv_in'"),
-        record_attention(pipe.icp.network, "conv_in", lambda grid: torch.arange(1)),
+        record_attention(pipe.icp.model.network, "conv_in", lambda grid: torch.arange(1)),
     ):
         pass
 

@@ -92,5 +92,7 @@ def test_stages_and_steps_are_announced_and_steps_may_change_latents():
     blank = lambda icp, step, timestep, tensors: {"latents": torch.zeros_like(tensors["latents"])}  # noqa: E731
     changed = pipe(PAGE, REFERENCES, seed=1, callback_on_step_end=blank)
     assert gap(plain.low_res, changed.low_res) > 1
-    zeros = decode_region(pipe.icp.vae, torch.zeros(1, 4, 12, 8), Region(query_box(PAGE_SIZE), LEAN.decode_margin or 0))
+    zeros = decode_region(
+        pipe.icp.model.vae, torch.zeros(1, 4, 12, 8), Region(query_box(PAGE_SIZE), LEAN.decode_margin or 0)
+    )
     assert gap(changed.low_res, to_image(zeros[0])) <= 1

@@ -19,7 +19,8 @@ from tiny.checkpoints import (
     write_released,
 )
 
-from colorflow.checkpoints import CheckpointError, import_released
+from colorflow.checkpoints.released import import_released
+from colorflow.utils.tensors import CheckpointError
 
 
 @pytest.fixture

@@ -37,10 +37,10 @@ from tiny.models import (
     tiny_pixart_model,
 )
 
-from colorflow.checkpoints import CheckpointError, export_released, import_released
 from colorflow.checkpoints.__main__ import main
+from colorflow.checkpoints.ours import export_released
 from colorflow.checkpoints.parts import fusion, fusion_widths
-from colorflow.checkpoints.released import read_released
+from colorflow.checkpoints.released import import_released, read_released
 from colorflow.models.base import save_base
 from colorflow.models.icp_model import ICPModel
 from colorflow.models.lora import TARGET_MODULES
@@ -48,6 +48,7 @@ from colorflow.models.pixart.layout import PixArtLayout
 from colorflow.models.sd.layout import SDLayout
 from colorflow.pipelines.export import load_export, save_export
 from colorflow.retrieval.settings import RetrievalSettings
+from colorflow.utils.tensors import CheckpointError
 
 
 def plain(shape: list[int]) -> tuple[int, ...]:

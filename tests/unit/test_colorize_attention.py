@@ -29,13 +29,13 @@ class Model:
             tiny_pipeline(), SimilarityRetriever(BlockEncoder()), PAGE_SIZE, Sampling(num_inference_steps=2)
         )
         self.loads = self.runs = 0
-        encode = self.pipeline.icp.vae.encode
+        encode = self.pipeline.icp.model.vae.encode
 
         def count(*given: object, **named: object) -> object:
             self.runs += 1
             return encode(*given, **named)
 
-        self.pipeline.icp.vae.encode = count
+        self.pipeline.icp.model.vae.encode = count
 
     def load(self) -> ColorFlowPipeline:
         self.loads += 1

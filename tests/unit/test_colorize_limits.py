@@ -19,7 +19,7 @@ from colorflow.colorize.chapters import ColorizeOptions, colorize_chapters, find
 from colorflow.colorize.page_painting import at_own_size, cut_strip
 from colorflow.config import compose_config
 from colorflow.data.chapters import DataError
-from colorflow.utils.failures import allowed_failures
+from colorflow.utils.progress import allowed_failures
 
 
 def options(**more: object) -> ColorizeOptions:

@@ -12,7 +12,6 @@ import colorize
 import evaluate
 import train
 from colorflow.config import CONFIGS
-from colorflow.utils.threads import wait_passively
 
 ROOT = CONFIGS.parent
 PROBE = """
@@ -111,11 +110,10 @@ def test_a_folder_that_was_there_stays(tmp_path):
     assert (tmp_path / "run" / "log.txt").read_text().startswith("of an earlier run\n")
 
 
-def test_threads_wait_passively_unless_told_otherwise(monkeypatch):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    wait_passively()
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
-    monkeypatch.delenv("OMP_WAIT_POLICY")
+@pytest.mark.parametrize(("given", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_wait_passively_unless_told_otherwise(given, expected):
     code = "import os, sys, colorflow; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["PASSIVE", "False"]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [expected, "False"]

@@ -5,13 +5,13 @@ import torch
 from diffusers import AutoencoderKL
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny.models import PAGE_SIZE, VAE, noise, tiny_base
+from tiny.models import PAGE_SIZE, VAE, noise, tiny_base, tiny_model
 from torch import Tensor
 
 from colorflow.canvas import query_box, query_mask
 from colorflow.models.conditioning import (
+    condition_images,
     decode_latents,
-    encode_condition,
     encode_latents,
     latent_size,
     shrink_mask,
@@ -74,34 +74,34 @@ def test_split_canvas_is_a_partition(canvas, mask):
 
 
 @torch.no_grad()
-def test_five_channels(vae, canvas, mask):
-    first, second = draws()
-    condition = encode_condition(vae, canvas, mask, 5, (first, second))
+def test_five_channels(canvas, mask):
+    (first, second), model = draws(), tiny_model(5)
+    condition = model.encode_condition(canvas, mask, (first, second))
     assert condition.shape == (2, 5, HEIGHT // 8, WIDTH // 8)
-    assert torch.equal(condition[:, :4], encode_latents(vae, canvas, first))
+    assert torch.equal(condition[:, :4], encode_latents(model.vae, canvas, first))
     expected = torch.ones(HEIGHT // 8, WIDTH // 8)
     expected[HEIGHT // 32 : 3 * HEIGHT // 32, WIDTH // 32 : 3 * WIDTH // 32] = 0
     assert torch.equal(condition[0, 4], expected)
 
 
 @torch.no_grad()
-def test_nine_channels(vae, canvas, mask):
-    first, second = draws()
-    condition = encode_condition(vae, canvas, mask, 9, (first, second))
+def test_nine_channels(canvas, mask):
+    (first, second), model = draws(), tiny_model(9)
+    condition = model.encode_condition(canvas, mask, (first, second))
     left, top, right, bottom = query_box(PAGE_SIZE)
     references = canvas.clone()
     references[:, :, top:bottom, left:right] = -1
     query = torch.full_like(canvas, -1)
     query[:, :, top:bottom, left:right] = canvas[:, :, top:bottom, left:right]
     assert condition.shape[1] == 9
-    assert torch.equal(condition[:, :4], encode_latents(vae, references, first))
-    assert torch.equal(condition[:, 4:5], encode_condition(vae, canvas, mask, 5, (first, second))[:, 4:])
-    assert torch.equal(condition[:, 5:], encode_latents(vae, query, second))
+    assert torch.equal(condition[:, :4], encode_latents(model.vae, references, first))
+    assert torch.equal(condition[:, 4:5], tiny_model(5).encode_condition(canvas, mask, (first, second))[:, 4:])
+    assert torch.equal(condition[:, 5:], encode_latents(model.vae, query, second))
 
 
 def test_other_channels_are_refused(vae, canvas, mask):
     with pytest.raises(ValueError, match="expected 5 or 9, got 7"):
-        encode_condition(vae, canvas, mask, 7, draws())
+        condition_images(vae, canvas, mask, 7)
 
 
 @settings(deadline=None, max_examples=25)

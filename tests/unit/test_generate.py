@@ -15,9 +15,9 @@ from colorflow.evaluation.generate.generate import GenerationError, generate
 from colorflow.pipelines.icp import Sampling
 from colorflow.pipelines.recipes import Recipe
 from colorflow.schema import BatchColorizer, PageRecord
-from colorflow.utils.failures import allowed_failures
 from colorflow.utils.files import read_jsonl, write_json_atomic
 from colorflow.utils.hashing import digest_file
+from colorflow.utils.progress import allowed_failures
 
 QUIET = {"progress": False}
 

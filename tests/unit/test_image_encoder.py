@@ -187,9 +187,7 @@ def test_open_clip_name_holds_model_and_weights(open_clip_model, checkpoint):
 def test_open_clip_tag_names_the_weights(open_clip_model, checkpoint, monkeypatch):
     from open_clip import factory
 
-    from colorflow.retrieval import encoders as image_encoder
-
-    monkeypatch.setattr(image_encoder, "_open_clip_tags", lambda model: ["some_tag"])
+    monkeypatch.setattr("open_clip.list_pretrained_tags_by_model", lambda model: ["some_tag"])
     monkeypatch.setattr(factory, "get_pretrained_cfg", lambda model, tag: {"url": "unused"})
     monkeypatch.setattr(factory, "download_pretrained", lambda *args, **kwargs: str(checkpoint))
     assert OpenClipEncoder(open_clip_model, "some_tag").name == f"open_clip-{open_clip_model}-some_tag"

@@ -3,11 +3,12 @@
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from peft import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from tiny.models import SD_UNET, UNET, inputs, noise, randomize, released_keys, sd15_config, sd15_on_meta, shapes
 from torch import Tensor
 
-from colorflow.models.lora import TARGET_MODULES, add_lora, load_lora, lora_state_dict, merge_lora, save_lora
+from colorflow.models.lora import TARGET_MODULES, add_lora, load_lora, merge_lora, save_lora
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -43,14 +44,14 @@ def test_sd15_keys_and_counts():
     assert all(".lora_A.default.weight" in key or ".lora_B.default.weight" in key for key in lora)
     assert round(sum(value.numel() for value in lora.values()) / 1e6, 2) == 23.94
     assert lora.keys() == {name for name, parameter in unet.named_parameters() if parameter.requires_grad}
-    assert len(lora_state_dict(unet)) == 320
+    assert len(get_peft_model_state_dict(unet)) == 320
 
 
 def test_tiny_sd_has_the_same_modules():
     """The tiny net of SD's structure stands for the full one in the other tests."""
     net = UNet2DConditionModel(**SD_UNET)
     add_lora(net, r=2)
-    assert lora_state_dict(net).keys() == lora_state_dict(sd15_on_meta().unet).keys()
+    assert get_peft_model_state_dict(net).keys() == get_peft_model_state_dict(sd15_on_meta().unet).keys()
 
 
 def test_only_lora_is_trained_and_it_starts_at_nothing():
@@ -94,7 +95,7 @@ def test_save_and_load(unet, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} >= {"adapter_config.json", WEIGHTS}
     fresh = seeded_unet()
     load_lora(fresh, tmp_path)
-    stored, found = lora_state_dict(unet), lora_state_dict(fresh)
+    stored, found = get_peft_model_state_dict(unet), get_peft_model_state_dict(fresh)
     assert stored.keys() == found.keys()
     assert all(torch.equal(stored[key], found[key]) for key in stored)
     assert torch.equal(predict(fresh), predict(unet)), "the scale must be kept too"

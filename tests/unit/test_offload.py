@@ -70,7 +70,7 @@ def build() -> ColorFlowPipeline:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         fusion = FusionNetwork(VAE["block_out_channels"])  # type: ignore[arg-type]
-    gsrp = GSRPModel(icp.vae, fusion).eval().requires_grad_(False)
+    gsrp = GSRPModel(icp.model.vae, fusion).eval().requires_grad_(False)
     retriever = SimilarityRetriever(TowerEncoder())
     return ColorFlowPipeline(icp, retriever, PAGE_SIZE, Sampling(2), gsrp=gsrp)
 
@@ -123,10 +123,10 @@ def test_what_is_used_out_of_turn_shows(moves):
     assert pipe.turns is not None
     pipe.turns.take(0)
     with torch.no_grad():
-        residuals = pipe.icp.guider(latents, timestep, condition)
+        residuals = pipe.icp.model.guider(latents, timestep, condition)
         assert not residuals[0].isnan().any()
         pipe.turns.take(0)
-        assert pipe.icp.guider.forward(latents, timestep, condition)[0].isnan().all()
+        assert pipe.icp.model.guider.forward(latents, timestep, condition)[0].isnan().all()
 
 
 def test_enabling_twice_is_enabling_once(moves):
@@ -134,7 +134,7 @@ def test_enabling_twice_is_enabling_once(moves):
     expected = pictures(pipe)
     for _ in range(2):
         pipe.enable_model_cpu_offload()
-    assert len(pipe.icp.guider._forward_pre_hooks) == 1
+    assert len(pipe.icp.model.guider._forward_pre_hooks) == 1
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(pictures(pipe), expected, strict=True))
 
 
@@ -145,17 +145,17 @@ def test_a_failed_move_is_made_up_for(moves):
     assert pipe.turns is not None
 
     def fail(module: nn.Module, device: torch.device) -> None:
-        if module is pipe.icp.network and device == DEVICE:
+        if module is pipe.icp.model.network and device == DEVICE:
             raise torch.OutOfMemoryError
         moves(module, device)
 
     pipe.turns.move = fail
     with pytest.raises(torch.OutOfMemoryError):
         pipe(draw_page(3), [draw_page(1)])
-    assert pipe.icp.guider not in moves.away
+    assert pipe.icp.model.guider not in moves.away
     pipe.turns.move = moves
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(pictures(pipe), expected, strict=True))
-    assert pipe.icp.guider in moves.away
+    assert pipe.icp.model.guider in moves.away
 
 
 def test_by_configuration(moves, tmp_path):
@@ -205,7 +205,7 @@ def test_on_a_gpu():
     pipe.gsrp.to("cuda")  # type: ignore[union-attr]
     expected = pictures(pipe)
     pipe.enable_model_cpu_offload()
-    assert pipe.icp.guider.device.type == "cpu"
+    assert pipe.icp.model.guider.device.type == "cpu"
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(pictures(pipe), expected, strict=True))
 
 

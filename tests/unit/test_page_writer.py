@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny.benchmark import color_page
 
-from colorflow.evaluation.generate import page_writer
+from colorflow.evaluation.generate import generation_folder
 from colorflow.evaluation.generate.generation_folder import GenerationError, PageWriter, read_manifest
 from colorflow.schema import PageRecord
 from colorflow.utils.hashing import digest_file
@@ -33,10 +33,10 @@ class _Gate:
         self.begun: list[str] = []
         self.open = threading.Event()
         self.full_at = full_at
-        self._save = page_writer.save_png
+        self._save = generation_folder.save_png
         if is_open:
             self.open.set()
-        monkeypatch.setattr(page_writer, "save_png", self)
+        monkeypatch.setattr(generation_folder, "save_png", self)
 
     def __call__(self, image: Image.Image, path: Path) -> None:
         self.begun.append(path.stem)

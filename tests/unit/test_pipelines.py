@@ -13,7 +13,6 @@ from tiny.recipes import pixels
 from torch import Tensor
 
 from colorflow.canvas import fit_page, query_box, query_mask, reference_patches, slot_box
-from colorflow.models.conditioning import encode_condition
 from colorflow.models.sd.trunk import unet_with_residuals
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.icp import ICPPipeline, Sampling
@@ -165,8 +164,8 @@ def test_conditioning_scale(icp, scale):
     condition = noise(1, 5, 12, 8, seed=1)
     found = prediction(icp, Sampling(STEPS, conditioning_scale=scale), [(condition, icp.model.prompt_embeds)])
     latents = noise(1, 4, 12, 8)
-    residuals = [scale * residual for residual in icp.guider(latents, torch.tensor(500), condition)]
-    expected = unet_with_residuals(icp.network, latents, torch.tensor(500), icp.model.prompt_embeds, residuals)
+    residuals = [scale * residual for residual in icp.model.guider(latents, torch.tensor(500), condition)]
+    expected = unet_with_residuals(icp.model.network, latents, torch.tensor(500), icp.model.prompt_embeds, residuals)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
 
 
@@ -175,7 +174,7 @@ def test_sampling_by_hand(icp):
     """The loop written out once more: encode, UniPC steps on the model's predictions, decode."""
     model, canvas = tiny_model().eval(), canvases(1)
     start, first, second = (noise(1, 4, 12, 8, seed=seed) for seed in (1, 2, 3))
-    condition = encode_condition(model.vae, canvas, MASK, 5, (first, second))
+    condition = model.encode_condition(canvas, MASK, (first, second))
     betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     scheduler = UniPCMultistepScheduler(**betas, steps_offset=1)
     scheduler.set_timesteps(STEPS)

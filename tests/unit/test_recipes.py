@@ -37,10 +37,10 @@ def counting(pipe: ColorFlowPipeline, monkeypatch: pytest.MonkeyPatch) -> dict[s
 
         monkeypatch.setattr(owner, method, counted)
 
-    watch(pipe.icp.vae, "encode", "encoded", len)
-    watch(pipe.icp.vae, "decode", "decoded pixels", lambda latents: len(latents) * latents[0, 0].numel())
-    watch(pipe.icp.guider, "forward", "guided", len)
-    watch(pipe.icp.network.conv_in, "forward", "predicted", len)
+    watch(pipe.icp.model.vae, "encode", "encoded", len)
+    watch(pipe.icp.model.vae, "decode", "decoded pixels", lambda latents: len(latents) * latents[0, 0].numel())
+    watch(pipe.icp.model.guider, "forward", "guided", len)
+    watch(pipe.icp.model.network.conv_in, "forward", "predicted", len)
     return seen
 
 
@@ -143,17 +143,17 @@ def test_exact_savings_change_nothing_but_rounding(change, allowed, pixart):
 
 def test_merged_networks_are_stock():
     pipe, kept = make(LEAN), make(replace(LEAN, merge_lora=False))
-    own = [name for name, _ in pipe.icp.network.named_parameters()]
+    own = [name for name, _ in pipe.icp.model.network.named_parameters()]
     assert own == [name for name, _ in tiny_base().network.named_parameters()]
-    assert any("lora_" in name for name, _ in kept.icp.network.named_parameters())
+    assert any("lora_" in name for name, _ in kept.icp.model.network.named_parameters())
     before = tiny_base().network.state_dict()
-    assert any(not torch.equal(value, before[name]) for name, value in pipe.icp.network.named_parameters())
+    assert any(not torch.equal(value, before[name]) for name, value in pipe.icp.model.network.named_parameters())
 
 
 def test_channels_last_reaches_every_network():
     pipe = make(replace(LEAN, channels_last=True))
     assert pipe.gsrp is not None
-    for net in (pipe.icp.network, pipe.icp.guider, pipe.icp.vae, pipe.gsrp.fusion):
+    for net in (pipe.icp.model.network, pipe.icp.model.guider, pipe.icp.model.vae, pipe.gsrp.fusion):
         kernels = [weight for weight in net.parameters() if weight.ndim == 4 and min(weight.shape[1:]) > 1]
         assert kernels
         assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels)
@@ -188,7 +188,7 @@ def test_compiled_blocks_break_no_graph(pixart):
         patch.setattr(nn.Module, "compile", compile_with_backend)
         prepare_networks(icp, None, Recipe(merge_lora=False, compile_blocks=True))
     assert torch.equal(run(), expected)
-    modules = [module for net in (icp.network, icp.guider) for module in net.modules()]
+    modules = [module for net in (icp.model.network, icp.model.guider) for module in net.modules()]
     blocks = [module for module in modules if type(module).__name__ == "BasicTransformerBlock"]
     assert 0 < len(graphs) < len(blocks), "blocks of one shape share a graph"
 
@@ -235,13 +235,13 @@ def test_loading_applies_the_recipe(tmp_path):
     save_export(tiny_model().eval(), tmp_path / "export", PAGE_SIZE, RetrievalSettings(kind="hog"))
     lean = load_pipeline(tmp_path / "export", device="cpu")
     assert (lean.recipe, lean.sampling) == (LEAN, LEAN.sampling)
-    assert not any("lora_" in name for name, _ in lean.icp.network.named_parameters())
+    assert not any("lora_" in name for name, _ in lean.icp.model.network.named_parameters())
     assert lean.retriever.cached_pages > 0  # type: ignore[attr-defined]
     rows = colorflow_rows(str(tmp_path / "export"), [Row()], RELEASED, device="cpu")
     released = rows["colorflow"].build()  # type: ignore[misc]
     assert isinstance(released, ColorFlowPipeline)
     assert (released.recipe, released.sampling) == (RELEASED, RELEASED.sampling)
-    assert any("lora_" in name for name, _ in released.icp.network.named_parameters())
+    assert any("lora_" in name for name, _ in released.icp.model.network.named_parameters())
     assert released.retriever.cached_pages == 0  # type: ignore[attr-defined]
     other = colorflow_rows(str(tmp_path / "export"), [Row()], LEAN, device="cpu")
     assert other["colorflow"].fingerprint != rows["colorflow"].fingerprint, "pages of another recipe would be kept"

@@ -48,7 +48,7 @@ def test_only_the_references_are_exchanged():
 def test_the_query_is_cut_out():
     transform = replace(FULL, train_size=(2 * FULL.page_size[0], 2 * FULL.page_size[1]))
     batch = transform(sample(), 0, 0)
-    page = transform.canvases(sample(), 0, 0).target.crop(query_box(FULL.page_size))
+    page = transform.canvases(sample(), 0, 0)[0].crop(query_box(FULL.page_size))
     assert torch.allclose(query(batch.target, batch.mask)[0], (to_tensor(page) + 1) / 2, atol=1e-6)
 
 

@@ -89,11 +89,11 @@ def test_changes_are_kept(folder, tmp_path):
     pipe = ColorFlowPipeline.from_pretrained(folder, retrieval=RetrievalSettings(kind="random"))
     pipe.page_size, pipe.gsrp = (64, 64), None
     with torch.no_grad():
-        pipe.icp.guider.conv_in_condition.bias += 1
+        pipe.icp.model.guider.conv_in_condition.bias += 1
     pipe.save_pretrained(tmp_path / "two")
     found = load_export(tmp_path / "two")
     assert (found.page_size, found.retrieval.kind, found.gsrp) == ((64, 64), "random", None)
-    assert torch.equal(found.model.guider.conv_in_condition.bias, pipe.icp.guider.conv_in_condition.bias)
+    assert torch.equal(found.model.guider.conv_in_condition.bias, pipe.icp.model.guider.conv_in_condition.bias)
 
 
 def test_super_resolution_of_another_folder_comes_along(folder, pristine, tmp_path):
@@ -111,8 +111,8 @@ def test_merged_lora_is_written_unmerged(tmp_path, monkeypatch, size):
     save_export(model, tmp_path / "one", PAGE_SIZE, HOG)
     assert (tmp_path / "one" / "base").is_dir() == (size == "small")
     pipe = ColorFlowPipeline.from_pretrained(tmp_path / "one")
-    merge_lora(pipe.icp.network)
-    assert not has_lora(pipe.icp.network)
+    merge_lora(pipe.icp.model.network)
+    assert not has_lora(pipe.icp.model.network)
     pipe.save_pretrained(tmp_path / "two")
     assert_same(tmp_path / "one", tmp_path / "two")
     pipe.save_pretrained(tmp_path / "one")

@@ -74,7 +74,7 @@ def test_training_takes_the_recorded_rendition_and_no_other(built):
     expected = np.asarray(sample.renditions["procedural"]).astype(float) / 127.5 - 1
     assert np.allclose(page.gray[0].permute(1, 2, 0), expected, atol=1e-5)
     for outer in (style, Mixed((style,))):
-        canvas = CanvasTransform(SIZE, SIZE, outer).canvases(sample, 0, 0).condition
+        canvas = CanvasTransform(SIZE, SIZE, outer).canvases(sample, 0, 0)[1]
         query = canvas.crop((SIZE[0] // 2, SIZE[1] // 2, SIZE[0] * 3 // 2, SIZE[1] * 3 // 2))
         assert np.array_equal(query, sample.renditions["procedural"])
     transform = CanvasTransform(SIZE, SIZE, RecordedStyle("screenstyle"))

@@ -122,7 +122,7 @@ def test_the_loss_of_a_sample_does_not_depend_on_its_batch():
         batch = batch_of(*numbers)
         with torch.no_grad():
             drawn = task.draw(batch)
-            return task.losses(drawn, task.objective.timesteps(drawn.uniform, task.model.noise_scheduler))
+            return task.losses(drawn, task.objective.timesteps(drawn.noise.uniform, task.model.noise_scheduler))
 
     together, turned = losses(1, 2, 3), losses(3, 1, 2)
     alone = torch.cat([losses(number) for number in (1, 2, 3)])
@@ -182,7 +182,7 @@ def test_a_hint_is_a_share_of_the_condition_and_the_loss_is_on_the_query_alone(m
     scheduler = task.model.noise_scheduler
     strengths = []
 
-    def perfect_on_the_query(noisy_latents, timesteps):
+    def perfect_on_the_query(noisy_latents, timesteps, *_):
         hints = noisy_latents - scheduler.add_noise(latents, noise.noise, timesteps)
         for hint, clean in zip(hints, condition, strict=True):
             strength = float((hint * clean).sum() / clean.square().sum())

@@ -18,7 +18,7 @@ from colorflow.data.dataset import ChapterDataset, PageCache
 from colorflow.data.recording import RecordedChapter, Recorder
 from colorflow.data.shards.growing import GrowingShard, read_shard
 from colorflow.data.shards.index import Shard, ShardIndex, read_index, save_index
-from colorflow.data.shards.plan import Listing, PlannedShard, keep_plan, list_chapters, partial_folder, plan_shards
+from colorflow.data.shards.plan import Listing, PlannedShard, keep_plan, list_chapters, plan_shards
 from colorflow.data.shards.report import SKIPPED, BuildReport, count_similarities
 from colorflow.data.shards.sample import ShardFormat, encode_sample
 from colorflow.distributed.ranks import Ranks
@@ -82,9 +82,11 @@ def build_shards(build: ShardBuild, output: Path, ranks: Ranks | None = None, pr
             another build.
     """
     ranks = ranks or Ranks()
-    if ranks.first:
-        partial_folder(output)
     folder = output.with_name(output.name + ".partial")
+    if ranks.first:
+        if output.exists():
+            raise DataError(f"{output} exists; shards are never added to a folder: remove it, or choose another output")
+        folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ranks.first):
         listing = {name: Listing(*item) for name, item in ranks.share("listing", lambda: _begin(build, folder)).items()}
         planned = plan_shards(listing, build.val_chapters, build.recorder.seed, build.form.samples_per_shard)

@@ -41,8 +41,9 @@ class GrowingShard:
         self._journal = folder / RECORDS / f"{name}.jsonl"
         self.chapters: list[dict[str, Any]] = read_jsonl(self._journal) if self._journal.exists() else []
         self.finished = bool(self.chapters) and "shard" in self.chapters[-1]
-        self._size = self.chapters.pop()["shard"]["bytes"] if self.finished else self._end
-        if not self._is_whole():
+        size = self.chapters.pop()["shard"]["bytes"] if self.finished else self._end
+        sizes = [path.stat().st_size for path in (self.path, self._part) if path.is_file()]
+        if max(sizes, default=0) < size:
             _log.warning("%s is shorter than its record says; the shard is written again", self.path)
             self._journal.unlink()
             self.chapters, self.finished = [], False
@@ -94,11 +95,6 @@ class GrowingShard:
     def _end(self) -> int:
         """Where the samples end."""
         return self.chapters[-1]["end"] if self.chapters else 0
-
-    def _is_whole(self) -> bool:
-        """Whether there are as many bytes as the records tell of."""
-        sizes = [path.stat().st_size for path in (self.path, self._part) if path.is_file()]
-        return max(sizes, default=0) >= self._size
 
     def _unfinish(self) -> None:
         """Have the tar under its hidden name: new, or back from a kill between its renaming and its record."""

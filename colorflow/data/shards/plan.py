@@ -88,19 +88,6 @@ def plan_shards(
     return tuple(shards)
 
 
-def partial_folder(output: Path) -> Path:
-    """Return the folder in which an unfinished output grows; it is made where it is not there.
-
-    Raises:
-        DataError: If the output itself exists.
-    """
-    if output.exists():
-        raise DataError(f"{output} exists; shards are never added to a folder: remove it, or choose another output")
-    folder = output.with_name(output.name + ".partial")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def keep_plan(folder: Path, settings: Mapping[str, Any], listing: Mapping[str, Listing]) -> None:
     """Write down what a build is made of, or compare it with what it was begun with.
 

@@ -89,17 +89,19 @@ def encode_sample(sample: ColorizationSample, recorded: RecordedPage, form: Shar
     if form.styles:
         meta["styles"] = {style.name: style.describe() for style in form.styles}
     key = f"{re.sub(r'[^A-Za-z0-9]+', '_', page.id)[:40]}-{digest_bytes(page.id.encode())[:12]}"
+    jpeg = {"quality": form.quality, "subsampling": form.subsampling}
     members: dict[str, Any] = {
         "__key__": key,
         "meta.json": json.dumps(meta, ensure_ascii=False).encode(),
-        "page.jpg": _jpeg(sample.page, form),
+        "page.jpg": _encode(sample.page.convert("RGB"), "JPEG", **jpeg),
     }
     for patch, image in sample.patches:
         left, top, right, bottom = slot_box(form.page_size, patch.quadrant, patch.rank)
         resized = image.resize((right - left, bottom - top), Image.Resampling.BICUBIC)
-        members[_reference(patch)] = _jpeg(resized, form)
+        members[_reference(patch)] = _encode(resized.convert("RGB"), "JPEG", **jpeg)
     for style in form.styles:  # by the page's id: the same page in every build, whatever else is built
-        members[_rendition(style.name)] = _png(style(sample.page, generator("rendition", page.id, style.name)))
+        rendition = style(sample.page, generator("rendition", page.id, style.name))
+        members[_rendition(style.name)] = _encode(rendition.convert("L"), "PNG")
     return members
 
 
@@ -158,15 +160,9 @@ def _rendition(style: str) -> str:
     return f"style.{style}.png"
 
 
-def _png(image: Image.Image) -> bytes:
+def _encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.convert("L").save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _jpeg(image: Image.Image, form: ShardFormat) -> bytes:
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=form.quality, subsampling=form.subsampling)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

@@ -20,10 +20,9 @@ from colorflow.evaluation.bench.benchmark import Benchmark, BenchmarkPage
 from colorflow.evaluation.generate.generation_folder import GenerationError, PageWriter, finish, page_settings, resume
 from colorflow.methods import References
 from colorflow.schema import NATIVE_SIZE, BatchColorizer, Colorizer, PageRecord, PoolColorizer, ReferencePool
-from colorflow.utils.failures import allowed_failures
 from colorflow.utils.images import to_rgb
 from colorflow.utils.log import get_logger
-from colorflow.utils.progress import track
+from colorflow.utils.progress import allowed_failures, track
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,9 @@ from colorflow.evaluation.results import PAGE_KEY, PAGE_SOURCES, Row
 from colorflow.evaluation.score.measuring import Answers, Batches, Job, column, in_order, prepare, single_threads
 from colorflow.evaluation.score.protocol import Protocol, Suite
 from colorflow.metrics import MetricSpec
-from colorflow.utils.failures import allowed_failures
 from colorflow.utils.hashing import digest_file
 from colorflow.utils.log import get_logger
-from colorflow.utils.progress import track
+from colorflow.utils.progress import allowed_failures, track
 from colorflow.utils.tensors import full_precision
 
 _LISTED = 10

@@ -5,28 +5,19 @@ Released code 4; parameter names and shapes are those of the released checkpoint
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 from diffusers import ConfigMixin, ModelMixin, PixArtTransformer2DModel
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.controlnets.controlnet import zero_module
 from torch import Tensor, nn
 
+from colorflow.models.denoiser import start_as_copy
 from colorflow.models.pixart.trunk import embed_patches, embed_timesteps, run_blocks
 
 RELEASED_ALIAS = "after_proj."
 """Released files hold the last ``adapter_linear`` a second time under this prefix; here it is stored once."""
-
-_OWN = ("pos_embed.proj.", "adapter_linear.")
-_COPIED_SETTINGS = (
-    "num_attention_heads",
-    "attention_head_dim",
-    "in_channels",
-    "num_layers",
-    "sample_size",
-    "patch_size",
-    "interpolation_scale",
-    "use_additional_conditions",
-)
 
 
 class PixArtGuider(ModelMixin, ConfigMixin):
@@ -90,10 +81,7 @@ class PixArtGuider(ModelMixin, ConfigMixin):
     def from_transformer(cls, transformer: PixArtTransformer2DModel, cond_channels: int = 9) -> PixArtGuider:
         """Start from a base transformer; ours, after the released rule for U-Nets (docs/deviations.md).
 
-        The first half of the blocks (control joins the base after the same ones), position and timestep embedding
-        are copied; the patch embedding serves both the noisy latents and the first condition latents; channels of
-        mask and second image start at zero, as do all ``adapter_linear``, so that an untrained guider leaves the
-        transformer unchanged.
+        The first half of the blocks is copied (control joins the base after the same ones), as `start_as_copy` does.
 
         Args:
             transformer: Base transformer, before LoRA layers are injected.
@@ -102,26 +90,10 @@ class PixArtGuider(ModelMixin, ConfigMixin):
         Raises:
             ValueError: If the transformer has LoRA layers or lacks a tensor that the guider needs.
         """
-        guider = cls(cond_channels=cond_channels, **{name: transformer.config[name] for name in _COPIED_SETTINGS})
-        source, own = transformer.state_dict(), guider.state_dict()
-        shared = [key for key in own if not key.startswith(_OWN)]
-        absent = [key for key in shared if key not in source]
-        if absent:
-            raise ValueError(
-                f"the guider is a copy of the base transformer, but {len(absent)} of its {len(shared)} tensors are not "
-                f"there (first: {absent[0]}); build the guider before LoRA layers are injected"
-            )
-        copied = {key: source[key] for key in shared} | guider._input_convolution(transformer.pos_embed.proj)
-        guider.load_state_dict(own | copied)
+        names, config = inspect.signature(cls.__init__).parameters, transformer.config
+        guider = cls(cond_channels=cond_channels, **{name: config[name] for name in names if name in config})
+        start_as_copy(guider, transformer, "adapter_linear.", ("pos_embed.proj", "pos_embed.proj"))
         return guider
-
-    def _input_convolution(self, proj: nn.Conv2d) -> dict[str, Tensor]:
-        assert proj.bias is not None
-        channels = proj.in_channels
-        weight = torch.zeros_like(self.pos_embed.proj.weight)
-        weight[:, :channels] = proj.weight
-        weight[:, channels : 2 * channels] = proj.weight
-        return {"pos_embed.proj.weight": weight.detach(), "pos_embed.proj.bias": proj.bias.detach().clone()}
 
     def forward(
         self,

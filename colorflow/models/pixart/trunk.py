@@ -7,10 +7,11 @@ points (released code 4); both sides are this walk with a different ``visit``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from diffusers import ModelMixin, PixArtTransformer2DModel
-from torch import Tensor, nn
+from torch import Tensor
 
 Visit = Callable[[Tensor], Tensor]
 
@@ -39,13 +40,12 @@ def run_blocks(
     Returns:
         ``(B, N, D)``.
     """
+    others: Any = {"encoder_hidden_states": context, "encoder_attention_mask": context_bias, "timestep": modulation}
     for block in net.transformer_blocks:
-        arguments = (block, hidden, modulation, context, context_bias)
         if net.gradient_checkpointing and torch.is_grad_enabled():
-            hidden = torch.utils.checkpoint.checkpoint(_run, *arguments, use_reentrant=False)
+            hidden = visit(torch.utils.checkpoint.checkpoint(block, hidden, use_reentrant=False, **others))
         else:
-            hidden = _run(*arguments)
-        hidden = visit(hidden)
+            hidden = visit(block(hidden, **others))
     return hidden
 
 
@@ -121,12 +121,6 @@ def embed_patches(net: ModelMixin, latents: Tensor) -> Tensor:
             "whose doubled sides are multiples of 16"
         )
     return net.pos_embed(latents)
-
-
-def _run(
-    block: nn.Module, hidden: Tensor, modulation: Tensor, context: Tensor | None, context_bias: Tensor | None
-) -> Tensor:
-    return block(hidden, encoder_hidden_states=context, encoder_attention_mask=context_bias, timestep=modulation)
 
 
 def _to_image(net: PixArtTransformer2DModel, hidden: Tensor, embedding: Tensor, size: Sequence[int]) -> Tensor:

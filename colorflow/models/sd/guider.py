@@ -6,6 +6,7 @@ load strictly (the ``brushnet_`` prefix is theirs).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
 import torch
@@ -14,11 +15,11 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.controlnets.controlnet import zero_module
 from torch import Tensor, nn
 
+from colorflow.models.denoiser import start_as_copy
 from colorflow.models.sd.trunk import embed_timesteps, run_trunk, tap_widths
 
 SELF_ATTENTION_DOWN = ("SelfAttnDownBlock2D",) * 3 + ("DownBlock2D",)
 SELF_ATTENTION_UP = ("UpBlock2D",) + ("SelfAttnUpBlock2D",) * 3
-_OWN = ("conv_in_condition.", "brushnet_")
 
 
 class ColorizationGuider(ModelMixin, ConfigMixin):
@@ -91,11 +92,7 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
     def from_unet(
         cls, unet: UNet2DConditionModel, conditioning_channels: int = 5, tone_octaves: int = 0
     ) -> ColorizationGuider:
-        """Start from a base U-Net (released code 3.6).
-
-        Every tensor the guider shares with the U-Net is copied; ``conv_in`` serves both the noisy latents
-        and the first condition latents; channels of the mask and of a second image start at zero, as do all
-        1 x 1 convolutions, so that an untrained guider leaves the U-Net unchanged.
+        """Start from a base U-Net; see `start_as_copy`.
 
         Args:
             unet: Base U-Net, before LoRA layers are injected.
@@ -106,49 +103,18 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
             ValueError: If the U-Net has LoRA layers, lacks a tensor that the guider needs, or is of another kind.
         """
         config = unet.config
-        if (
-            config.use_linear_projection
-            or not config.flip_sin_to_cos
-            or config.freq_shift
-            or config.addition_embed_type
-        ):
+        kind = config.use_linear_projection, config.flip_sin_to_cos, config.freq_shift, config.addition_embed_type
+        if kind != (False, True, 0, None):
             raise ValueError(
                 "the guider is a copy of a Stable Diffusion v1.5-like U-Net; expected use_linear_projection=False, "
                 "flip_sin_to_cos=True, freq_shift=0 and no addition_embed_type, got another configuration"
             )
-        guider = cls(
-            in_channels=config.in_channels,
-            conditioning_channels=conditioning_channels,
-            block_out_channels=config.block_out_channels,
-            down_block_types=[name.replace("CrossAttn", "SelfAttn") for name in config.down_block_types],
-            up_block_types=[name.replace("CrossAttn", "SelfAttn") for name in config.up_block_types],
-            layers_per_block=config.layers_per_block,
-            attention_head_dim=config.attention_head_dim,
-            norm_num_groups=config.norm_num_groups,
-            tone_octaves=tone_octaves,
-        )
-        source, own = unet.state_dict(), guider.state_dict()
-        shared = [key for key in own if not key.startswith(_OWN)]
-        absent = [key for key in shared if key not in source]
-        if absent:
-            raise ValueError(
-                f"the guider is a copy of the base U-Net, but {len(absent)} of its {len(shared)} tensors are not "
-                f"there (first: {absent[0]}); build the guider before LoRA layers are injected"
-            )
-        copied = {key: source[key] for key in shared} | guider._input_convolution(unet.conv_in)
-        guider.load_state_dict(own | copied)
+        given = {name: config[name] for name in inspect.signature(cls.__init__).parameters if name in config}
+        for name in ("down_block_types", "up_block_types"):
+            given[name] = [block.replace("CrossAttn", "SelfAttn") for block in config[name]]
+        guider = cls(**given, conditioning_channels=conditioning_channels, tone_octaves=tone_octaves)
+        start_as_copy(guider, unet, "brushnet_", ("conv_in_condition", "conv_in"), 2 * tone_octaves)
         return guider
-
-    def _input_convolution(self, conv_in: nn.Conv2d) -> dict[str, Tensor]:
-        assert conv_in.bias is not None
-        channels = conv_in.in_channels
-        weight = torch.zeros_like(self.conv_in_condition.weight)
-        weight[:, :channels] = conv_in.weight
-        weight[:, channels : 2 * channels] = conv_in.weight
-        tones = 2 * self.tone_octaves
-        if tones:
-            weight[:, -tones:] = self.conv_in_condition.weight[:, -tones:]
-        return {"conv_in_condition.weight": weight.detach(), "conv_in_condition.bias": conv_in.bias.detach().clone()}
 
     def forward(
         self, noisy_latents: Tensor, timesteps: Tensor, condition: Tensor, conditioning_scale: float = 1.0

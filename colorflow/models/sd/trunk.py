@@ -102,11 +102,7 @@ def _layers(block: Any) -> Iterator[tuple[nn.Module, nn.Module | None]]:
 
 
 def _run(
-    block: Any,
-    layer: tuple[nn.Module, nn.Module | None],
-    hidden: Tensor,
-    temb: Tensor,
-    context: Tensor | None,
+    block: Any, layer: tuple[nn.Module, nn.Module | None], hidden: Tensor, temb: Tensor, context: Tensor | None
 ) -> Tensor:
     """One resnet and its attention; recomputed in backward where the block asks for it."""
     if block.gradient_checkpointing and torch.is_grad_enabled():
