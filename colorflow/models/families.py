@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+from diffusers import AutoencoderKL
 
-from colorflow.models.base import PROMPT, Base, load_base, random_base
+from colorflow.models.base import PROMPT, Base, load_base, load_strict, random_base
 from colorflow.models.compile import compile_blocks
 from colorflow.models.family import Family
 from colorflow.models.gsrp.fusion import NormMode, UpsampleMode
@@ -105,12 +106,16 @@ def build_icp_model(
     return model
 
 
-def build_gsrp_model(base: Base, norm_mode: NormMode = "batch", upsample_mode: UpsampleMode = "bilinear") -> GSRPModel:
-    """Guided super-resolution to train: the base's VAE, frozen, and a fresh fusion network; its network is let go of.
+def build_gsrp_model(
+    base: Base, norm_mode: NormMode = "batch", upsample_mode: UpsampleMode = "bilinear", vae: str | None = None
+) -> GSRPModel:
+    """Guided super-resolution to train: a frozen VAE and a fresh fusion network; the base's network is let go of.
 
     Args:
         base: Base; only its VAE is used.
         norm_mode: See `colorflow.models.gsrp.fusion.FusionNetwork`.
         upsample_mode: See the same.
+        vae: Folder or hub id of an ``AutoencoderKL`` to take instead: of families whose codec has no levels to join.
     """
-    return GSRPModel.from_vae(base.vae, norm_mode, upsample_mode)
+    own = None if vae is None else load_strict(AutoencoderKL, vae, torch_dtype=base.vae.dtype)
+    return GSRPModel.from_vae(own or base.vae, norm_mode, upsample_mode, own is not None)

@@ -36,6 +36,7 @@ SHIPPED = {"toon": Path(__file__).resolve().parents[1] / "assets" / "toon_colori
 _INDEX = "model_index.json"
 _INSIDE = "base"
 _GSRP = "gsrp"
+_OWN_VAE = "vae"
 _FAMILIES = {"ColorizationGuider": "sd", "PixArtGuider": "pixart"}
 """By the class of their guider: of exports that were written before exports named their family."""
 _DAMAGED = "Copy the export folder again from where it was made, or export the run again."
@@ -43,7 +44,7 @@ _DAMAGED = "Copy the export folder again from where it was made, or export the r
 
 @dataclass(frozen=True)
 class Export:
-    """What an export folder holds; ``gsrp`` shares the model's VAE.
+    """What an export folder holds; ``gsrp`` shares the model's VAE unless it has its own.
 
     Attributes:
         model: Colorizer.
@@ -124,7 +125,9 @@ def save_loaded(export: Export | None, folder: Path, page_size: tuple[int, int],
         if encoder is not None and encoder.is_relative_to(source):
             _copy(encoder, fresh / encoder.relative_to(source))
             retrieval = replace(retrieval, folder=str(encoder.relative_to(source)))
-        _save_rest(model, fresh, base, page_size, retrieval, None if gsrp is None else gsrp.fusion)
+        _save_rest(model, fresh, base, page_size, retrieval, None)
+        if gsrp is not None:
+            _save_gsrp(gsrp.fusion, fresh, gsrp.vae if gsrp.own_vae else None)
 
 
 def _save_rest(
@@ -137,7 +140,7 @@ def _save_rest(
 ) -> None:
     save_network(model.guider, folder / "guider")
     if gsrp is not None:
-        save_network(gsrp, folder / _GSRP)
+        _save_gsrp(gsrp, folder)
     model.noise_scheduler.save_pretrained(folder / "scheduler")
     index = {
         "_class_name": "ColorFlowPipeline",
@@ -159,16 +162,27 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target)
 
 
-def save_gsrp(fusion: FusionNetwork, folder: Path, colorizer: Path | None = None) -> None:
-    """Write an export folder with ``gsrp/``: alone, or beside a copy of what another export folder holds."""
+def save_gsrp(
+    fusion: FusionNetwork, folder: Path, colorizer: Path | None = None, vae: AutoencoderKL | None = None
+) -> None:
+    """Write an export folder with ``gsrp/``: alone, or beside a copy of what another export folder holds.
+
+    ``vae`` is one of its own, where it does not take the colorizer's.
+    """
     with atomic_folder(folder) as fresh:
         if colorizer is not None:
             shutil.copytree(colorizer, fresh, dirs_exist_ok=True, ignore=shutil.ignore_patterns(_GSRP))
-        fusion.save_pretrained(fresh / _GSRP)
+        _save_gsrp(fusion, fresh, vae)
+
+
+def _save_gsrp(fusion: FusionNetwork, folder: Path, vae: AutoencoderKL | None = None) -> None:
+    save_network(fusion, folder / _GSRP)
+    if vae is not None:
+        save_network(vae, folder / _GSRP / _OWN_VAE)
 
 
 def load_gsrp(folder: Path, vae: AutoencoderKL) -> GSRPModel:
-    """Guided super-resolution of an export folder, on a VAE that is already there and in its precision.
+    """Guided super-resolution of an export folder, on its own VAE or on one that is already there, in its precision.
 
     Raises:
         FileNotFoundError: If the folder has none.
@@ -182,7 +196,10 @@ def load_gsrp(folder: Path, vae: AutoencoderKL) -> GSRPModel:
         )
     check_whole(source, _DAMAGED)
     fusion = load_strict(FusionNetwork, str(source), torch_dtype=vae.dtype)
-    return GSRPModel(vae, fusion.to(vae.device)).eval().requires_grad_(False)
+    own = (source / _OWN_VAE).is_dir()
+    if own:
+        vae = load_strict(AutoencoderKL, str(source / _OWN_VAE), torch_dtype=vae.dtype).to(vae.device)
+    return GSRPModel(vae, fusion.to(vae.device), own).eval().requires_grad_(False)
 
 
 def find_export(weights: str | Path) -> Path:

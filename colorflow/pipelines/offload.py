@@ -98,7 +98,8 @@ def take_turns(turns: Turns, vae: AutoencoderKL, networks: Sequence[nn.Module], 
 
 def offload_stages(icp: ICPPipeline, gsrp: GSRPModel | None, retriever: Retriever, device: torch.device) -> Turns:
     """Send the parts of a pipeline where they belong and let them take turns; images pass the VAE one at a time."""
-    (icp.model.vae if gsrp is None else gsrp).to(device)
+    for stays in (icp.model.vae, *([] if gsrp is None else [gsrp])):
+        stays.to(device)
     icp.model.vae.enable_slicing()
     return take_turns(Turns(device), icp.model.vae, (icp.model.guider, icp.model.network), towers_on(device, retriever))
 

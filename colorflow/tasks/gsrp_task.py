@@ -94,7 +94,7 @@ class GSRPTask(TrainableTask):
 
     def export_to(self, folder: Path, settings: ExportSettings, batch: Any) -> None:
         """``gsrp/`` alone, or beside a copy of the colorizer that is named."""
-        save_gsrp(self.model.fusion, folder, settings.colorizer)
+        save_gsrp(self.model.fusion, folder, settings.colorizer, self.model.vae if self.model.own_vae else None)
 
     def kept_buffers(self) -> dict[str, Tensor]:
         """The running statistics of the norms, which ``norm_mode=running`` needs."""

@@ -14,7 +14,8 @@ from PIL import Image
 from tiny.models import released_keys
 from torch import nn
 
-from colorflow.baselines.ebmc import EbmcColorizer, EbmcNetworks, unet
+from colorflow.baselines.ebmc import EbmcColorizer, EbmcNetworks
+from colorflow.baselines.ebmc import networks as ebmc
 from colorflow.retrieval.encoders import HogEncoder
 from colorflow.retrieval.retriever import SimilarityRetriever
 from parity.filling import baseline_state, override
@@ -72,14 +73,14 @@ def test_typical_mistakes_do_not_pass(path, name, value, monkeypatch):
     made = networks(path.parent)
     if name == "_SKIPPED":
         first = lambda self, x, skip, code: _up(self, x, skip[:, : skip.shape[1] // 4], code)  # noqa: E731
-        monkeypatch.setattr(unet._Up, "forward", first)
-    monkeypatch.setattr(unet, name, value)
+        monkeypatch.setattr(ebmc._Up, "forward", first)
+    monkeypatch.setattr(ebmc, name, value)
     with np.load(path) as stored:
         chroma = made.colorUNet(torch.from_numpy(stored["L_in"]), torch.from_numpy(stored["color_vector"]))
         assert np.abs(chroma.numpy() - stored["ab"]).max() > 20 * CLOSE
 
 
-_up = unet._Up.forward
+_up = ebmc._Up.forward
 
 
 @pytest.mark.parametrize("part", PARTS)

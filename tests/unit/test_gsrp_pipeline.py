@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny.comics import BlockEncoder, draw_page
-from tiny.models import PAGE_SIZE, tiny_model, tiny_pipeline
+from tiny.models import PAGE_SIZE, noise, randomize, tiny_base, tiny_model, tiny_pipeline
 from tiny.recipes import fusion, pixels
 from tiny.runs import loader, tiny_config, trainer
 
@@ -263,3 +263,23 @@ def test_the_grid_shows_page_input_result_and_truth(toon_cache, tmp_path):
     for row, images in ((0, batch.gray), (3, batch.target)):
         top = 4 + row * 100
         assert same(grid.crop((4, top, 68, top + 96)), to_image(images[0]))
+
+
+def test_a_vae_of_its_own_goes_with_super_resolution(tmp_path):
+    """Of a colorizer whose codec has no levels: saved beside the fusion network, and found again."""
+    own = tiny_base(seed=9).vae
+    model = GSRPModel.from_vae(own, own_vae=True).eval()
+    randomize(model.fusion, "weight")
+    save_export(tiny_model().eval(), tmp_path / "colorizer", PAGE_SIZE, NONE)
+    save_gsrp(model.fusion, tmp_path / "both", tmp_path / "colorizer", own)
+    loaded = load_export(tmp_path / "both")
+    assert loaded.gsrp is not None
+    assert loaded.gsrp.vae is not loaded.model.vae
+    gray, color = noise(1, 3, 64, 48, seed=1).clamp(-1, 1), noise(1, 3, 32, 24, seed=2).clamp(-1, 1)
+    expected = model(gray, color)
+    torch.testing.assert_close(loaded.gsrp(gray, color), expected)
+    pipeline = ColorFlowPipeline.from_pretrained(tmp_path / "both")
+    pipeline.save_pretrained(tmp_path / "again")
+    torch.testing.assert_close(load_export(tmp_path / "again").gsrp(gray, color), expected)
+    shared = load_export(tmp_path / "both", gsrp=None).model.vae
+    assert not torch.allclose(GSRPModel(shared, model.fusion)(gray, color), expected, atol=1e-3)

@@ -76,12 +76,13 @@ class GSRPModel(nn.Module):
     Args:
         vae: Frozen here.
         fusion: What is trained.
+        own_vae: Whether the VAE is its own, and not the colorizer's: it is exported with it then.
 
     Raises:
         ValueError: If the fusion network was made for a VAE of other widths.
     """
 
-    def __init__(self, vae: AutoencoderKL, fusion: FusionNetwork) -> None:
+    def __init__(self, vae: AutoencoderKL, fusion: FusionNetwork, own_vae: bool = False) -> None:
         super().__init__()
         expected, got = list(vae.config.block_out_channels), list(fusion.config.block_out_channels)
         if expected != got:
@@ -90,14 +91,18 @@ class GSRPModel(nn.Module):
                 "family it was trained for"
             )
         self.vae: AutoencoderKL = vae.requires_grad_(False).eval()
-        self.fusion = fusion
+        self.fusion, self.own_vae = fusion, own_vae
 
     @classmethod
     def from_vae(
-        cls, vae: AutoencoderKL, norm_mode: NormMode = "batch", upsample_mode: UpsampleMode = "bilinear"
+        cls,
+        vae: AutoencoderKL,
+        norm_mode: NormMode = "batch",
+        upsample_mode: UpsampleMode = "bilinear",
+        own_vae: bool = False,
     ) -> GSRPModel:
         """A model to train: a fresh fusion network that fits the VAE."""
-        return cls(vae, FusionNetwork(tuple(vae.config.block_out_channels), norm_mode, upsample_mode))
+        return cls(vae, FusionNetwork(tuple(vae.config.block_out_channels), norm_mode, upsample_mode), own_vae)
 
     def train(self, mode: bool = True) -> GSRPModel:
         """Switch to training mode; the frozen VAE stays in evaluation mode."""

@@ -86,6 +86,9 @@ class PatchCodec(ModelMixin, ConfigMixin):
             self.linear_decoder.weight.copy_(back)
             self.mean.copy_(torch.einsum("ixy,ji->jxy", mean, backward))
 
+    def enable_slicing(self) -> None:
+        """As of ``AutoencoderKL``; there is nothing to save."""
+
     def encode(self, images: Tensor, return_dict: bool = True) -> Any:
         """Latents ``(B, C, H / f, W / f)`` of ``(B, 3, H, W)`` images in [-1, 1], as a posterior without variance."""
         latents = self.encoder(images)
