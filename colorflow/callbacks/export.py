@@ -25,14 +25,20 @@ class Export(Callback):
         retrieval: How the pipeline retrieves unless told otherwise.
         colorizer: Export folder of an ICP run. A run of guided super-resolution copies it, so that its own export is
             complete; without it the export holds ``gsrp/`` alone.
+        num_inference_steps: Steps of the solver that pages are colored by unless told otherwise.
     """
 
     def __init__(
-        self, folder: str, page_size: tuple[int, int], retrieval: RetrievalSettings, colorizer: str | None = None
+        self,
+        folder: str,
+        page_size: tuple[int, int],
+        retrieval: RetrievalSettings,
+        colorizer: str | None = None,
+        num_inference_steps: int | None = None,
     ) -> None:
         self.folder = Path(folder)
         joined = None if colorizer is None else Path(colorizer)
-        self.settings = ExportSettings((page_size[0], page_size[1]), retrieval, joined)
+        self.settings = ExportSettings((page_size[0], page_size[1]), retrieval, joined, num_inference_steps)
         if joined is not None and not (joined / "model_index.json").is_file():
             raise FileNotFoundError(
                 f"colorizer: expected the export folder of an ICP run, found no model_index.json in {joined}"

@@ -130,7 +130,7 @@ def paint_page(
 def _paint(piece: Piece, pool: ReferencePool, watch: OnStep | None, number: int, count: int) -> ColorFlowOutput:
     if watch is None:
         return piece.pipeline(piece.image, pool, seed=piece.seed)
-    each = piece.pipeline.sampling.num_inference_steps + 1
+    each = piece.pipeline.sampling.steps + 1
 
     def after_step(pipe: Any, index: int, timestep: int, tensors: dict[str, Tensor]) -> None:
         watch(number * each + index + 1, count * each)

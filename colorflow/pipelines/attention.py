@@ -104,7 +104,7 @@ def check_attention(pipeline: ColorFlowPipeline, settings: AttentionSettings) ->
     Raises:
         ValueError: Naming what there is.
     """
-    layers, taken = attention_layers(pipeline), pipeline.sampling.num_inference_steps
+    layers, taken = attention_layers(pipeline), pipeline.sampling.steps
     if settings.layer is not None and settings.layer not in layers:
         raise ValueError(f"attention layer: expected one of {', '.join(layers)}; got {settings.layer!r}")
     if settings.steps is not None and not (settings.steps and all(0 <= step < taken for step in settings.steps)):

@@ -70,7 +70,7 @@ class ColorFlowPipeline(BatchColorizer):
         recipe: Recipe = LEAN,
     ) -> None:
         self.icp, self.retriever = icp, retriever
-        self.page_size, self.sampling = page_size, sampling or recipe.sampling
+        self.page_size, self.sampling = page_size, (sampling or recipe.sampling).or_steps(None)
         self.keep_luminance, self.name = keep_luminance, name
         self.gsrp, self.recipe = gsrp, recipe
         self.export: Export | None = None  # what it was loaded from, for `save_pretrained`
@@ -97,6 +97,7 @@ class ColorFlowPipeline(BatchColorizer):
             recipe: How a page is computed.
         """
         export = load_export(find_export(folder), torch_dtype, None if gsrp is None else find_export(gsrp))
+        recipe = replace(recipe, sampling=recipe.sampling.or_steps(export.num_inference_steps))
         icp = ICPPipeline(export.model).to(device)
         icp.set_progress_bar_config(disable=True)
         stage = None if export.gsrp is None else export.gsrp.to(device)

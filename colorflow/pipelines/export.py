@@ -52,6 +52,7 @@ class Export:
         retrieval: How patches are chosen; an encoder inside the folder by its whole path.
         gsrp: Guided super-resolution, where there is one.
         folder: The folder itself.
+        num_inference_steps: Steps of the solver that it asks for, if any.
     """
 
     model: ICPModel
@@ -59,6 +60,7 @@ class Export:
     retrieval: RetrievalSettings
     gsrp: GSRPModel | None
     folder: Path
+    num_inference_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,13 @@ class ExportSettings:
         page_size: Page size (W, H) of inference.
         retrieval: How the pipeline retrieves unless told otherwise.
         colorizer: Export folder of an ICP run that guided super-resolution is joined with, if any.
+        num_inference_steps: Steps of the solver where a recipe does not say; None: those of the released demo.
     """
 
     page_size: tuple[int, int]
     retrieval: RetrievalSettings
     colorizer: Path | None = None
+    num_inference_steps: int | None = None
 
 
 def save_export(
@@ -82,12 +86,15 @@ def save_export(
     page_size: tuple[int, int],
     retrieval: RetrievalSettings,
     gsrp: FusionNetwork | None = None,
+    num_inference_steps: int | None = None,
 ) -> None:
     """Write an export folder; an existing one is replaced only when the new one is complete."""
     with atomic_folder(folder) as fresh:
         save_lora(model.network, fresh / "lora")
         base = _save_base(model, fresh)
-        _save_rest(model, fresh, base, page_size, retrieval, gsrp)
+        _save_rest(model, fresh, base, page_size, retrieval, num_inference_steps)
+        if gsrp is not None:
+            _save_gsrp(gsrp, fresh)
 
 
 def save_loaded(export: Export | None, folder: Path, page_size: tuple[int, int], gsrp: GSRPModel | None) -> None:
@@ -125,7 +132,7 @@ def save_loaded(export: Export | None, folder: Path, page_size: tuple[int, int],
         if encoder is not None and encoder.is_relative_to(source):
             _copy(encoder, fresh / encoder.relative_to(source))
             retrieval = replace(retrieval, folder=str(encoder.relative_to(source)))
-        _save_rest(model, fresh, base, page_size, retrieval, None)
+        _save_rest(model, fresh, base, page_size, retrieval, export.num_inference_steps)
         if gsrp is not None:
             _save_gsrp(gsrp.fusion, fresh, gsrp.vae if gsrp.own_vae else None)
 
@@ -136,11 +143,9 @@ def _save_rest(
     base: dict[str, Any],
     page_size: tuple[int, int],
     retrieval: RetrievalSettings,
-    gsrp: FusionNetwork | None,
+    num_inference_steps: int | None,
 ) -> None:
     save_network(model.guider, folder / "guider")
-    if gsrp is not None:
-        _save_gsrp(gsrp, folder)
     model.noise_scheduler.save_pretrained(folder / "scheduler")
     index = {
         "_class_name": "ColorFlowPipeline",
@@ -148,6 +153,7 @@ def _save_rest(
         "family": model.family.name,
         "base": base,
         "page_size": list(page_size),
+        "num_inference_steps": num_inference_steps,
         "retrieval": asdict(replace(retrieval, device="cpu")),
     }
     write_json_atomic(index, folder / _INDEX)
@@ -246,7 +252,8 @@ def load_export(folder: Path, dtype: torch.dtype = torch.float32, gsrp: Path | N
     retrieval = read_retrieval(folder)
     gsrp = gsrp or (folder if (folder / _GSRP).exists() else None)
     page_size = (index["page_size"][0], index["page_size"][1])
-    return Export(model, page_size, retrieval, None if gsrp is None else load_gsrp(gsrp, model.vae), folder)
+    stage = None if gsrp is None else load_gsrp(gsrp, model.vae)
+    return Export(model, page_size, retrieval, stage, folder, index.get("num_inference_steps"))
 
 
 def read_retrieval(folder: Path) -> RetrievalSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -22,12 +22,16 @@ StageCallback = Callable[[Stage], None]
 """Called when a stage begins."""
 
 
+STEPS = 10
+"""Of the solver, in the released demo."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How a canvas is sampled.
 
     Attributes:
-        num_inference_steps: Steps of the family's solver (released demo: 10).
+        num_inference_steps: Steps of the family's solver; None: what the weights' export asks for, else `STEPS`.
         guidance_scale: 1 runs the networks once a step; above 1, classifier-free guidance with the empty
             prompt, as released (7.5 there).
         conditioning_scale: Factor on the guider's residuals.
@@ -38,15 +42,26 @@ class Sampling:
         ValueError: For less than one sample.
     """
 
-    num_inference_steps: int = 10
+    num_inference_steps: int | None = None
     guidance_scale: float = 1.0
     conditioning_scale: float = 1.0
     samples: int = 1
 
     def __post_init__(self) -> None:
         """Check what would only fail in the middle of a page."""
-        if self.samples < 1:
-            raise ValueError(f"sampling.samples: expected at least 1, got {self.samples}")
+        for name in ("num_inference_steps", "samples"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ValueError(f"sampling.{name}: expected at least 1, got {count}")
+
+    @property
+    def steps(self) -> int:
+        """Of the solver."""
+        return self.num_inference_steps or STEPS
+
+    def or_steps(self, steps: int | None) -> Sampling:
+        """The same with so many steps where it says none."""
+        return self if self.num_inference_steps else replace(self, num_inference_steps=steps or STEPS)
 
 
 class ICPPipeline(DiffusionPipeline):
@@ -121,7 +136,7 @@ class ICPPipeline(DiffusionPipeline):
         """``(B, C, h, w)`` noise to latents; condition ``(B, ...)``, or ``(2 B, ...)`` where halves have their own."""
         embeds, embeds_mask = self._prompt(len(latents), sampling.guidance_scale > 1.0)
         # On the CPU, where the schedulers keep their sigmas: none of a step's branches then waits for the GPU.
-        self.scheduler.set_timesteps(sampling.num_inference_steps, device="cpu")
+        self.scheduler.set_timesteps(sampling.steps, device="cpu")
         latents = latents.to(self._execution_device, self.model.dtype) * self.scheduler.init_noise_sigma
         for index, timestep in enumerate(self.progress_bar(self.scheduler.timesteps)):
             prediction = self.predict(latents, timestep, condition, embeds, sampling, embeds_mask)

@@ -12,7 +12,7 @@ import torch
 from colorflow.models.compile import compile_blocks
 from colorflow.models.gsrp.model import GSRPModel
 from colorflow.models.lora import fuse_lora
-from colorflow.pipelines.icp import ICPPipeline, Sampling
+from colorflow.pipelines.icp import STEPS, ICPPipeline, Sampling
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ LEAN = Recipe()
 """Ours."""
 
 RELEASED = Recipe(
-    Sampling(guidance_scale=7.5),  # of the SD v1.5 weights; PixArt-alpha's: 4.5 (released code 3.4, 4)
+    Sampling(STEPS, guidance_scale=7.5),  # of the SD v1.5 weights; PixArt-alpha's: 4.5 (released code 3.4, 4)
     share_condition=False,
     decode_margin=None,
     released_pages=True,

@@ -60,4 +60,6 @@ class ICPTask(DenoisingTask):
 
     def export_to(self, folder: Path, settings: ExportSettings, batch: Any) -> None:
         """An export folder: guider, LoRA, base."""
-        save_export(self.model, folder, settings.page_size, settings.retrieval)
+        save_export(
+            self.model, folder, settings.page_size, settings.retrieval, num_inference_steps=settings.num_inference_steps
+        )

@@ -24,7 +24,7 @@ from colorflow.pipelines import export
 from colorflow.pipelines.colorflow import ColorFlowPipeline
 from colorflow.pipelines.export import load_export, save_export
 from colorflow.pipelines.icp import Sampling
-from colorflow.pipelines.recipes import Recipe
+from colorflow.pipelines.recipes import RELEASED, Recipe
 from colorflow.retrieval.settings import RetrievalSettings, build_retriever
 
 HOG = RetrievalSettings(kind="hog")
@@ -300,3 +300,15 @@ def test_an_export_of_an_unknown_family_is_refused(folder):
     edit_json(folder / "guider" / "config.json", lambda config: config.update(_class_name="ColorGuiderSDModel"))
     with pytest.raises(ValueError, match=r"expected the _class_name of a guider, .*got 'ColorGuiderSDModel'; released"):
         load_export(folder)
+
+
+def test_an_export_says_how_many_steps_it_wants(tmp_path):
+    """Where the recipe says none; also after saving again."""
+    save_export(tiny_model().eval(), tmp_path / "one", PAGE_SIZE, HOG, num_inference_steps=2)
+    pipeline = ColorFlowPipeline.from_pretrained(tmp_path / "one")
+    pipeline.save_pretrained(tmp_path / "again")
+    assert pipeline.sampling.steps == ColorFlowPipeline.from_pretrained(tmp_path / "again").sampling.steps == 2
+    told = ColorFlowPipeline.from_pretrained(tmp_path / "one", recipe=RELEASED)
+    assert told.sampling == RELEASED.sampling
+    save_export(tiny_model().eval(), tmp_path / "none", PAGE_SIZE, HOG)
+    assert ColorFlowPipeline.from_pretrained(tmp_path / "none").sampling.steps == 10

@@ -91,7 +91,7 @@ def colorflow_rows(
             keep_luminance=row.keep_luminance,
             name=row.name,
             gsrp=None if row.gsrp is False else shared.gsrp,
-            recipe=recipe,
+            recipe=shared.recipe,
         )
 
     files = _digests(folder) | ({} if gsrp is None else {"gsrp from": _digests(source)})
