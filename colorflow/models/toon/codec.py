@@ -64,6 +64,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.mean = nn.Parameter(torch.zeros(3, factor, factor), requires_grad=False)
         self.conv_in = nn.Conv2d(latent_channels, width, 3, padding=1)
         self.blocks = nn.ModuleList(ResidualBlock(width, norm_num_groups) for _ in range(depth))
+        self.norm_out = nn.GroupNorm(norm_num_groups, width)
         self.conv_out = nn.Conv2d(width, pixels, 3, padding=1)
         for parameter in self.conv_out.parameters():
             nn.init.zeros_(parameter)
@@ -100,7 +101,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         hidden = self.conv_in(latents)
         for block in self.blocks:
             hidden = block(hidden)
-        detail = pixel_shuffle(self.conv_out(silu(hidden)), self.config.factor)
+        detail = pixel_shuffle(self.conv_out(silu(self.norm_out(hidden))), self.config.factor)
         images = self.linear_decoder(latents) + self.mean.repeat(1, *latents.shape[-2:]) + detail
         return DecoderOutput(sample=images) if return_dict else (images,)
 
