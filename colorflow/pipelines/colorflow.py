@@ -184,14 +184,12 @@ class ColorFlowPipeline(BatchColorizer):
 
         Args:
             pages: B pages of any size; only luminance is used.
-            references: The pool of each page; ``[pool] * B`` for one chapter.
+            references: The pool of each page.
             seeds: Of the noise (and of random retrieval) of each page.
             sampling: Other than the pipeline's.
-            guides: What super-resolution restores the details of, each of its page's size; default: the pages. (The
-                released models for shaded sketches restore the lines alone, released code 1.)
+            guides: What super-resolution restores the details of, default: the pages (released sketches: lines).
             latents: ``(B, C, h, w)`` initial noise of the canvases instead of the seeds' draws.
-            posterior_noise: The VAE's draws, likewise: of one or two condition encodings as `ICPPipeline` takes them,
-                then ``(B, C, ...)`` of super-resolution where it samples.
+            posterior_noise: The VAE's draws: of condition encodings as in `ICPPipeline`, then of super-resolution's.
             callback_on_step_end: diffusers' own form, see `colorflow.pipelines.icp.StepCallback`.
             callback_on_stage: Called with the name of every stage that begins.
 

@@ -30,7 +30,9 @@ from colorflow.utils.tensors import check_whole
 SMALL_BASE = 50_000_000
 """Bases of fewer parameters are exported in full (our choice: 200 MB at most)."""
 
-SHIPPED = {"toon": Path(__file__).resolve().parents[1] / "assets" / "toon_colorizer"}
+_ASSETS = Path(__file__).resolve().parents[1] / "assets"
+
+SHIPPED = {"toon": _ASSETS / "toon_colorizer", "toon_identity": _ASSETS / "toon_identity"}
 """Export folders that come with the package, by name."""
 
 _INDEX = "model_index.json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import AutoencoderKL, DiffusionPipeline, ModelMixin
 from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
 
@@ -76,6 +76,21 @@ class ICPPipeline(DiffusionPipeline):
         super().__init__()
         scheduler = scheduler or model.denoiser.inference_scheduler(model.noise_scheduler.config)
         self.register_modules(model=model, scheduler=scheduler)
+
+    @property
+    def vae(self) -> AutoencoderKL:
+        """The model's autoencoder."""
+        return self.model.vae
+
+    @property
+    def network(self) -> ModelMixin:
+        """The model's base network, with its LoRA (injected or merged)."""
+        return self.model.network
+
+    @property
+    def guider(self) -> ModelMixin:
+        """The model's guider."""
+        return self.model.guider
 
     @torch.no_grad()
     def __call__(

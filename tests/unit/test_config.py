@@ -275,7 +275,11 @@ MISTAKES = {
     "no such weights": (train, [*TOON, "weights={tmp}/none"], "set weights=FOLDER"),
     "no network": (train, [*TOON, "weights=nobody/nothing"], "download it on a machine with a network"),
     "no such run": (train, [*TOON, "resume={tmp}/none"], "resume: expected a run folder"),
-    "no such follower": (train, [*TOON, "then=nothing"], "then: expected one of debug, evidence_smoke, figure9, gsrp"),
+    "no such follower": (
+        train,
+        [*TOON, "then=nothing"],
+        "then: expected one of debug, evidence_palette, evidence_smoke",
+    ),
     "a follower without data": (train, ["experiment=quickstart", "then=gsrp"], "missing data.root"),
     "no export to add to": (
         train,
