@@ -39,7 +39,7 @@ class Sampling:
             it is blotches, at so many times the cost (our choice).
 
     Raises:
-        ValueError: For less than one sample.
+        ValueError: For less than one step or sample.
     """
 
     num_inference_steps: int | None = None
@@ -140,11 +140,7 @@ class ICPPipeline(DiffusionPipeline):
         latents = self._denoise(latents, condition, sampling, callback_on_step_end)
         latents = latents.unflatten(0, (sampling.samples, -1)).mean(0)
         announce("decode")
-        image = (
-            decode_latents(self.model.vae, latents)
-            if region is None
-            else decode_region(self.model.vae, latents, region)
-        )
+        image = decode_latents(self.vae, latents) if region is None else decode_region(self.vae, latents, region)
         return image.float().clamp(-1.0, 1.0)
 
     def _denoise(self, latents: Tensor, condition: Tensor, sampling: Sampling, callback: StepCallback | None) -> Tensor:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
+from tiny.runs import call_main
 
+import evaluate
 from colorflow.evaluation.bench.benchmark import read_benchmark
+from colorflow.evaluation.bench.build import build_benchmark
 from colorflow.evaluation.bench.sources import toon_benchmark
 from colorflow.metrics.catalog.part_accuracy import SPEC, judged_parts
 from colorflow.metrics.pages import PagePair
-from colorflow.toon import ToonSpec, draw_page
+from colorflow.toon import ToonSpec, draw_page, write_chapters
 
 TOON = ToonSpec(size=(96, 144), min_cast=3, max_cast=3, max_panels=1)
 
@@ -57,3 +62,19 @@ def test_a_benchmark_of_generated_pages_tells_whose_part_is_where(tmp_path):
         assert rows[0][:, 0].min() == 1
         assert rows[0][:, 1].numpy() == pytest.approx(1 / 3)
         assert rows[1][:, 0].mean() > 0.9
+
+
+def test_where_no_page_has_parts_it_is_said(tmp_path, capsys):
+    write_chapters(tmp_path / "pages", 1, 2, 5, TOON, progress=False)
+    build_benchmark(tmp_path / "pages", tmp_path / "plain", pages=2, references=2, progress=False)
+    names = "metrics.names=[psnr,part_accuracy]"
+    asked = [
+        "method=gray_copy",
+        "benchmark=folder",
+        f"benchmark.root={tmp_path / 'plain'}",
+        "metrics.metric_size=native",
+    ]
+    assert call_main(evaluate, *asked, names, f"output={tmp_path / 'out'}") is None
+    assert "gray_copy: no chapter has a value of part_accuracy" in "".join(capsys.readouterr())
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert "part_accuracy" not in row["metrics"]

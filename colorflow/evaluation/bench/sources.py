@@ -30,7 +30,7 @@ def toon_benchmark(
         The benchmark folder.
     """
     digest = f"-{digest_json([style.describe() for style in styles])[:8]}" if styles else ""
-    folder = Path(parent) / f"{name_set(chapters, pages, seed, spec)}{digest}"
+    folder = Path(parent) / f"{name_set(chapters, pages, seed, spec)}_parts{digest}"
     if not (folder / "benchmark.json").is_file():
         with tempfile.TemporaryDirectory(prefix="colorflow-toon-") as source:
             drawn = Path(source) / "pages"

@@ -212,6 +212,10 @@ def _assemble(rows: Sequence[Row], answers: Answers) -> RowScores:
         else:
             found = {name: float(spec.reduce(*answers.of(spec, pages))) for name, pages in by_chapter.items()}
             chapters[spec.key] = {name: value for name, value in found.items() if not isnan(value)}
+            if not chapters[spec.key]:
+                logger.warning(
+                    "%s: no chapter has a value of %s; docs/metrics.md says what it needs", rows[0]["method"], spec.key
+                )
     pages = [_public(row, {name: values[name][number] for name in values}) for number, row in enumerate(rows)]
     return RowScores(pages, sets, chapters)
 
