@@ -104,7 +104,7 @@ class ColorizationGuider(ModelMixin, ConfigMixin):
         """
         config = unet.config
         kind = config.use_linear_projection, config.flip_sin_to_cos, config.freq_shift, config.addition_embed_type
-        if kind != (False, True, 0, None):
+        if tuple(map(bool, kind)) != (False, True, False, False):
             raise ValueError(
                 "the guider is a copy of a Stable Diffusion v1.5-like U-Net; expected use_linear_projection=False, "
                 "flip_sin_to_cos=True, freq_shift=0 and no addition_embed_type, got another configuration"
